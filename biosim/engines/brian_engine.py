@@ -1,0 +1,523 @@
+"""Engine ``brian2``: the same ensemble, scheme and order of operations as Brian2 groups with physical units.
+
+Three groups: neurons (v, 2-AG; fast clock, exact), astrocytes (summed 2-AG, IP3, glutamate, e-SP; fast clock, exact) and
+calcium (Ca, h; slow clock, Runge-Kutta of order 4 with IP3 interpolated through the start, middle and end of the step).
+Everything that the slow clock does happens in the slot "start" of its tick, which stands for the end of the step before.
+Orders and names are explicit: Brian2 breaks ties by name, and another order is another scheme.
+
+The random numbers are Brian2's own, one stream for the whole network, so stochastic runs agree with the other engines in
+distribution; deterministic runs agree to rounding.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
+from ..registry import choose
+from . import propagators
+from .statistics import crossing_period
+
+DEVICES = ("runtime", "cpp_standalone")
+TARGETS = ("auto", "cython", "numpy")
+
+NEURONS = """
+dv/dt = -v/tau_m : volt
+dAG/dt = -AG/tau_AG : mmolar
+PR : 1
+eSP : 1 (linked)
+weight : 1 (linked)
+wait : 1
+spikes : 1
+quanta : 1
+spikes_before : 1
+spikes_until : 1
+quanta_before : 1
+quanta_until : 1
+AG_sum : mmolar
+PR_sum : 1
+AG_last : mmolar
+PR_last : 1
+v_last : volt
+tau_m : second (constant)
+tau_AG : second (constant)
+PR0 : 1 (constant)
+K_AG : 1/mmolar (constant)
+dAG : mmolar (constant)
+jump : volt (constant)
+v_th : volt (constant)
+refractory_steps : 1 (constant)
+"""
+
+ASTROCYTES = """
+dAG_total/dt = -AG_total/tau_AG : mmolar
+dIP3/dt = (IP3_rest - IP3)/tau_IP3 + r_IP3*AG_total : mmolar
+dGlu/dt = -Glu/tau_Glu + drive : mmolar
+{esp}
+drive : mmolar/second
+IP3_middle : mmolar
+pulse : 1 (linked)
+above : 1 (linked)
+weight : 1 (linked)
+Glu_sum : mmolar
+eSP_sum : 1
+IP3_last : mmolar
+Glu_last : mmolar
+eSP_last : 1
+tau_AG : second (constant)
+IP3_rest : mmolar (constant)
+tau_IP3 : second (constant)
+r_IP3 : 1/second (constant)
+tau_Glu : second (constant)
+dGlu : mmolar (constant)
+r_Glu : mmolar/second (constant)
+tau_eSP : second (constant)
+m_eSP : 1/mmolar (constant)
+"""
+
+CALCIUM = """
+dCa/dt = started*((r_C*gate**3 + r_L)*(c0 - (1 + c1)*Ca) - v_ER*Ca**2/(k_ER**2 + Ca**2)) : mmolar
+dh/dt = started*a2*(Q2 - (Q2 + Ca)*h) : 1
+gate = IP3_t/(IP3_t + d1)*Ca/(Ca + d5)*h : 1
+Q2 = d2*(IP3_t + d1)/(IP3_t + d3) : mmolar
+s = (t - t_in_timesteps*dt)/dt : 1
+IP3_t = IP3_start*(1 - s)*(1 - 2*s) + 4*IP3_middle*s*(1 - s) + IP3_end*s*(2*s - 1) : mmolar
+started = int(t_in_timesteps > 0) : 1
+IP3_start : mmolar
+IP3_middle : mmolar (linked)
+IP3_end : mmolar (linked)
+Ca_before : mmolar
+pulse : 1
+above : 1
+latched : 1
+timer : second
+weight : 1
+Ca_sum : mmolar
+Ca_squares : mmolar**2
+Ca_min : mmolar
+Ca_max : mmolar
+IP3_sum : mmolar
+crossings : 1
+first_crossing : second
+last_crossing : second
+r_C : 1/second (constant)
+r_L : 1/second (constant)
+v_ER : mmolar/second (constant)
+k_ER : mmolar (constant)
+c0 : mmolar (constant)
+c1 : 1 (constant)
+a2 : 1/mmolar/second (constant)
+d1 : mmolar (constant)
+d2 : mmolar (constant)
+d3 : mmolar (constant)
+d5 : mmolar (constant)
+Ca_th : mmolar (constant)
+release_period : second (constant)
+"""
+
+# A stored value and not a subexpression: synapses cannot see one that refers to a linked variable.
+RELEASE_PROBABILITY = "PR = clip(PR0*(1 + (K_AG*AG + eSP)/100), 0, 1)"
+
+ESP = {
+    "ode": "deSP/dt = (-eSP + m_eSP*Glu)/tau_eSP : 1",
+    "algebraic": "eSP : 1",
+}
+
+# What happens to glutamate at a tick, given `now` and `crossing` (0 or 1); see `processes.gliotransmission`.
+RELEASE = {
+    "upward": "pulse = crossing",
+    "repeated": """
+timer = (1 - crossing)*(timer - started*dt)
+pulse = started*now*int(timer < 0.5*dt)
+timer = timer + pulse*release_period
+""",
+    "latched": """
+timer = timer - latched*dt
+pulse = latched*int(timer < 0.5*dt)
+timer = timer + pulse*release_period
+newly = crossing*(1 - latched)
+timer = newly*release_period + (1 - newly)*timer
+latched = latched + newly
+""",
+    "continuous": "pulse = 0",
+}
+
+TICK = """
+now = int(Ca >= Ca_th)
+crossing = now*(1 - above)*started
+weight = int(t_in_timesteps > n_settle)
+moment = (t_in_timesteps - 1 + (Ca_th - Ca_before)/(Ca - Ca_before + int(Ca == Ca_before)*mmolar))*dt
+first_crossing = first_crossing + weight*crossing*int(crossings == 0)*moment
+last_crossing = last_crossing*(1 - weight*crossing) + weight*crossing*moment
+crossings = crossings + weight*crossing
+{release}
+above = now
+IP3_start = IP3_end
+Ca_sum = Ca_sum + weight*Ca
+Ca_squares = Ca_squares + weight*Ca**2
+lower = weight*int(Ca < Ca_min)
+Ca_min = lower*Ca + (1 - lower)*Ca_min
+upper = weight*int(Ca > Ca_max)
+Ca_max = upper*Ca + (1 - upper)*Ca_max
+IP3_sum = IP3_sum + weight*IP3_end
+"""
+
+
+def run(
+    ensemble: Ensemble, *, device: str = "runtime", target: str = "auto", progress: Progress | None = None
+) -> Outcome:
+    """Simulate `ensemble` with Brian2.
+
+    Parameters
+    ----------
+    device : ``runtime`` or ``cpp_standalone`` (needs a C++ compiler).
+    target : ``cython``, ``numpy``, or ``auto`` (cython where a C++ compiler is found, else numpy with a warning).
+
+    Raises
+    ------
+    SimulationError
+        Brian2 is not installed, or a compiler is needed and missing.
+    """
+    choose("device", device, DEVICES)
+    choose("target", target, TARGETS)
+    try:
+        import brian2
+    except ImportError as error:
+        raise SimulationError(
+            f"engine 'brian2' is not available ({error}): install the extra with pip install 'astromorphic[brian]', or use "
+            "the engine numba"
+        ) from error
+    target = _choose_target(device, target)
+    old_target, old_random = brian2.prefs.codegen.target, np.random.get_state()
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="biosim-brian2-") as directory:
+        try:
+            if device == "cpp_standalone":
+                brian2.set_device("cpp_standalone", directory=directory, build_on_run=True)
+            else:
+                brian2.set_device("runtime")
+                brian2.prefs.codegen.target = target
+            outcome = _Network(brian2, ensemble).run(progress if device == "runtime" else None)
+        finally:
+            brian2.prefs.codegen.target = old_target
+            if device == "cpp_standalone":
+                brian2.device.reinit()
+                brian2.set_device("runtime")
+            # Brian2's seed() reseeds numpy's global generator.
+            np.random.set_state(old_random)
+    outcome.notes.update(
+        device=device,
+        target="cpp_standalone" if device == "cpp_standalone" else target,
+        run_s=round(time.perf_counter() - started, 3),
+        unit_steps=ensemble.n_units * ensemble.clock.n_astro * ensemble.clock.ratio,
+    )
+    outcome.check_finite()
+    return outcome
+
+
+def _choose_target(device: str, target: str) -> str:
+    compiler = shutil.which(os.environ.get("CXX", "c++").split()[0]) or shutil.which("g++") or shutil.which("cl")
+    if compiler:
+        return "cython" if target == "auto" else target
+    if device == "cpp_standalone" or target == "cython":
+        wanted = "device 'cpp_standalone'" if device == "cpp_standalone" else "target 'cython'"
+        raise SimulationError(f"{wanted} needs a C++ compiler and none is on the path: install one, or use target 'numpy'")
+    if target == "auto":
+        warnings.warn(
+            "no C++ compiler on the path, so Brian2 runs its numpy target, which is slower than cython; install a compiler "
+            "or use the engine numba",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return "numpy"
+
+
+def _plain(group: Any, name: str, factor: float = 1.0) -> Array:
+    return np.asarray(getattr(group, name + "_")[:], dtype=np.float64) * factor
+
+
+class _Network:
+    """Builds the groups for an ensemble and reads the outcome off them."""
+
+    def __init__(self, b: Any, ensemble: Ensemble) -> None:
+        self.b, self.e = b, ensemble
+        clock, p = ensemble.clock, ensemble.parameters
+        self.m = p.n_neurons
+        self.unit_of_neuron = np.repeat(np.arange(ensemble.n_units), self.m)
+        b.seed(int(ensemble.seed) % 2**32)
+        self.dt, self.dt_astro = clock.dt * b.second, clock.dt_astro * b.second
+        self.objects: list[Any] = []
+        self._groups()
+        self._calcium_tick()
+        self._astrocyte_tick()
+        self._neuron_tick()
+        self._input()
+        self._spikes_to_astrocyte()
+        self._monitors()
+
+    def _groups(self) -> None:
+        b, e, p = self.b, self.e, self.e.parameters
+        n = e.n_units
+        self.calcium = b.NeuronGroup(n, CALCIUM, method="rk4", dt=self.dt_astro, name="biosim_calcium")
+        self.astro = b.NeuronGroup(
+            n, ASTROCYTES.format(esp=ESP[p.esp_form]), method="exact", dt=self.dt, name="biosim_astrocytes"
+        )
+        self.neurons = b.NeuronGroup(
+            n * self.m,
+            NEURONS,
+            threshold="v >= v_th",
+            reset="v = 0*volt; AG += dAG; wait = refractory_steps; spikes += 1",
+            method="exact",
+            dt=self.dt,
+            name="biosim_neurons",
+        )
+        # Spikes are found after the input of the same step has arrived.
+        self.neurons.thresholder["spike"].when = "after_synapses"
+        self.calcium.state_updater.when, self.calcium.state_updater.order = "start", 0
+        self.astro.state_updater.order, self.neurons.state_updater.order = 0, 1
+        self.objects += [self.calcium, self.astro, self.neurons]
+
+        uM, s = b.mmolar / 1000, b.second
+        index = self.unit_of_neuron
+        self.neurons.eSP = b.linked_var(self.astro, "eSP", index=index)
+        self.neurons.weight = b.linked_var(self.calcium, "weight", index=index)
+        self.astro.pulse = b.linked_var(self.calcium, "pulse")
+        self.astro.above = b.linked_var(self.calcium, "above")
+        self.astro.weight = b.linked_var(self.calcium, "weight")
+        self.calcium.IP3_middle = b.linked_var(self.astro, "IP3_middle")
+        self.calcium.IP3_end = b.linked_var(self.astro, "IP3")
+
+        value = e.values
+        units = {
+            self.calcium: {
+                "r_C": 1 / s, "r_L": 1 / s, "v_ER": uM / s, "k_ER": uM, "c0": uM, "c1": 1, "a2": 1 / (uM * s), "d1": uM,
+                "d2": uM, "d3": uM, "d5": uM, "Ca_th": uM, "release_period": s,
+            },
+            self.astro: {
+                "tau_AG": s, "IP3_rest": uM, "tau_IP3": s, "r_IP3": 1 / s, "tau_Glu": s, "dGlu": uM, "r_Glu": uM / s,
+                "tau_eSP": s, "m_eSP": 1 / uM,
+            },
+        }  # fmt: skip
+        for group, table in units.items():
+            for name, unit in table.items():
+                setattr(group, name, value(name) * unit)
+        per_neuron = {
+            "tau_m": s, "tau_AG": s, "PR0": 1, "K_AG": 1 / uM, "dAG": uM, "v_th": b.mV,
+        }  # fmt: skip
+        for name, unit in per_neuron.items():
+            setattr(self.neurons, name, value(name)[index] * unit)
+        charge, resistance = value("quantum")[index] * 1e-12 * b.coulomb, value("R_m")[index] * 1e9 * b.ohm
+        self.neurons.jump = charge * resistance / (value("tau_m")[index] * s)
+        self.neurons.refractory_steps = propagators.refractory_steps(e)[index]
+
+        start = e.initial_state()
+        above = (start["Ca"] >= value("Ca_th")).astype(float)
+        self.calcium.Ca, self.calcium.h = start["Ca"] * uM, start["h"]
+        self.calcium.Ca_before = start["Ca"] * uM
+        self.calcium.IP3_start = start["IP3"] * uM
+        self.calcium.above = above
+        self.calcium.Ca_min, self.calcium.Ca_max = 1e9 * uM, -1e9 * uM
+        self.astro.IP3, self.astro.IP3_middle = start["IP3"] * uM, start["IP3"] * uM
+        if p.release_rule == "continuous":
+            self.astro.drive = value("r_Glu") * above * uM / s
+
+    def _regularly(self, group: Any, code: str, order: int, dt: Any = None, when: str = "start") -> None:
+        name = f"{group.name}_{when}_{order}".replace("-", "minus")
+        self.objects.append(group.run_regularly(code, dt=dt, when=when, order=order, name=name))
+
+    def _calcium_tick(self) -> None:
+        self._regularly(self.calcium, "Ca_before = Ca", order=-1)
+        self._regularly(self.calcium, TICK.format(release=RELEASE[self.e.parameters.release_rule].strip()), order=1)
+
+    def _astrocyte_tick(self) -> None:
+        p, ratio = self.e.parameters, self.e.clock.ratio
+        self._regularly(
+            self.astro,
+            f"middle = int((t_in_timesteps % {ratio}) == {ratio // 2})\n"
+            "IP3_middle = middle*IP3 + (1 - middle)*IP3_middle",
+            order=-2,
+            dt=self.dt,
+        )
+        release = "Glu = Glu + dGlu*pulse"
+        if p.release_rule == "continuous":
+            release = "drive = r_Glu*above"
+        if p.esp_form == "algebraic":
+            release += "\neSP = m_eSP*Glu"
+            self._regularly(self.astro, "eSP = m_eSP*Glu", order=2, dt=self.dt, when="groups")
+        sums = "Glu_sum = Glu_sum + weight*Glu\neSP_sum = eSP_sum + weight*eSP"
+        last = "IP3_last = IP3\nGlu_last = Glu\neSP_last = eSP"
+        self._regularly(self.astro, f"{release}\n{sums}\n{last}", order=2, dt=self.dt_astro)
+
+    def _neuron_tick(self) -> None:
+        step = f"wait = clip(wait - 1, 0, inf)\n{RELEASE_PROBABILITY}"
+        self._regularly(self.neurons, step, order=3, dt=self.dt, when="groups")
+        self._regularly(
+            self.neurons,
+            f"""
+            {RELEASE_PROBABILITY}
+            AG_sum = AG_sum + weight*AG
+            PR_sum = PR_sum + weight*PR
+            spikes_before = weight*spikes_before + (1 - weight)*spikes
+            quanta_before = weight*quanta_before + (1 - weight)*quanta
+            spikes_until = spikes
+            quanta_until = quanta
+            AG_last = AG
+            PR_last = PR
+            v_last = v
+            """,
+            order=3,
+            dt=self.dt_astro,
+        )
+
+    def _input(self) -> None:
+        b, e, n = self.b, self.e, self.e.parameters.n_synapses
+        total = e.n_units * self.m * n
+        neuron_of_input = np.arange(total) // n
+        if e.input == "poisson":
+            rates = e.rate[self.unit_of_neuron[neuron_of_input]] * b.Hz
+            source = b.PoissonGroup(total, rates, dt=self.dt, name="biosim_input")
+        else:
+            index, step = [], []
+            for unit in range(e.n_units):
+                for i, row in enumerate(e.regular_spikes(unit)):
+                    for j, train in enumerate(row):
+                        index.append(np.full(train.size, (unit * self.m + i) * n + j))
+                        step.append(train)
+            times = (np.concatenate(step) - 1) * e.clock.dt * b.second
+            source = b.SpikeGeneratorGroup(total, np.concatenate(index), times, dt=self.dt, name="biosim_input")
+        released = "PR_post" if e.release == "expected" else "int(rand() < PR_post)"
+        synapses = b.Synapses(
+            source,
+            self.neurons,
+            on_pre=f"released = {released}\nv_post += jump_post*released*int(wait_post == 0)\nquanta_post += released",
+            dt=self.dt,
+            name="biosim_synapses",
+        )
+        synapses.connect(i=np.arange(total), j=neuron_of_input)
+        self.objects += [source, synapses]
+
+    def _spikes_to_astrocyte(self) -> None:
+        pathway = self.b.Synapses(
+            self.neurons, self.astro, on_pre="AG_total_post += dAG_pre", dt=self.dt, name="biosim_endocannabinoid"
+        )
+        pathway.connect(i=np.arange(self.unit_of_neuron.size), j=self.unit_of_neuron)
+        # After the neurons' threshold and reset, so that the astrocyte's sum always equals the neurons' 2-AG.
+        pathway.pre.when = "after_resets"
+        self.objects.append(pathway)
+
+    def _monitors(self) -> None:
+        b, clock = self.b, self.e.clock
+        wanted = ((self.calcium, ["Ca", "h"]), (self.astro, ["IP3", "Glu", "eSP"]), (self.neurons, ["AG", "PR", "v"]))
+
+        if not clock.record_every:
+            self.monitors = []
+            return
+        # Brian2 takes a run to end one tick early where the excess over the last tick is below 1e-4 of a clock's step, so
+        # the monitors' clock must stay well below 10^4 neuron steps; samples in between are dropped afterwards.
+        limit = 0.5e4 * clock.dt / clock.dt_astro
+        steps = max(d for d in range(1, clock.record_every + 1) if clock.record_every % d == 0 and (d <= limit or d == 1))
+        self.keep = clock.record_every // steps
+        step = steps * clock.dt_astro * b.second
+        self.monitors = [
+            b.StateMonitor(group, names, record=True, dt=step, when="start", order=10, name=f"{group.name}_traces")
+            for group, names in wanted
+        ]
+        self.objects += self.monitors
+
+    def run(self, progress: Progress | None) -> Outcome:
+        b, e = self.b, self.e
+
+        def report(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
+            if progress:
+                progress(round(completed * e.n_units), e.n_units)
+
+        network = b.Network(self.objects)
+        # One neuron step more than the duration, so that the slow clock's tick at its end takes place.
+        duration = (e.clock.n_astro * e.clock.ratio + 1) * self.dt
+        options = {"report": report, "report_period": 1 * b.second} if progress else {}
+        network.run(duration, namespace={"n_settle": e.clock.n_settle, "mmolar": b.mmolar}, **options)
+        if progress:
+            progress(e.n_units, e.n_units)
+        return Outcome(
+            statistics=self._statistics(),
+            final=self._final(),
+            traces=self._traces(),
+            notes={"brian2": b.__version__},
+        )
+
+    def _statistics(self) -> dict[str, Array]:
+        e, clock = self.e, self.e.clock
+        n, window = clock.n_window, clock.n_window * clock.dt_astro
+        ca, astro, neurons = self.calcium, self.astro, self.neurons
+
+        def over_neurons(values: Array) -> Array:
+            return np.asarray(values.reshape(e.n_units, self.m).mean(axis=1))
+
+        # Brian2 keeps concentrations in mol/m^3, that is mM: a factor of 1000 to uM.
+        mean = _plain(ca, "Ca_sum", 1e3) / n
+        variance = _plain(ca, "Ca_squares", 1e6) / n - mean**2
+        ag = over_neurons(_plain(neurons, "AG_sum", 1e3)) / n
+        crossings = _plain(ca, "crossings")
+        spikes = _plain(neurons, "spikes_until") - _plain(neurons, "spikes_before")
+        quanta = _plain(neurons, "quanta_until") - _plain(neurons, "quanta_before")
+        return {
+            "calcium_mean": mean,
+            "calcium_sd": np.sqrt(np.maximum(variance, 0)),
+            "calcium_min": _plain(ca, "Ca_min", 1e3),
+            "calcium_max": _plain(ca, "Ca_max", 1e3),
+            "ip3_mean": _plain(ca, "IP3_sum", 1e3) / n,
+            "ag_mean": ag,
+            "dse_mean": e.values("K_AG") * ag,
+            "glutamate_mean": _plain(astro, "Glu_sum", 1e3) / n,
+            "esp_mean": _plain(astro, "eSP_sum") / n,
+            "release_probability_mean": over_neurons(_plain(neurons, "PR_sum")) / n,
+            "firing_rate": over_neurons(spikes) / window,
+            "release_rate": over_neurons(quanta) / window,
+            "crossings": crossings,
+            "crossing_period": crossing_period(crossings, _plain(ca, "first_crossing"), _plain(ca, "last_crossing")),
+        }
+
+    def _final(self) -> dict[str, Array]:
+        """State at the last tick of the slow clock; the neuron step after it does not count."""
+        shape = (self.e.n_units, self.m)
+        return {
+            "calcium": _plain(self.calcium, "Ca", 1e3),
+            "h": _plain(self.calcium, "h"),
+            "ip3": _plain(self.astro, "IP3_last", 1e3),
+            "glutamate": _plain(self.astro, "Glu_last", 1e3),
+            "esp": _plain(self.astro, "eSP_last"),
+            "ag": _plain(self.neurons, "AG_last", 1e3).reshape(shape),
+            "release_probability": _plain(self.neurons, "PR_last").reshape(shape),
+            "voltage": _plain(self.neurons, "v_last", 1e3).reshape(shape),
+        }
+
+    def _traces(self) -> dict[str, Array]:
+        if not self.monitors:
+            return {}
+        calcium, astro, neurons = self.monitors
+
+        def per_unit(monitor: Any, name: str, factor: float = 1.0) -> Array:
+            # The first sample is the initial state.
+            return np.asarray(getattr(monitor, name + "_")).T[self.keep :: self.keep] * factor
+
+        def per_neuron(name: str, factor: float = 1.0) -> Array:
+            values = per_unit(neurons, name, factor)
+            return values.reshape(values.shape[0], self.e.n_units, self.m)
+
+        return {
+            "calcium": per_unit(calcium, "Ca", 1e3),
+            "h": per_unit(calcium, "h"),
+            "ip3": per_unit(astro, "IP3", 1e3),
+            "glutamate": per_unit(astro, "Glu", 1e3),
+            "esp": per_unit(astro, "eSP"),
+            "ag": per_neuron("AG", 1e3),
+            "release_probability": per_neuron("PR"),
+            "voltage": per_neuron("v", 1e3),
+        }

@@ -1,0 +1,184 @@
+"""Engine ``numba``: any number of units in one call, on all cores, with online statistics.
+
+Scheme: see `numba_kernels`. Blocks of units run on a thread pool (the kernel releases the interpreter lock); every unit has
+its own random stream, so the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
+from ..processes.gliotransmission import RULES
+from ..streams import stream_states
+from . import propagators
+from .statistics import crossing_period
+
+
+def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | None = None) -> Outcome:
+    """Simulate `ensemble`.
+
+    Parameters
+    ----------
+    threads : worker threads; default the number of usable cores.
+    progress : called with (finished units, all units) from the calling thread.
+
+    Raises
+    ------
+    SimulationError
+        For a thread count below 1, or when a state leaves the valid range.
+    """
+    threads = _usable_cores() if threads is None else threads
+    if threads < 1:
+        raise SimulationError(f"threads = {threads}: expected at least 1")
+    from . import numba_kernels as kernels
+
+    started = time.perf_counter()
+    p, clock, n = ensemble.parameters, ensemble.clock, ensemble.n_units
+    m = p.n_neurons
+    regular = ensemble.input == "regular"
+    options = dict(
+        stamp=source_stamp(),
+        n_neurons=m,
+        n_synapses=p.n_synapses,
+        terms=_terms(p.n_synapses, float(ensemble.rate.max()) * clock.dt),
+        rule=RULES[p.release_rule],
+        algebraic=p.esp_form == "algebraic",
+        regular=regular,
+        expected=ensemble.release == "expected",
+    )
+    try:
+        kernel = kernels.kernel(**options)  # type: ignore[arg-type]
+    except RuntimeError:
+        # No folder for the compiler's disk cache is writable; compile for this process alone.
+        kernel = kernels.kernel(**options, cache=False)  # type: ignore[arg-type]
+
+    coefficients = propagators.table(ensemble)
+    refractory = propagators.refractory_steps(ensemble)
+    random = stream_states(int(ensemble.seed), np.arange(n) + ensemble.first_unit)
+    if regular:
+        phase, increment = ensemble.regular_phase(), ensemble.regular_increment()
+    else:
+        phase, increment = np.zeros((m, p.n_synapses), np.int64), np.zeros(n, np.int64)
+    state = ensemble.initial_state()
+    glu, esp = np.zeros(n), np.zeros(n)
+    v, ag = np.zeros((m, n)), np.zeros((m, n))
+    stats = np.zeros((kernels.N_STATISTICS, n))
+    samples = clock.trace_times().size
+    traces = np.zeros((5 + 3 * m, samples, n))
+
+    def advance(first: int, last: int) -> int:
+        kernel(
+            coefficients, refractory, random, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
+            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, first, last,
+        )  # fmt: skip
+        return last - first
+
+    # The first call of a specialisation compiles; it must not happen in several threads at once.
+    advance(0, 0)
+    compiled = time.perf_counter()
+    # A block is one group of lanes: small enough to show progress and to stop soon on Ctrl-C.
+    ranges = [(first, min(first + kernels.LANES, n)) for first in range(0, n, kernels.LANES)]
+    done = 0
+    with ThreadPoolExecutor(max_workers=min(threads, len(ranges))) as pool:
+        pending = {pool.submit(advance, *item) for item in ranges}
+        try:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done += sum(item.result() for item in finished)
+                if progress:
+                    progress(done, n)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    finished_at = time.perf_counter()
+
+    outcome = Outcome(
+        statistics=_statistics(ensemble, stats, kernels),
+        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T),
+        traces={} if not samples else _traces(traces, m),
+        notes={
+            "threads": min(threads, len(ranges)),
+            "compile_or_load_s": round(compiled - started, 3),
+            "run_s": round(finished_at - compiled, 3),
+            "unit_steps": n * clock.n_astro * clock.ratio,
+        },
+    )
+    outcome.check_finite()
+    return outcome
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _terms(n: int, p: float) -> int:
+    """Comparisons needed so that a larger count has probability below 1e-12 per draw; few distinct values, few compilations."""
+    for terms in (5, 8):
+        if terms < n and math.comb(n, terms + 1) * p ** (terms + 1) < 1e-12:
+            return terms
+    return n
+
+
+@cache
+def source_stamp() -> str:
+    """Digest of everything that a compiled kernel depends on: the sources of processes and engines, numba's version."""
+    import numba
+
+    digest = hashlib.sha256(f"numba {numba.__version__}".encode())
+    package = Path(__file__).parent.parent
+    for path in sorted([*package.glob("processes/*.py"), *package.glob("engines/*.py"), package / "ensemble.py"]):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _statistics(ensemble: Ensemble, s: Array, k: ModuleType) -> dict[str, Array]:
+    m, clock = ensemble.parameters.n_neurons, ensemble.clock
+    n = clock.n_window
+    window = n * clock.dt_astro
+    mean = s[k.CA_SUM] / n
+    variance = s[k.CA_SQUARES] / n - mean**2
+    ag = s[k.AG_SUM] / (n * m)
+    return {
+        "calcium_mean": mean,
+        "calcium_sd": np.sqrt(np.maximum(variance, 0.0)),
+        "calcium_min": s[k.CA_MIN].copy(),
+        "calcium_max": s[k.CA_MAX].copy(),
+        "ip3_mean": s[k.IP3_SUM] / n,
+        "ag_mean": ag,
+        "dse_mean": ensemble.values("K_AG") * ag,
+        "glutamate_mean": s[k.GLU_SUM] / n,
+        "esp_mean": s[k.ESP_SUM] / n,
+        "release_probability_mean": s[k.PR_SUM] / (n * m),
+        "firing_rate": s[k.SPIKES] / (m * window),
+        "release_rate": s[k.RELEASES] / (m * window),
+        "crossings": s[k.CROSSINGS].copy(),
+        "crossing_period": crossing_period(s[k.CROSSINGS], s[k.FIRST_CROSSING], s[k.LAST_CROSSING]),
+    }
+
+
+def _states(e: Ensemble, ca: Array, h: Array, ip3: Array, glu: Array, esp: Array, ag: Array, v: Array) -> dict[str, Array]:
+    pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
+    return {
+        "calcium": ca, "h": h, "ip3": ip3, "glutamate": glu, "esp": esp, "ag": ag, "release_probability": pr, "voltage": v,
+    }  # fmt: skip
+
+
+def _traces(traces: Array, m: int) -> dict[str, Array]:
+    per_neuron = np.moveaxis(traces[5:].reshape(3, m, *traces.shape[1:]), 1, -1)
+    return {
+        "calcium": traces[0], "h": traces[1], "ip3": traces[2], "glutamate": traces[3], "esp": traces[4],
+        "ag": per_neuron[0], "release_probability": per_neuron[1], "voltage": per_neuron[2],
+    }  # fmt: skip

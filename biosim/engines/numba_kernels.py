@@ -1,0 +1,307 @@
+"""The compiled ensemble kernel: blocks of units advanced in lockstep, so that the compiler vectorises over units.
+
+The processes are the plain functions of `biosim.processes`, compiled and inlined here. A kernel is specialised by
+structure (numbers of neurons and synapses, release rule, e-SP form, kind of input), which become compile-time constants.
+
+Order within a neuron step from t to t + dt:
+  1. exact decay of v, 2-AG, IP3 (driven by 2-AG), glutamate and e-SP;
+  2. input spikes at t + dt, release with the PR of that moment, jump of v, threshold, reset, jump of 2-AG;
+and at the end of every astrocyte step, after 2.: Runge-Kutta step of calcium with IP3 at its start, middle and end,
+glutamate release, statistics, traces. So PR follows 2-AG without delay and a glutamate pulse acts from the next step on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from ..ensemble import PHASE_PERIOD
+from ..processes import gliotransmission, li_rinzel, release
+from .propagators import ROW
+
+LANES = 32
+# Not "fast": that would delete the checks for NaN. These flags allow contraction and reciprocal divisions alone.
+FASTMATH = {"nsz", "arcp", "contract"}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH}
+
+N_STATISTICS = 14
+(CA_SUM, CA_SQUARES, CA_MIN, CA_MAX, IP3_SUM, AG_SUM, GLU_SUM, ESP_SUM, PR_SUM, SPIKES, RELEASES, CROSSINGS,
+ FIRST_CROSSING, LAST_CROSSING) = range(N_STATISTICS)  # fmt: skip
+
+_inline = numba.njit(inline="always", **OPTIONS)
+_derivatives = _inline(li_rinzel.derivatives)
+_release_probability = _inline(release.release_probability)
+_binomial_count = _inline(release.binomial_count)
+_release_event = _inline(gliotransmission.release_event)
+
+
+@_inline
+def _rk4(ca, h, ip3_start, ip3_middle, ip3_end, dt, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5):
+    """One classical Runge-Kutta step of calcium and h, with IP3 given at the start, middle and end of the step."""
+    a_ca, a_h = _derivatives(ca, h, ip3_start, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5)
+    half = 0.5 * dt
+    b_ca, b_h = _derivatives(
+        ca + half * a_ca, h + half * a_h, ip3_middle, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5
+    )
+    c_ca, c_h = _derivatives(
+        ca + half * b_ca, h + half * b_h, ip3_middle, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5
+    )
+    d_ca, d_h = _derivatives(ca + dt * c_ca, h + dt * c_h, ip3_end, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5)
+    sixth = dt / 6.0
+    return (
+        ca + sixth * (a_ca + 2.0 * (b_ca + c_ca) + d_ca),
+        h + sixth * (a_h + 2.0 * (b_h + c_h) + d_h),
+    )
+
+
+@functools.cache
+def kernel(
+    stamp: str,
+    n_neurons: int,
+    n_synapses: int,
+    terms: int,
+    rule: int,
+    algebraic: bool,
+    regular: bool,
+    expected: bool,
+    cache: bool = True,
+) -> Callable[..., None]:
+    """Compile (or load) the kernel for one structure.
+
+    `stamp` is a digest of the simulation's sources and options. It is part of the closure, hence of the key of the disk
+    cache, which by itself would not notice an edited process function. `terms` cuts the binomial count, `rule` is a
+    constant of `gliotransmission`.
+
+    The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units]; phase0 [neurons, synapses] and
+    increment [units] (regular input); state arrays Ca, h, IP3, Glu, eSP [units], v, AG [neurons, units] (read and
+    overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
+    traces [5 + 3 neurons, times, units], first, last (range of units).
+    """
+    m_ = n_neurons
+    n_ = n_synapses
+
+    @numba.njit(nogil=True, cache=cache, **OPTIONS)
+    def run(coef, ref_steps, rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle, record_every,
+            dt_astro, stats, traces, first, last):  # fmt: skip
+        if stamp == "":
+            return
+        lanes = LANES
+        k = np.empty((len(ROW_LIST), lanes))
+        ref_n = np.empty(lanes)
+        s0 = np.empty(lanes, np.uint64)
+        s1 = np.empty(lanes, np.uint64)
+        s2 = np.empty(lanes, np.uint64)
+        s3 = np.empty(lanes, np.uint64)
+        ca_ = np.empty(lanes)
+        h_ = np.empty(lanes)
+        ip3_ = np.empty(lanes)
+        ip3_start = np.empty(lanes)
+        ip3_middle = np.empty(lanes)
+        glu_ = np.empty(lanes)
+        esp_ = np.empty(lanes)
+        level = np.empty(lanes)
+        total = np.empty(lanes)
+        v_ = np.empty((m_, lanes))
+        ag_ = np.empty((m_, lanes))
+        ref_ = np.empty((m_, lanes))
+        spikes = np.empty(lanes)
+        releases = np.empty(lanes)
+        acc = np.empty((N_STATISTICS, lanes))
+        above = np.empty(lanes, np.bool_)
+        latched = np.empty(lanes, np.bool_)
+        timer = np.empty(lanes)
+        before = np.empty(lanes)
+        phase = np.empty((m_ * n_, lanes), np.int64)
+        inc = np.empty(lanes, np.int64)
+
+        for block in range(first, last, lanes):
+            live = min(lanes, last - block)
+            for l in range(lanes):
+                # Lanes beyond the last unit repeat it; their results are not written.
+                u = block + min(l, live - 1)
+                for r in range(coef.shape[0]):
+                    k[r, l] = coef[r, u]
+                ref_n[l] = ref_steps[u]
+                s0[l] = rng[0, u]
+                s1[l] = rng[1, u]
+                s2[l] = rng[2, u]
+                s3[l] = rng[3, u]
+                ca_[l] = Ca[u]
+                h_[l] = h[u]
+                ip3_[l] = IP3[u]
+                ip3_start[l] = IP3[u]
+                ip3_middle[l] = IP3[u]
+                glu_[l] = Glu[u]
+                esp_[l] = eSP[u]
+                above[l] = Ca[u] >= coef[CA_TH, u]
+                level[l] = coef[GLU_LEVEL, u] if (rule == CONTINUOUS and above[l]) else 0.0
+                latched[l] = False
+                timer[l] = 0.0
+                inc[l] = increment[u]
+                for i in range(m_):
+                    v_[i, l] = v[i, u]
+                    ag_[i, l] = AG[i, u]
+                    ref_[i, l] = 0.0
+                    if regular:
+                        for j in range(n_):
+                            phase[i * n_ + j, l] = phase0[i, j]
+                for q in range(N_STATISTICS):
+                    acc[q, l] = 0.0
+                acc[CA_MIN, l] = np.inf
+                acc[CA_MAX, l] = -np.inf
+
+            sample = 0
+            for a in range(n_astro):
+                for l in range(lanes):
+                    spikes[l] = 0.0
+                    releases[l] = 0.0
+                for b in range(ratio):
+                    for l in range(lanes):
+                        total[l] = 0.0
+                    for i in range(m_):
+                        for l in range(lanes):
+                            total[l] += ag_[i, l]
+                    for l in range(lanes):
+                        rest = k[IP3_REST, l]
+                        ip3_[l] = rest + (ip3_[l] - rest) * k[IP3_DECAY, l] + total[l] * k[AG_TO_IP3, l]
+                        over = glu_[l] - level[l]
+                        if algebraic:
+                            glu_[l] = level[l] + over * k[GLU_DECAY, l]
+                            esp_[l] = k[M_ESP, l] * glu_[l]
+                        else:
+                            esp_level = k[M_ESP, l] * level[l]
+                            esp_[l] = esp_level + (esp_[l] - esp_level) * k[ESP_DECAY, l] + over * k[GLU_TO_ESP, l]
+                            glu_[l] = level[l] + over * k[GLU_DECAY, l]
+                    if 2 * (b + 1) == ratio:
+                        for l in range(lanes):
+                            ip3_middle[l] = ip3_[l]
+                    for i in range(m_):
+                        for l in range(lanes):
+                            voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
+                            ag = ag_[i, l] * k[AG_DECAY, l]
+                            pr = _release_probability(ag, esp_[l], k[PR0, l], k[K_AG, l])
+                            wait = max(ref_[i, l] - 1.0, 0.0)
+                            if regular:
+                                quanta = 0.0
+                                for j in range(n_):
+                                    position = phase[i * n_ + j, l] + inc[l]
+                                    arrived = position >= PHASE_PERIOD
+                                    phase[i * n_ + j, l] = position - PHASE_PERIOD if arrived else position
+                                    if expected:
+                                        quanta += pr if arrived else 0.0
+                                    else:
+                                        word = s0[l] + s3[l]
+                                        t = s1[l] << np.uint64(17)
+                                        s2[l] ^= s0[l]
+                                        s3[l] ^= s1[l]
+                                        s1[l] ^= s2[l]
+                                        s0[l] ^= s3[l]
+                                        s2[l] ^= t
+                                        s3[l] = (s3[l] << np.uint64(45)) | (s3[l] >> np.uint64(19))
+                                        uniform = np.float64(word >> np.uint64(11)) * 1.1102230246251565e-16
+                                        quanta += 1.0 if (arrived and uniform < pr) else 0.0
+                            else:
+                                word = s0[l] + s3[l]
+                                t = s1[l] << np.uint64(17)
+                                s2[l] ^= s0[l]
+                                s3[l] ^= s1[l]
+                                s1[l] ^= s2[l]
+                                s0[l] ^= s3[l]
+                                s2[l] ^= t
+                                s3[l] = (s3[l] << np.uint64(45)) | (s3[l] >> np.uint64(19))
+                                uniform = np.float64(word >> np.uint64(11)) * 1.1102230246251565e-16
+                                quanta = _binomial_count(uniform, k[INPUT_PROBABILITY, l] * pr, n_, terms)
+                            releases[l] += quanta
+                            voltage += (k[JUMP, l] * quanta) if wait == 0.0 else 0.0
+                            fired = voltage >= k[V_TH, l]
+                            v_[i, l] = 0.0 if fired else voltage
+                            ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
+                            ref_[i, l] = ref_n[l] if fired else wait
+                            spikes[l] += 1.0 if fired else 0.0
+
+                measured = a >= n_settle
+                for l in range(lanes):
+                    ca_new, h_new = _rk4(
+                        ca_[l], h_[l], ip3_start[l], ip3_middle[l], ip3_[l], dt_astro,
+                        k[R_C, l], k[R_L, l], k[V_ER, l], k[K_ER, l], k[C0, l], k[C1, l], k[A2, l],
+                        k[D1, l], k[D2, l], k[D3, l], k[D5, l],
+                    )  # fmt: skip
+                    before[l] = ca_[l]
+                    ca_[l] = ca_new
+                    h_[l] = h_new
+                    ip3_start[l] = ip3_[l]
+                for l in range(lanes):
+                    now = ca_[l] >= k[CA_TH, l]
+                    if measured and now and not above[l]:
+                        moment = (a + (k[CA_TH, l] - before[l]) / (ca_[l] - before[l])) * dt_astro
+                        if acc[CROSSINGS, l] == 0.0:
+                            acc[FIRST_CROSSING, l] = moment
+                        acc[LAST_CROSSING, l] = moment
+                        acc[CROSSINGS, l] += 1.0
+                    if rule == CONTINUOUS:
+                        level[l] = k[GLU_LEVEL, l] if now else 0.0
+                    elif now or latched[l]:
+                        pulse, latched[l], timer[l] = _release_event(
+                            rule, now, above[l], latched[l], timer[l], dt_astro, k[RELEASE_PERIOD, l]
+                        )
+                        glu_[l] += k[DGLU, l] * pulse
+                        if algebraic:
+                            esp_[l] = k[M_ESP, l] * glu_[l]
+                    above[l] = now
+                if measured:
+                    for i in range(m_):
+                        for l in range(lanes):
+                            acc[AG_SUM, l] += ag_[i, l]
+                            acc[PR_SUM, l] += _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                    for l in range(lanes):
+                        acc[CA_SUM, l] += ca_[l]
+                        acc[CA_SQUARES, l] += ca_[l] * ca_[l]
+                        acc[CA_MIN, l] = min(acc[CA_MIN, l], ca_[l])
+                        acc[CA_MAX, l] = max(acc[CA_MAX, l], ca_[l])
+                        acc[IP3_SUM, l] += ip3_[l]
+                        acc[GLU_SUM, l] += glu_[l]
+                        acc[ESP_SUM, l] += esp_[l]
+                        acc[SPIKES, l] += spikes[l]
+                        acc[RELEASES, l] += releases[l]
+                if record_every > 0 and (a + 1) % record_every == 0:
+                    for l in range(live):
+                        u = block + l
+                        traces[0, sample, u] = ca_[l]
+                        traces[1, sample, u] = h_[l]
+                        traces[2, sample, u] = ip3_[l]
+                        traces[3, sample, u] = glu_[l]
+                        traces[4, sample, u] = esp_[l]
+                        for i in range(m_):
+                            traces[5 + i, sample, u] = ag_[i, l]
+                            traces[5 + m_ + i, sample, u] = _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                            traces[5 + 2 * m_ + i, sample, u] = v_[i, l]
+                    sample += 1
+
+            for l in range(live):
+                u = block + l
+                Ca[u] = ca_[l]
+                h[u] = h_[l]
+                IP3[u] = ip3_[l]
+                Glu[u] = glu_[l]
+                eSP[u] = esp_[l]
+                for i in range(m_):
+                    v[i, u] = v_[i, l]
+                    AG[i, u] = ag_[i, l]
+                for q in range(N_STATISTICS):
+                    stats[q, u] = acc[q, l]
+
+    return run  # type: ignore[no-any-return]
+
+
+ROW_LIST = tuple(ROW)
+MEMBRANE_DECAY, AG_DECAY, IP3_DECAY, AG_TO_IP3 = ROW["membrane_decay"], ROW["ag_decay"], ROW["ip3_decay"], ROW["ag_to_ip3"]
+GLU_DECAY, ESP_DECAY, GLU_TO_ESP, GLU_LEVEL = ROW["glu_decay"], ROW["esp_decay"], ROW["glu_to_esp"], ROW["glu_level"]
+M_ESP, JUMP, INPUT_PROBABILITY, PR0, K_AG = ROW["m_eSP"], ROW["jump"], ROW["input_probability"], ROW["PR0"], ROW["K_AG"]
+DAG, V_TH, IP3_REST, CA_TH, DGLU = ROW["dAG"], ROW["v_th"], ROW["IP3_rest"], ROW["Ca_th"], ROW["dGlu"]
+RELEASE_PERIOD, R_C, R_L, V_ER, K_ER = ROW["release_period"], ROW["r_C"], ROW["r_L"], ROW["v_ER"], ROW["k_ER"]
+C0, C1, A2, D1, D2, D3, D5 = (ROW[name] for name in ("c0", "c1", "a2", "d1", "d2", "d3", "d5"))
+CONTINUOUS = gliotransmission.CONTINUOUS

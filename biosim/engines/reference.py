@@ -1,0 +1,206 @@
+"""Engine ``reference``: the equations as they are written, integrated by SciPy's DOP853 from event to event.
+
+Deterministic cases alone (regular input with expected release, or no input). Slow and obvious: between two input spikes
+the whole state follows one right-hand side; an event is a jump of the state. Glutamate release is found by root finding
+(rules ``upward`` and ``continuous``) and not by the astrocyte's clock, so it is the truth that the fast engines approach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
+from ..processes import endocannabinoid, li_rinzel, lif
+from ..processes.release import release_probability
+
+TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
+
+
+def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
+    """Simulate `ensemble` unit by unit.
+
+    Raises
+    ------
+    SimulationError
+        For random input or random release, and for the periodic release rules, which this engine does not have.
+    """
+    if (ensemble.input != "regular" or ensemble.release != "expected") and ensemble.rate.any():
+        raise SimulationError(
+            f"engine 'reference' is deterministic, but input is {ensemble.input!r} with release {ensemble.release!r}: "
+            "use input 'regular' with release 'expected', rate 0, or the engines numba or brian2"
+        )
+    if ensemble.parameters.release_rule not in ("upward", "continuous"):
+        raise SimulationError(
+            f"engine 'reference' has the release rules upward and continuous, not {ensemble.parameters.release_rule!r}; "
+            "use the engine numba"
+        )
+    units = []
+    for unit in range(ensemble.n_units):
+        units.append(_Unit(ensemble, unit).run())
+        if progress:
+            progress(unit + 1, ensemble.n_units)
+    stack: Callable[[int, str, int], Array] = lambda part, name, axis: np.stack([u[part][name] for u in units], axis=axis)  # noqa: E731
+    return Outcome(
+        statistics={name: stack(0, name, 0) for name in units[0][0]},
+        final={name: stack(1, name, 0) for name in units[0][1]},
+        traces={name: stack(2, name, 1) for name in units[0][2]},
+        notes={"solver": "scipy DOP853, rtol 1e-12, atol 1e-14"},
+    )
+
+
+class _Unit:
+    """One astrocyte with its neurons; the state vector is Ca, h, IP3, Glu, eSP, then AG and v of each neuron."""
+
+    def __init__(self, ensemble: Ensemble, unit: int) -> None:
+        self.e, self.unit = ensemble, unit
+        self.m = ensemble.parameters.n_neurons
+        self.algebraic = ensemble.parameters.esp_form == "algebraic"
+        self.continuous = ensemble.parameters.release_rule == "continuous"
+        self.p: dict[str, float] = {
+            name: float(ensemble.values(name)[unit])
+            for name in (
+                "PR0", "K_AG", "tau_AG", "dAG", "IP3_rest", "tau_IP3", "r_IP3", "Ca_th", "tau_Glu", "dGlu", "r_Glu",
+                "tau_eSP", "m_eSP", "tau_m", "R_m", "v_th", "t_ref", "quantum",
+            )
+        }  # fmt: skip
+        self.calcium = {
+            name: float(ensemble.values(name)[unit])
+            for name in ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
+        }
+        start = ensemble.initial_state()
+        self.y = np.zeros(5 + 2 * self.m)
+        self.y[0], self.y[1], self.y[2] = start["Ca"][unit], start["h"][unit], start["IP3"][unit]
+        self.releasing = self.continuous and self.y[0] >= self.p["Ca_th"]
+        self.last_spike = np.full(self.m, -np.inf)
+        self.crossing_times: list[float] = []
+
+    def rhs(self, t: float, y: Array) -> Array:
+        p = self.p
+        ca, h, ip3, glu, esp = y[:5]
+        ag, v = y[5 : 5 + self.m], y[5 + self.m :]
+        dca, dh = li_rinzel.derivatives(ca, h, ip3, **self.calcium)
+        dip3 = endocannabinoid.ip3_derivative(ip3, ag.sum(), p["IP3_rest"], p["tau_IP3"], p["r_IP3"])
+        dglu = -glu / p["tau_Glu"] + (p["r_Glu"] if self.releasing else 0.0)
+        desp = p["m_eSP"] * dglu if self.algebraic else (-esp + p["m_eSP"] * glu) / p["tau_eSP"]
+        return np.concatenate([[dca, dh, dip3, dglu, desp], -ag / p["tau_AG"], -v / p["tau_m"]])
+
+    def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        clock = self.e.clock
+        arrivals: dict[int, Array] = {}
+        for i, row in enumerate(self.e.regular_spikes(self.unit)):
+            for train in row:
+                for step in train:
+                    arrivals.setdefault(int(step), np.zeros(self.m))[i] += 1
+        spikes, quanta = np.zeros(self.m), np.zeros(self.m)
+        samples: list[Array] = []
+        grid = np.arange(1, clock.n_astro + 1) * clock.dt_astro
+        now, next_sample = 0.0, 0
+        for step in sorted({*arrivals, clock.n_astro * clock.ratio}):
+            until = step * clock.dt
+            last = next_sample
+            while last < grid.size and grid[last] < until - 1e-9:
+                last += 1
+            samples.extend(self.advance(now, until, grid[next_sample:last]))
+            next_sample, now = last, until
+            if step in arrivals:
+                fired, released = self.deliver(arrivals[step], until)
+                if until > clock.settle + 1e-9:
+                    spikes += fired
+                    quanta += released
+            if next_sample < grid.size and abs(grid[next_sample] - until) < 1e-9:
+                samples.append(self.y.copy())
+                next_sample += 1
+        return self.summary(np.array(samples), spikes, quanta)
+
+    def advance(self, start: float, end: float, at: Array) -> list[Array]:
+        """Integrate to `end`, stopping at every crossing of the calcium threshold; return the state at the times `at`."""
+        out: list[Array] = []
+
+        def threshold(t: float, y: Array) -> float:
+            return float(y[0] - self.p["Ca_th"])
+
+        threshold.terminal = True  # type: ignore[attr-defined]
+        if not self.continuous:
+            threshold.direction = 1.0  # type: ignore[attr-defined]
+        while end - start > 1e-12:
+            wanted = at[(at > start + 1e-12) & (at < end)] if len(at) else at
+            points = np.append(wanted, end)
+            solution = solve_ivp(self.rhs, (start, end), self.y, t_eval=points, events=threshold, **TOLERANCE)
+            if solution.status == 1:
+                # SciPy keeps the wanted times before the event; the state at the event itself is in y_events.
+                out.extend(np.transpose(solution.y))
+                start = float(solution.t_events[0][0])
+                self.y = solution.y_events[0][0].copy()
+                rising = self.rhs(start, self.y)[0] > 0
+                if rising:
+                    self.crossing_times.append(start)
+                if self.continuous:
+                    self.releasing = bool(rising)
+                else:
+                    self.y[3] += self.p["dGlu"]
+                    if self.algebraic:
+                        self.y[4] = self.p["m_eSP"] * self.y[3]
+                # Step off the root, so that the same crossing is not found again.
+                self.y[0] = self.p["Ca_th"] + (1e-14 if rising else -1e-14)
+            else:
+                out.extend(solution.y.T[:-1])
+                self.y = solution.y[:, -1].copy()
+                start = end
+        return out
+
+    def deliver(self, arrived: Array, t: float) -> tuple[Array, Array]:
+        """Input spikes `arrived` per neuron at time t: expected release, jump of v, threshold, reset, jump of 2-AG."""
+        p = self.p
+        ag, v = self.y[5 : 5 + self.m], self.y[5 + self.m :]
+        fired, released = np.zeros(self.m), np.zeros(self.m)
+        for i in range(self.m):
+            pr = release_probability(ag[i], self.y[4], p["PR0"], p["K_AG"])
+            released[i] = arrived[i] * pr
+            if arrived[i] and t - self.last_spike[i] >= p["t_ref"] - 1e-9:
+                v[i] += released[i] * lif.quantum_jump(p["quantum"], p["R_m"], p["tau_m"])
+            if v[i] >= p["v_th"]:
+                v[i] = 0.0
+                ag[i] += p["dAG"]
+                self.last_spike[i] = t
+                fired[i] = 1.0
+        return fired, released
+
+    def summary(
+        self, y: Array, spikes: Array, quanta: Array
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        clock, p, m = self.e.clock, self.p, self.m
+
+        def columns(a: Array) -> dict[str, Array]:
+            ag = a[..., 5 : 5 + m]
+            pr = np.clip(p["PR0"] * (1 + (p["K_AG"] * ag + a[..., 4:5]) / 100), 0, 1)
+            return {
+                "calcium": a[..., 0], "h": a[..., 1], "ip3": a[..., 2], "glutamate": a[..., 3], "esp": a[..., 4],
+                "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m :],
+            }  # fmt: skip
+
+        w = columns(y[clock.n_settle :])
+        seconds = clock.n_window * clock.dt_astro
+        late = [t for t in self.crossing_times if t > clock.settle]
+        statistics = {
+            "calcium_mean": w["calcium"].mean(),
+            "calcium_sd": w["calcium"].std(),
+            "calcium_min": w["calcium"].min(),
+            "calcium_max": w["calcium"].max(),
+            "ip3_mean": w["ip3"].mean(),
+            "ag_mean": w["ag"].mean(),
+            "dse_mean": p["K_AG"] * w["ag"].mean(),
+            "glutamate_mean": w["glutamate"].mean(),
+            "esp_mean": w["esp"].mean(),
+            "release_probability_mean": w["release_probability"].mean(),
+            "firing_rate": spikes.mean() / seconds,
+            "release_rate": quanta.mean() / seconds,
+            "crossings": float(len(late)),
+            "crossing_period": (late[-1] - late[0]) / (len(late) - 1) if len(late) > 1 else np.nan,
+        }
+        every = clock.record_every
+        traces = columns(y[every - 1 :: every][: clock.trace_times().size]) if every else {}
+        return statistics, columns(y[-1]), traces

@@ -1,0 +1,286 @@
+"""What every engine receives and returns: an ensemble of independent units, and the outcome of running it.
+
+A unit is one astrocyte with its neurons and synapses. All units share structure (numbers of neurons and synapses, release
+rule, form of e-SP, kind of input) and clocks; every number may differ between units, so a sweep is one ensemble.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fixed_points import rest_state
+from .parameters import TripartiteParameters, check_value, quantity_names
+
+InputKind = Literal["poisson", "regular"]
+ReleaseMode = Literal["bernoulli", "expected"]
+Progress = Callable[[int, int], None]
+Array = NDArray[np.float64]
+
+STRUCTURAL = frozenset({"n_neurons", "n_synapses", "release_rule", "esp_form"})
+
+# Phase of the regular input in integer units, so that no engine ever disagrees about the step a spike falls into:
+# one period is 10^15 = 10^6 micro-hertz x 10^9 nanoseconds.
+PHASE_PERIOD = 10**15
+
+
+class SimulationError(ValueError):
+    """A simulation that was asked for cannot be run as specified, or left the range in which it is valid."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times of a run, in s.
+
+    dt : step of neurons, 2-AG, IP3, glutamate and e-SP (all exact); dt_astro : Runge-Kutta step of calcium, an even
+    multiple of dt; settle : start of the measuring window; record : sampling interval of traces, None for no traces.
+    """
+
+    duration: float
+    settle: float = 0.0
+    dt: float = 1e-3
+    dt_astro: float = 1e-2
+    record: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("duration", "dt", "dt_astro"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value <= 0:
+                raise SimulationError(f"{name} = {value!r} s: expected a finite time above 0")
+        if not 0 <= self.settle < self.duration:
+            raise SimulationError(
+                f"settle = {self.settle!r} s: expected at least 0 and below the duration of {self.duration} s"
+            )
+        if _multiple(self.dt_astro, self.dt) % 2:
+            raise SimulationError(
+                f"dt_astro = {self.dt_astro} s: expected an even multiple of dt = {self.dt} s, "
+                "because calcium's Runge-Kutta step needs IP3 at its midpoint"
+            )
+        _multiple(self.duration, self.dt_astro, "duration")
+        if self.settle:
+            _multiple(self.settle, self.dt_astro, "settle")
+        if self.record is not None:
+            _multiple(self.record, self.dt_astro, "record")
+
+    @property
+    def ratio(self) -> int:
+        """Neuron steps per astrocyte step."""
+        return _multiple(self.dt_astro, self.dt)
+
+    @property
+    def n_astro(self) -> int:
+        """Astrocyte steps of the whole run."""
+        return _multiple(self.duration, self.dt_astro)
+
+    @property
+    def n_settle(self) -> int:
+        """Astrocyte steps before the measuring window."""
+        return round(self.settle / self.dt_astro)
+
+    @property
+    def n_window(self) -> int:
+        """Astrocyte steps in the measuring window."""
+        return self.n_astro - self.n_settle
+
+    @property
+    def record_every(self) -> int:
+        """Astrocyte steps between two samples of the traces; 0 without traces."""
+        return 0 if self.record is None else _multiple(self.record, self.dt_astro)
+
+    def trace_times(self) -> Array:
+        """Times of the samples, s; the first is one sampling interval after the start."""
+        if not self.record_every:
+            return np.empty(0)
+        steps = np.arange(1, self.n_astro // self.record_every + 1) * self.record_every
+        return steps * self.dt_astro
+
+
+def _multiple(long: float, short: float, name: str = "dt_astro") -> int:
+    if not math.isfinite(long) or long <= 0:
+        raise SimulationError(f"{name} = {long!r} s: expected a finite time above 0")
+    ratio = round(long / short)
+    if ratio < 1 or abs(long / short - ratio) > 1e-6 * ratio:
+        raise SimulationError(f"{name} = {long} s: expected a whole multiple of {short} s")
+    return ratio
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Units to simulate together.
+
+    Parameters
+    ----------
+    parameters : the set that gives structure and the values that no unit overrides.
+    rate : input rate per synapse, Hz, shape [n_units].
+    overrides : values of numeric parameters per unit, each of shape [n_units].
+    input : ``poisson`` (independent train per synapse, one Bernoulli draw per step) or ``regular`` (evenly spaced spikes,
+        synapse j of neuron i shifted by the fraction (j + i/M)/N of a period).
+    release : ``bernoulli`` (each spike releases with probability PR) or ``expected`` (each spike delivers PR quanta;
+        deterministic, for comparisons between engines).
+    spread : shift the regular trains of different synapses against each other (True) or let all coincide.
+    first_unit : index of the first unit in the whole study; random streams belong to this index plus position.
+    """
+
+    parameters: TripartiteParameters
+    clock: Clock
+    rate: Array
+    overrides: Mapping[str, Array] = field(default_factory=dict)
+    input: InputKind = "poisson"
+    release: ReleaseMode = "bernoulli"
+    spread: bool = True
+    seed: int = 0
+    first_unit: int = 0
+
+    def __post_init__(self) -> None:
+        rate = np.ascontiguousarray(self.rate, dtype=np.float64)
+        if rate.ndim != 1 or rate.size == 0:
+            raise SimulationError(f"rate has shape {rate.shape}: expected one rate per unit, at least one")
+        bad = np.flatnonzero(~np.isfinite(rate) | (rate < 0))
+        if bad.size:
+            raise SimulationError(f"input rate = {rate[bad[0]]!s} Hz (unit {bad[0]}): expected a finite rate of at least 0")
+        fastest = float(rate.max())
+        if fastest * self.clock.dt > 0.5:
+            raise SimulationError(
+                f"input rate = {fastest:g} Hz with dt = {self.clock.dt:g} s: one input spike per step and synapse allows at "
+                f"most {0.5 / self.clock.dt:g} Hz; lower the rate or dt"
+            )
+        object.__setattr__(self, "rate", rate)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
+            raise SimulationError(f"seed = {self.seed!r}: expected a whole number from 0 to 2^63 - 1")
+        for name, values in self.overrides.items():
+            if name in STRUCTURAL:
+                raise SimulationError(f"{name} fixes the structure of an ensemble: run one ensemble per value of it")
+            if np.shape(values) != rate.shape:
+                raise SimulationError(f"{name} has shape {np.shape(values)}: expected one value per unit, {rate.shape}")
+            for value in np.unique(values):
+                check_value(name, float(value))
+
+    @property
+    def n_units(self) -> int:
+        return int(self.rate.size)
+
+    def values(self, name: str) -> Array:
+        """Values of a numeric parameter, shape [n_units]."""
+        if name in self.overrides:
+            return np.ascontiguousarray(self.overrides[name], dtype=np.float64)
+        return np.full(self.n_units, float(getattr(self.parameters, name)))
+
+    def initial_state(self) -> dict[str, Array]:
+        """IP3 (uM), calcium (uM) and h at the start, each of shape [n_units]."""
+        ip3 = self.values("IP3_init") if self._given("IP3_init") else self.values("IP3_rest")
+        if self._given("Ca_init") and self._given("h_init"):
+            return {"IP3": ip3.copy(), "Ca": self.values("Ca_init"), "h": self.values("h_init")}
+        names = ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
+        table = np.stack([ip3, *(self.values(name) for name in names)])
+        distinct, where = np.unique(table, axis=1, return_inverse=True)
+        rest = [rest_state(column[0], dict(zip(names, column[1:], strict=True))) for column in distinct.T]
+        ca, h = np.array(rest).T
+        where = where.ravel()
+        return {"IP3": ip3.copy(), "Ca": ca[where], "h": h[where]}
+
+    def _given(self, name: str) -> bool:
+        return name in self.overrides or getattr(self.parameters, name) is not None
+
+    def regular_phase(self) -> NDArray[np.int64]:
+        """Integer phase of the regular trains at the start, shape [n_neurons, n_synapses]; a spike falls at PHASE_PERIOD."""
+        m, n = self.parameters.n_neurons, self.parameters.n_synapses
+        if not self.spread:
+            return np.zeros((m, n), dtype=np.int64)
+        neuron, synapse = np.arange(m)[:, None], np.arange(n)[None, :]
+        return (PHASE_PERIOD * (synapse * m + neuron)) // (m * n)
+
+    def regular_increment(self) -> NDArray[np.int64]:
+        """Integer phase gained per neuron step, shape [n_units]."""
+        step = round(self.clock.dt * 1e9)
+        if abs(self.clock.dt * 1e9 - step) > 1e-6:
+            raise SimulationError(f"dt = {self.clock.dt} s: regular input needs a whole number of nanoseconds")
+        return np.rint(self.rate * 1e6).astype(np.int64) * step
+
+    def regular_spikes(self, unit: int) -> list[list[NDArray[np.int64]]]:
+        """Steps (1-based: the spike comes at the end of that step) of the regular trains of a unit, [neuron][synapse]."""
+        increment = int(self.regular_increment()[unit])
+        steps = self.clock.n_astro * self.clock.ratio
+        trains = []
+        for row in self.regular_phase():
+            trains.append([_regular_steps(int(phase), increment, steps) for phase in row])
+        return trains
+
+
+def _regular_steps(phase: int, increment: int, steps: int) -> NDArray[np.int64]:
+    if increment == 0:
+        return np.empty(0, dtype=np.int64)
+    count = (phase + increment * steps) // PHASE_PERIOD
+    # Python integers: the product outgrows 64 bits in long runs.
+    return np.array([-((phase - k * PHASE_PERIOD) // increment) for k in range(1, count + 1)], dtype=np.int64)
+
+
+# Statistics over the measuring window, one value per unit. Means are over samples at the end of each astrocyte step.
+STATISTICS: dict[str, tuple[str, str, str]] = {
+    # name: (unit, symbol, long name)
+    "calcium_mean": ("uM", "<Ca>", "time-mean cytosolic calcium of the astrocyte"),
+    "calcium_sd": ("uM", "sd(Ca)", "standard deviation of calcium over time"),
+    "calcium_min": ("uM", "min Ca", "smallest calcium"),
+    "calcium_max": ("uM", "max Ca", "greatest calcium"),
+    "ip3_mean": ("uM", "<IP3>", "time-mean IP3"),
+    "ag_mean": ("uM", "<AG>", "time-mean 2-AG, averaged over neurons"),
+    "dse_mean": ("%", "<DSE>", "time-mean depolarisation-induced suppression of excitation"),
+    "glutamate_mean": ("uM", "<Glu>", "time-mean astrocytic glutamate"),
+    "esp_mean": ("%", "<eSP>", "time-mean e-SP"),
+    "release_probability_mean": ("1", "<PR>", "time-mean release probability, averaged over neurons"),
+    "firing_rate": ("Hz", "f_post", "postsynaptic firing rate, averaged over neurons"),
+    "release_rate": ("Hz", "f_rel", "quanta released per neuron and second"),
+    "crossings": ("1", "n_cross", "upward crossings of the glutamate release threshold"),
+    "crossing_period": ("s", "T_cross", "mean time between upward crossings; missing below two crossings"),
+}
+
+# Variables of traces and of the final state; True: one value per neuron.
+STATES: dict[str, tuple[str, str, str, bool]] = {
+    "calcium": ("uM", "Ca", "cytosolic calcium of the astrocyte", False),
+    "h": ("1", "h", "fraction of IP3 receptors not inactivated", False),
+    "ip3": ("uM", "IP3", "inositol trisphosphate", False),
+    "glutamate": ("uM", "Glu", "astrocytic glutamate", False),
+    "esp": ("%", "eSP", "e-SP", False),
+    "ag": ("uM", "AG", "2-AG of each neuron", True),
+    "release_probability": ("1", "PR", "release probability of each neuron's synapses", True),
+    "voltage": ("mV", "v", "membrane potential above rest", True),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an engine returns.
+
+    statistics : name -> [n_units]; final : name -> [n_units] or [n_units, n_neurons]; traces : name -> [n_times, n_units]
+    or [n_times, n_units, n_neurons] (empty without recording); notes : facts about the run for the provenance.
+    """
+
+    statistics: dict[str, Array]
+    final: dict[str, Array]
+    traces: dict[str, Array]
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def check_finite(self) -> None:
+        """Raise SimulationError naming variable and unit if any value is NaN or infinite, or a concentration negative."""
+        for group in (self.statistics, self.final):
+            for name, values in group.items():
+                if name == "crossing_period":
+                    continue
+                bad = ~np.isfinite(values)
+                if name in ("calcium", "ip3", "glutamate", "ag", "calcium_min"):
+                    bad |= values < 0
+                if bad.any():
+                    unit = int(np.argwhere(bad)[0][0])
+                    raise SimulationError(
+                        f"{name} of unit {unit} became {values[unit]}: the step is too large for these parameters; "
+                        "lower dt_astro (and dt), or check the parameters"
+                    )
+
+
+def numeric_names() -> tuple[str, ...]:
+    """Names of all parameters that may differ between units."""
+    return tuple(name for name in quantity_names() if name not in STRUCTURAL)

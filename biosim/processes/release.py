@@ -1,0 +1,30 @@
+"""Release probability of a synapse, and the number of quanta that leave in one time step.
+
+    PR = clip( PR(0) (1 + (DSE + eSP)/100), 0, 1 ),   DSE = K_AG AG
+
+Wade et al. 2012 and arXiv 2312.10925, Appendix D; the clip is applied after the sum. DSE and e-SP are in percent, divided
+by 100 exactly once. DSE is that of the synapse's own neuron, e-SP is common to all synapses of the astrocyte.
+"""
+
+
+def release_probability(ag, esp, PR0, K_AG):
+    """Release probability at 2-AG `ag` (uM) and e-SP `esp` (%), with PR0 in [0, 1] and K_AG < 0 in %/uM."""
+    pr = PR0 * (1.0 + (K_AG * ag + esp) / 100.0)
+    return min(max(pr, 0.0), 1.0)
+
+
+def binomial_count(u, p, n, terms):
+    """Quanta released by `n` synapses that each release with probability `p` in a step, from one uniform number `u`.
+
+    Inverts the distribution function; `terms` comparisons are made, so counts above `terms` are cut (exact for
+    terms = n). One draw is exact because all synapses of a neuron share `p`. Needs p < 1.
+    """
+    odds = p / (1.0 - p)
+    mass = (1.0 - p) ** n
+    cumulative = mass
+    count = 0.0
+    for k in range(terms):
+        count += 1.0 if u >= cumulative else 0.0
+        mass *= odds * ((n - k) / (k + 1.0))
+        cumulative += mass
+    return count

@@ -1,0 +1,25 @@
+"""Named choices with an error that lists them and guesses what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnknownNameError(ValueError):
+    """A name that is not among the choices."""
+
+
+def choose(kind: str, name: object, choices: Iterable[str]) -> str:
+    """Return `name` if it is one of `choices`; otherwise raise UnknownNameError with the list and the nearest match.
+
+    Parameters
+    ----------
+    kind : what is being named ("protocol", "engine", ...), for the message.
+    """
+    known = sorted(choices)
+    if isinstance(name, str) and name in known:
+        return name
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UnknownNameError(f"unknown {kind} {name!r}{hint} (choose from: {', '.join(known)})")

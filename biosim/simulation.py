@@ -1,0 +1,176 @@
+"""simulate(): a protocol applied to a parameter set by an engine, as a labelled Dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import platform
+import sys
+from dataclasses import replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
+from .fixed_points import rest_state
+from .parameters import TripartiteParameters
+from .protocols import TRIAL, Protocol, protocol as named_protocol
+from .registry import choose
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Modules are imported on first use, so that a name can be checked without Brian2 or Numba.
+ENGINES = {
+    "numba": "biosim.engines.numba_engine",
+    "brian2": "biosim.engines.brian_engine",
+    "reference": "biosim.engines.reference",
+}
+
+SCHEMA_VERSION = "1.0"
+
+
+def run_ensemble(
+    ensemble: Ensemble, engine: str = "numba", *, progress: Progress | None = None, **options: Any
+) -> Outcome:
+    """Run `ensemble` by the engine named ``numba``, ``brian2`` or ``reference``; options go to the engine's ``run``."""
+    module = importlib.import_module(ENGINES[choose("engine", engine, ENGINES)])
+    outcome: Outcome = module.run(ensemble, progress=progress, **options)
+    return outcome
+
+
+def simulate(
+    protocol: Protocol | str,
+    parameters: TripartiteParameters | str | None = None,
+    *,
+    engine: str = "numba",
+    seed: int = 0,
+    record: float | None = None,
+    progress: Progress | None = None,
+    engine_options: dict[str, Any] | None = None,
+    **protocol_options: Any,
+) -> xr.Dataset:
+    """Simulate a protocol.
+
+    Parameters
+    ----------
+    protocol : name (``fig3``, ``rate_sweep``, ``constant_ip3``) with its options as keywords, or a `Protocol`.
+    parameters : parameter set or its name; default: the set the protocol is meant for.
+    engine : ``numba`` (fast), ``brian2`` (community reference) or ``reference`` (SciPy, deterministic input alone).
+    seed : seeds every random stream.
+    record : sampling interval of traces in s (a multiple of 0.01 s); None keeps statistics alone.
+    progress : called with (finished units, all units).
+
+    Returns
+    -------
+    Dataset whose dimensions are the protocol's axes (plus ``time`` and ``neuron`` for traces). Every variable has
+    ``units``, ``long_name`` and ``symbol``; the attribute ``provenance`` is a JSON text with protocol, parameters (value,
+    unit, source, status), engine, seed and versions.
+
+    Raises
+    ------
+    ValueError
+        SimulationError, ParameterError or UnknownNameError: one line with the name, the value and the remedy.
+    """
+    choose("engine", engine, ENGINES)
+    if isinstance(protocol, str):
+        protocol = named_protocol(protocol, parameters, **protocol_options)
+    elif parameters is not None or protocol_options:
+        raise SimulationError("parameters and options are part of a Protocol object; set them where it is made")
+    if record is not None:
+        protocol = protocol.with_clock(record=record)
+    ensemble = protocol.ensemble(seed)
+    options = engine_options or {}
+    outcome = run_ensemble(ensemble, engine, progress=progress, **options)
+    if protocol.mid_level_crossings:
+        middle = (outcome.statistics["calcium_min"] + outcome.statistics["calcium_max"]) / 2
+        ensemble = replace(ensemble, overrides={**ensemble.overrides, "Ca_th": middle})
+        outcome = run_ensemble(ensemble, engine, progress=progress, **options)
+        outcome = _without_flat_crossings(outcome)
+    return _dataset(protocol, ensemble, outcome, engine)
+
+
+def _without_flat_crossings(outcome: Outcome) -> Outcome:
+    """At a fixed point the mid level is noise of the last digits: what crosses it is no oscillation."""
+    s = outcome.statistics
+    flat = s["calcium_max"] - s["calcium_min"] < 1e-6
+    statistics = {
+        **s,
+        "crossings": np.where(flat, 0.0, s["crossings"]),
+        "crossing_period": np.where(flat, np.nan, s["crossing_period"]),
+    }
+    return replace(outcome, statistics=statistics)
+
+
+def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: str) -> xr.Dataset:
+    import xarray as xr
+
+    names = tuple(axis.name for axis in protocol.axes)
+    shape = protocol.shape
+    variables: dict[str, Any] = {}
+    for name, (unit, symbol, long_name) in STATISTICS.items():
+        attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
+        variables[name] = (names, outcome.statistics[name].reshape(shape), attributes)
+    for name, values in outcome.traces.items():
+        unit, symbol, long_name, per_neuron = STATES[name]
+        attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
+        dims = ("time", *names, *(("neuron",) if per_neuron else ()))
+        neurons = (ensemble.parameters.n_neurons,) if per_neuron else ()
+        variables[name] = (dims, values.reshape(values.shape[0], *shape, *neurons), attributes)
+    rest, rest_dims = _resting_calcium(ensemble, names, shape)
+    variables["calcium_rest"] = (
+        rest_dims, rest,
+        {"units": "uM", "symbol": "Ca_rest", "long_name": "calcium at the fixed point of resting IP3"},
+    )  # fmt: skip
+    coordinates: dict[str, Any] = {}
+    for axis in protocol.axes:
+        values = axis.values.astype(np.int64) if axis.name == TRIAL else axis.values
+        coordinates[axis.name] = ((axis.name,), values, {"units": axis.unit, "long_name": axis.long_name})
+    if outcome.traces:
+        coordinates["time"] = (("time",), protocol.clock.trace_times(), {"units": "s", "long_name": "time"})
+        index = np.arange(ensemble.parameters.n_neurons)
+        coordinates["neuron"] = (("neuron",), index, {"units": "1", "long_name": "postsynaptic neuron"})
+    record = {
+        "schema": SCHEMA_VERSION,
+        "protocol": protocol.to_record(),
+        "parameter_set": protocol.parameters.name,
+        "parameters": protocol.parameters.to_records(),
+        "engine": engine,
+        "engine_notes": outcome.notes,
+        "seed": int(ensemble.seed),
+        "versions": _versions(engine),
+    }
+    content = {key: record[key] for key in ("schema", "protocol", "parameters", "engine", "seed")}
+    record["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return xr.Dataset(
+        variables,
+        coords=coordinates,
+        attrs={
+            "title": f"{protocol.name}: {protocol.description}",
+            "Conventions": "CF-1.11",
+            "provenance": json.dumps(record, sort_keys=True, allow_nan=False),
+        },
+    )
+
+
+def _resting_calcium(ensemble: Ensemble, names: tuple[str, ...], shape: tuple[int, ...]) -> tuple[Array, tuple[str, ...]]:
+    calcium_names = ("IP3_rest", "r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
+    table = np.stack([ensemble.values(name) for name in calcium_names])
+    distinct, where = np.unique(table, axis=1, return_inverse=True)
+    rest = np.array([rest_state(c[0], dict(zip(calcium_names[1:], c[1:], strict=True)))[0] for c in distinct.T])
+    if rest.size == 1:
+        return rest[0], ()
+    return rest[where.ravel()].reshape(shape), names
+
+
+def _versions(engine: str) -> dict[str, str]:
+    packages = ["astromorphic", "numpy", "xarray", "scipy"] + ([engine] if engine in ("numba", "brian2") else [])
+    versions = {"python": platform.python_version(), "platform": sys.platform}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    return versions

@@ -1,0 +1,121 @@
+"""Datasets on disk: NetCDF by h5netcdf, written whole or not at all, and read only after a look inside.
+
+HDF5 can point at other files of the reader's machine (external links and storage, virtual data sets) and declare sizes far
+beyond the file's own, so a file from elsewhere is scanned with h5py before xarray sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .atomic import replacing
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ENGINE = "h5netcdf"
+MAX_OBJECTS = 1000
+MAX_BYTES = 16 * 2**30
+MAX_ATTRIBUTE_BYTES = 2**20
+
+
+class DatasetError(ValueError):
+    """A file is missing, damaged, or not a Dataset of this package."""
+
+
+def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write `dataset` as NetCDF with checksums on every variable; returns the path."""
+    target = Path(path)
+    encoding = {}
+    for name, variable in dataset.variables.items():
+        if variable.ndim and variable.dtype.kind in "fiu":
+            encoding[name] = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
+    with replacing(target) as temporary:
+        dataset.to_netcdf(temporary, engine=ENGINE, encoding=encoding)
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a Dataset written by `save` into memory.
+
+    Raises
+    ------
+    DatasetError
+        The file is missing, is not NetCDF, is damaged, points to other files, or has no provenance.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise DatasetError(f"no such file: {source}; name a NetCDF file written by astromorphic simulate")
+    _scan(source)
+    import xarray as xr
+
+    try:
+        dataset = xr.load_dataset(source, engine=ENGINE)
+    except Exception as error:
+        raise DatasetError(f"{source} is damaged ({type(error).__name__}: {error}); make it anew or restore a copy") from error
+    if "provenance" not in dataset.attrs:
+        raise DatasetError(f"{source} has no attribute 'provenance', so it was not written by this package; make it with "
+                           "astromorphic simulate")  # fmt: skip
+    provenance(dataset)
+    return dataset
+
+
+def provenance(dataset: xr.Dataset) -> dict[str, Any]:
+    """How a Dataset was made: protocol, parameters with source and status, engine, seed, versions."""
+    try:
+        record = json.loads(dataset.attrs["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError("the attribute 'provenance' is missing or not JSON; the file was changed by hand") from error
+    if not isinstance(record, dict):
+        raise DatasetError("the attribute 'provenance' is not a JSON object; the file was changed by hand")
+    return record
+
+
+def _scan(source: Path) -> None:
+    import h5py
+
+    try:
+        with h5py.File(source, "r", locking=False) as file:
+            _scan_group(file, source, [0, 0])
+    except DatasetError:
+        raise
+    except Exception as error:
+        raise DatasetError(f"{source} is not a readable NetCDF-4 file ({type(error).__name__}); name a file written by "
+                           "astromorphic simulate") from error  # fmt: skip
+
+
+def _scan_group(group: Any, source: Path, totals: list[int]) -> None:
+    import h5py
+
+    _scan_attributes(group, source)
+    for name in group:
+        totals[0] += 1
+        if totals[0] > MAX_OBJECTS:
+            raise DatasetError(f"{source} holds more than {MAX_OBJECTS} objects: not a file of this package")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise DatasetError(f"{source}: {name!r} is a link to another place; refused, as it could read other files")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _scan_group(item, source, totals)
+            continue
+        if not isinstance(item, h5py.Dataset):
+            continue
+        if item.is_virtual or item.external:
+            raise DatasetError(f"{source}: the data of {name!r} lie in another file; refused")
+        if item.dtype.kind == "O" and h5py.check_string_dtype(item.dtype) is None and item.dtype != h5py.ref_dtype:
+            raise DatasetError(f"{source}: {name!r} has type {item.dtype}, expected numbers or text")
+        totals[1] += item.size * item.dtype.itemsize
+        if totals[1] > MAX_BYTES:
+            raise DatasetError(f"{source} declares more than {MAX_BYTES // 2**30} GiB of data; refused")
+        _scan_attributes(item, source)
+
+
+def _scan_attributes(item: Any, source: Path) -> None:
+    for name in item.attrs:
+        # h5py gives no size without reading, but the low-level identifier does.
+        size = item.attrs.get_id(name).get_storage_size()
+        if size > MAX_ATTRIBUTE_BYTES:
+            raise DatasetError(f"{source}: attribute {name!r} has {size} bytes, more than {MAX_ATTRIBUTE_BYTES}; refused")
