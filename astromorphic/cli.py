@@ -1,0 +1,201 @@
+"""The command `astromorphic`. Packages are imported inside the commands, so that help and usage errors answer at once.
+
+Exit status: 0 success, 2 wrong usage or input (one line on standard error), 1 internal failure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .assignments import AssignmentError, parse_assignments
+from .console import progress_bar
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From the biophysics of a neuron-astrocyte synapse to sequence models that train.",
+)
+
+# Errors of our own packages are about the input; anything else is a fault of the program.
+_OURS = ("astromorphic", "biosim", "bridge", "models", "figures")
+
+INTERRUPTED = 130
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a value; lists 1,2,5 and ranges LOW:HIGH:COUNT sweep it."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seeds every random stream.")]
+QuickOption = Annotated[bool, typer.Option("--quick", help="Less of everything: to see that it works.")]
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; made if it does not exist.")] = Path(
+        "runs/main"
+    ),
+    quick: QuickOption = False,
+    seed: SeedOption = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes for training; default: the cores.")
+    ] = None,
+) -> None:
+    """Simulate Fig. 3, fit it, train the small model with four responses, and write report.html."""
+    from .pipeline import Settings
+    from .pipeline import run as run_pipeline
+
+    print(run_pipeline(out, Settings.quick(seed) if quick else Settings(seed), workers=workers))
+
+
+@app.command()
+def simulate(
+    protocol: Annotated[str, typer.Argument(help="fig3, rate_sweep or constant_ip3.")],
+    out: Annotated[Path, typer.Option("--out", help="NetCDF file to write.")],
+    parameters: Annotated[str, typer.Option("--parameters", help="Parameter set: wade2012 or psu.")] = "wade2012",
+    set_: SetOption = None,
+    engine: Annotated[str, typer.Option("--engine", help="numba, brian2 or reference.")] = "numba",
+    seed: SeedOption = 0,
+    record: Annotated[float | None, typer.Option("--record", help="Sampling interval of traces, s.")] = None,
+) -> None:
+    """Run a protocol and write its Dataset as NetCDF. --set takes parameters (K_AG=-1000) and the protocol's options (trials=4)."""
+    from . import commands
+
+    with progress_bar(f"simulating {protocol}") as advance:
+        path = commands.simulate(
+            protocol, parameters, parse_assignments(set_ or []), engine, seed, record, out, advance
+        )
+    print(path)
+
+
+@app.command()
+def fit(
+    source: Annotated[str, typer.Argument(help="FILE.nc from simulate, or published:NAME.")],
+    out: Annotated[Path, typer.Option("--out", help="Macro file to write.")],
+    family: Annotated[str | None, typer.Option("--family", help="Curve family; default: the best by AICc.")] = None,
+    estimator: Annotated[str, typer.Option("--estimator", help="Estimator of the exponent.")] = "loglog_above_rest",
+    resting_calcium: Annotated[
+        float | None,
+        typer.Option("--resting-calcium", help="Calcium without input, uM, for a curve that does not know it."),
+    ] = None,
+    bootstraps: Annotated[int, typer.Option("--bootstraps", min=0, help="Resamples for intervals.")] = 1000,
+    seed: SeedOption = 0,
+) -> None:
+    """Fit a response curve, rank the families, estimate the exponent, and write macro.json."""
+    from . import commands
+
+    path, text = commands.fit(source, family, estimator, resting_calcium, bootstraps, seed, out)
+    print(text)
+    print(path)
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Argument(help="shakespeare.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    model: Annotated[str, typer.Option("--model", help="astromorphic.")] = "astromorphic",
+    preset: Annotated[str, typer.Option("--preset", help="Recipe: quick, default or smoke.")] = "default",
+    macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,
+    set_: SetOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a model and write weights (safetensors) and run.json."""
+    from . import commands
+
+    with progress_bar(f"training on {task}") as advance:
+        result = commands.train(task, model, preset, macro, parse_assignments(set_ or []), seed, out, advance)
+    print(result)
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="Text to continue.")],
+    length: Annotated[int, typer.Option("--length", min=1, help="Bytes to generate.")] = 100,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest byte.")] = 0.8,
+    seed: SeedOption = 0,
+) -> None:
+    """Continue a text with a trained model."""
+    from . import commands
+
+    print(commands.generate(folder, prompt, length, temperature, seed))
+
+
+@app.command()
+def figures(
+    name: Annotated[str, typer.Argument(help="Name of a figure, or 'all' or 'list'.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
+    quick: QuickOption = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Make a figure with the data behind it."""
+    from figures.gallery import FIGURES, make, titles
+
+    if name == "list":
+        for key, title in titles().items():
+            print(f"{key:12s} {title}")
+        return
+    for key in FIGURES if name == "all" else [name]:
+        with progress_bar(f"figure {key}") as advance:
+            paths = make(key, out, quick=quick, seed=seed, progress=advance if key != "responses" else None)
+        for path in paths:
+            print(path)
+
+
+@app.command()
+def benchmark(
+    what: Annotated[str, typer.Argument(help="simulation.")],
+    quick: QuickOption = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
+) -> None:
+    """Measure on this machine and print ratios."""
+    from . import commands
+
+    print(commands.benchmark(what, quick, json_file))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this installation can do and what is missing."""
+    from .doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        remedy = f"  ->  {finding.remedy}" if finding.remedy else ""
+        print(f"{finding.state:6s}{finding.thing:20s}{finding.found}{remedy}")
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: runs the command and turns errors into exit statuses."""
+    try:
+        status: Any = app(args=arguments, prog_name="astromorphic", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except typer.Exit as stop:
+        status = stop.exit_code
+    except Exception as error:
+        if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
+            _fail(error.format_message())
+        if isinstance(error, AssignmentError) or _is_ours(error):
+            _fail(str(error))
+        raise
+    # The command-line parser itself turns Ctrl-C into this status.
+    if status == INTERRUPTED:
+        print("astromorphic: interrupted; no half-written file is left", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _is_ours(error: Exception) -> bool:
+    return isinstance(error, ValueError) and type(error).__module__.split(".")[0] in _OURS
+
+
+def _fail(message: str) -> None:
+    """One line on standard error, exit status 2."""
+    print("astromorphic: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)

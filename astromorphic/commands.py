@@ -1,0 +1,163 @@
+"""What the commands do, without the command line: plain functions that return what is to be printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .assignments import AssignmentError
+
+Advance = Callable[[int, int], None]
+
+
+def simulate(
+    protocol: str,
+    parameters: str,
+    changes: Mapping[str, Any],
+    engine: str,
+    seed: int,
+    record: float | None,
+    out: Path,
+    progress: Advance,
+) -> Path:
+    """Simulate and save. `changes` are parameters and options of the protocol; a list of values of a parameter sweeps it."""
+    import inspect
+
+    import biosim
+    from biosim.parameters import quantity_names
+    from biosim.registry import choose
+
+    make = biosim.PROTOCOLS[choose("protocol", protocol, biosim.PROTOCOLS)]
+    options = [name for name in inspect.signature(make).parameters if name != "parameters"]
+    _check_target(out)
+    values, swept, chosen = {}, {}, {}
+    for name, value in changes.items():
+        choose("parameter or option", name, [*quantity_names(), *options])
+        if name in options:
+            plural = name in ("rates", "ip3")
+            chosen[name] = [value] if plural and not isinstance(value, list) else value
+        elif isinstance(value, list):
+            swept[name] = value
+        else:
+            values[name] = value
+    start = biosim.parameter_set(parameters).with_values(**values)
+    plan = biosim.protocol(protocol, start, **chosen)
+    for name, axis in swept.items():
+        plan = biosim.swept(plan, name, axis)
+    dataset = biosim.simulate(plan, engine=engine, seed=seed, record=record, progress=progress)
+    return biosim.save(dataset, out)
+
+
+def _check_target(out: Path) -> None:
+    """Find out before the work, not after it, that the result cannot be written."""
+    from biosim.atomic import check_writable
+
+    check_writable(out)
+
+
+def fit(
+    source: str,
+    family: str | None,
+    estimator: str,
+    resting_calcium: float | None,
+    bootstraps: int,
+    seed: int,
+    out: Path,
+) -> tuple[Path, str]:
+    """Fit and save the macro file; returns its path and the tables as text."""
+    import bridge
+
+    _check_target(out)
+    curve = bridge.parse_source(source)
+    if resting_calcium is not None:
+        curve = curve.with_resting_calcium(resting_calcium)
+    comparison = bridge.compare(curve, seed=seed)
+    chosen = comparison.best if family is None else bridge.fit(curve, family, seed=seed)
+    alphas = bridge.estimate_all(curve, n_resamples=bootstraps, seed=seed)
+    sampled = bridge.bootstrap(chosen, n_resamples=bootstraps, rng=seed) if bootstraps else None
+    macro = bridge.macro_from_fit(
+        chosen,
+        alphas[estimator],
+        comparison=comparison,
+        bootstrap=sampled,
+        provenance={"command": f"astromorphic fit {source}", "seed": seed},
+    )
+    path = macro.save(out)
+    return path, "\n\n".join((comparison.text(), chosen.report(), alphas.text()))
+
+
+def train(
+    task: str,
+    model: str,
+    preset: str,
+    macro: Path | None,
+    changes: Mapping[str, Any],
+    seed: int,
+    out: Path,
+    progress: Advance,
+) -> str:
+    """Train and return a summary as text."""
+    from biosim.registry import choose
+    from models import RECIPES, AstromorphicConfig
+    from models import train as train_model
+    from models.arms import MAIN_SIZE
+    from models.tasks import TASKS
+
+    choose("task", task, TASKS)
+    choose("model", model, ["astromorphic"])
+    recipe = RECIPES[choose("preset", preset, RECIPES)]
+    for name, value in changes.items():
+        if isinstance(value, list):
+            raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
+    size = {**MAIN_SIZE, "max_position_embeddings": 64, **changes}
+    config = AstromorphicConfig.from_macro(macro, **size) if macro else AstromorphicConfig(**size)
+    result = train_model(
+        config, task, recipe, out, seed, arm=model, progress=lambda step, total, metrics: progress(step, total)
+    )
+    return (
+        f"{out}: test {result.test_bits_per_byte:.4f}, validation {result.validation_bits_per_byte:.4f} bits per byte; "
+        f"{result.causality.verdict}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
+    )
+
+
+def generate(folder: Path, prompt: str, length: int, temperature: float, seed: int) -> str:
+    """Continue `prompt` by `length` bytes."""
+    import torch
+
+    from models import AstromorphicForCausalLM
+    from models.surroundings import quiet_library
+
+    if not prompt:
+        raise AssignmentError("--prompt is empty: give at least one character to continue")
+    with quiet_library():
+        model = AstromorphicForCausalLM.from_pretrained(folder).eval()
+    ids = torch.tensor([list(prompt.encode("utf-8"))])
+    room = int(model.config.max_position_embeddings) - ids.shape[1]
+    if length > room:
+        raise AssignmentError(
+            f"--length {length} with a prompt of {ids.shape[1]} bytes: the model's positions end at "
+            f"{model.config.max_position_embeddings}; shorten the prompt or ask for at most {max(room, 0)} bytes"
+        )
+    torch.manual_seed(seed)
+    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+    with quiet_library():
+        out = model.generate(ids, max_new_tokens=length, **sampling)
+    return bytes(out[0].tolist()).decode("utf-8", errors="replace")
+
+
+def benchmark(what: str, quick: bool, json_file: Path | None) -> str:
+    """Run a benchmark and return its table; also write its rows as JSON."""
+    from biosim.atomic import write_text
+    from biosim.registry import choose
+
+    choose("benchmark", what, ["simulation"])
+    from .benchmark_simulation import measure, table
+
+    if json_file:
+        _check_target(json_file)
+    rows = measure(quick)
+    if json_file:
+        write_text(json_file, json.dumps(rows, indent=2) + "\n")
+    return table(rows)

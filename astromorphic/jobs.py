@@ -1,0 +1,106 @@
+"""Training runs side by side: one process and one thread per run, so that results do not depend on how many run at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+from .console import notices
+
+if TYPE_CHECKING:
+    from models import RunResult
+
+
+def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> list[RunResult]:
+    """Train every job (see `models.run_job`) and return the records in the order of `jobs`.
+
+    An interrupt or a failed run ends all processes; finished runs stay on disk, unfinished ones keep their checkpoints.
+    """
+    from models import RunResult
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Fresh interpreters: forking after threads have been used can hang.
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        queue = manager.Queue()
+        pool = ProcessPoolExecutor(min(workers or cores, len(jobs)), mp_context=context, initializer=_prepare_worker)
+        try:
+            with _Bars(queue, jobs):
+                futures = {pool.submit(_run, {**job, "progress": queue}): i for i, job in enumerate(jobs)}
+                records: list[RunResult | None] = [None] * len(jobs)
+                for future in as_completed(futures):
+                    records[futures[future]] = RunResult.model_validate(future.result())
+        except BaseException:
+            for process in list(getattr(pool, "_processes", {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        pool.shutdown()
+    return [record for record in records if record is not None]
+
+
+def _prepare_worker() -> None:
+    # Ctrl-C reaches the whole group of processes; the parent alone decides what happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _run(job: dict[str, Any]) -> dict[str, Any]:
+    from models import run_job
+
+    return run_job(job)
+
+
+class _Bars:
+    """One bar per run, fed from the queue by a thread; nothing without a terminal."""
+
+    def __init__(self, queue: Any, jobs: Sequence[Mapping[str, Any]]) -> None:
+        self.queue, self.jobs = queue, jobs
+        self.stop = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def __enter__(self) -> _Bars:
+        if notices.is_terminal:
+            self.thread = threading.Thread(target=self._show, daemon=True)
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        if self.thread:
+            self.thread.join(timeout=5)
+
+    def _show(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[score]}"),
+            TimeElapsedColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=notices) as bars:
+            tasks = {
+                (job["arm"], job["seed"]): bars.add_task(
+                    f"training {job['arm']}, seed {job['seed']}", total=None, score=""
+                )
+                for job in self.jobs
+            }
+            while not self.stop.is_set():
+                try:
+                    item = self.queue.get(timeout=0.2)
+                except (Empty, EOFError, OSError, BrokenPipeError):
+                    continue
+                score = item["metrics"].get("validation_bits_per_byte")
+                bars.update(
+                    tasks[(item["arm"], item["seed"])],
+                    completed=item["step"],
+                    total=item["total"],
+                    score="" if score is None else f"{score:.3f} bits/byte",
+                )

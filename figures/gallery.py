@@ -1,0 +1,39 @@
+"""The figures that can be made on their own, by name; `astromorphic figures NAME` makes them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from biosim.registry import choose
+
+from .output import output_folder, write_figure
+
+# name -> module with TITLE, compute(quick, seed) and draw(data); imported on use.
+FIGURES = {"fig3": "fig3", "traces": "traces", "responses": "responses"}
+
+
+def titles() -> dict[str, str]:
+    """Name and one-line description of every figure."""
+    return {name: str(_module(name).TITLE) for name in FIGURES}
+
+
+def make(
+    name: str,
+    out: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Compute and draw the figure `name`; write NAME.png, NAME.svg and NAME.csv into `out` and return their paths."""
+    module = _module(choose("figure", name, FIGURES))
+    folder = output_folder(out)
+    data = module.compute(quick=quick, seed=seed, **({"progress": progress} if progress else {}))
+    return write_figure(name, module.draw(data), data, folder)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f".{FIGURES[name]}", __package__)

@@ -1,0 +1,183 @@
+"""The command line: exit statuses, one-line errors that name the thing and the remedy, and nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astromorphic.assignments import AssignmentError, parse_assignments
+from astromorphic.cli import main
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    return int(stop.value.code or 0)
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_imports_no_heavy_package():
+    out = python(
+        "import sys\n"
+        "from astromorphic.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "print('HEAVY', sorted({'torch','brian2','numba','matplotlib','transformers','xarray','scipy','pandas'}"
+        " & set(sys.modules)))"
+    )
+    assert "Usage" in out
+    assert "HEAVY []" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("simulate", "fg3", "--out", "a.nc"), ("'fg3'", "did you mean 'fig3'")),
+        (("simulate", "fig3", "--engine", "numbo", "--out", "a.nc"), ("'numbo'", "did you mean 'numba'")),
+        (("simulate", "fig3", "--parameters", "wade", "--out", "a.nc"), ("'wade'", "wade2012")),
+        (("simulate", "rate_sweep", "--set", "rates=-3", "--out", "a.nc"), ("-3 Hz", "at least 0")),
+        (("simulate", "rate_sweep", "--set", "rates=nan", "--out", "a.nc"), ("nan Hz", "finite")),
+        (("simulate", "fig3", "--set", "K_AG=4000", "--out", "a.nc"), ("K_AG = 4000", "at most 0")),
+        (("simulate", "fig3", "--set", "k_ag=-1", "--out", "a.nc"), ("'k_ag'", "did you mean")),
+        (("simulate", "fig3", "--set", "K_AG", "--out", "a.nc"), ("K_AG", "NAME=VALUE")),
+        (("simulate", "fig3", "--set", "trials=1.5", "--out", "a.nc"), ("trials = 1.5", "whole number")),
+        (("simulate", "fig3", "--set", "n_neurons=1,2", "--out", "a.nc"), ("n_neurons", "cannot be swept")),
+        (("simulate", "fig3", "--out", "missing/a.nc"), ("missing", "does not exist")),
+        (("simulate", "fig3"), ("--out",)),
+        (("fit", "nothing.nc", "--out", "m.json"), ("nothing.nc",)),
+        (("fit", "published:fig4", "--out", "m.json"), ("fig4", "astromorphic_fig3")),
+        (("figures", "fig33", "--out", "f"), ("'fig33'", "did you mean 'fig3'")),
+        (("benchmark", "speed"), ("'speed'", "simulation")),
+        (("nonsense",), ("nonsense",)),
+    ],
+)
+def test_wrong_input_exits_2_with_one_line_and_leaves_nothing(arguments, words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == 2
+    captured = capfd.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    assert "Traceback" not in captured.err
+    for word in words:
+        assert word in captured.err
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_macro_file_that_is_not_one_is_refused_by_train(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    wrong = tmp_path / "macro.json"
+    wrong.write_text(json.dumps({"alpha": 0.25}))
+    assert call("train", "shakespeare", "--macro", str(wrong), "--preset", "smoke", "--out", "run") == 2
+    captured = capfd.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "macro.json" in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["macro.json"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_folder_exits_2(tmp_path, capfd):
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    assert call("simulate", "fig3", "--out", str(folder / "a.nc")) == 2
+    assert "not writable" in capfd.readouterr().err
+
+
+def test_a_file_in_place_of_a_folder_exits_2(tmp_path, capfd):
+    (tmp_path / "file").write_text("x")
+    assert call("simulate", "fig3", "--out", str(tmp_path / "file" / "a.nc")) == 2
+    assert "does not exist" in capfd.readouterr().err
+    assert call("figures", "fig3", "--out", str(tmp_path / "file")) == 2
+    assert "cannot make folder" in capfd.readouterr().err
+
+
+def test_run_refuses_a_file_and_a_folder_of_something_else(tmp_path, capfd):
+    occupied = tmp_path / "occupied"
+    occupied.mkdir()
+    (occupied / "thesis.txt").write_text("mine")
+    assert call("run", "--out", str(occupied)) == 2
+    assert "not empty" in capfd.readouterr().err
+    assert (occupied / "thesis.txt").read_text() == "mine"
+    assert call("run", "--out", str(occupied / "thesis.txt")) == 2
+    assert "is a file" in capfd.readouterr().err
+
+
+def test_simulate_writes_a_dataset_with_the_values_that_were_set(tmp_path, capsys):
+    import biosim
+
+    out = tmp_path / "sweep.nc"
+    arguments = ["--set", "rates=2,8", "--set", "trials=2", "--set", "duration=20", "--set", "settle=10"]
+    assert call("simulate", "rate_sweep", *arguments, "--set", "K_AG=-4000:-1000:3", "--seed", "5", "--out", str(out)) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    dataset = biosim.load(out)
+    assert dict(dataset.sizes) == {"input_rate": 2, "trial": 2, "K_AG": 3}
+    assert dataset.K_AG.values.tolist() == [-4000.0, -2500.0, -1000.0]
+    record = biosim.provenance(dataset)
+    assert record["seed"] == 5
+    # Weaker suppression lets the neurons fire more.
+    rate = dataset.firing_rate.mean("trial").sel(input_rate=8)
+    assert rate[0] < rate[1] < rate[2]
+
+
+def test_fit_of_the_published_curve_prints_the_ranking_and_writes_the_macro_file(tmp_path, capsys):
+    from bridge import MacroParameters
+
+    out = tmp_path / "macro.json"
+    assert call("fit", "published:astromorphic_fig3", "--resting-calcium", "0.0722", "--bootstraps", "50", "--out", str(out)) == 0
+    text = capsys.readouterr().out
+    assert "hyperbola" in text.splitlines()[1]
+    macro = MacroParameters.load(out)
+    assert macro.response.family == "hyperbola"
+    assert macro.response.parameters["k"].value == pytest.approx(0.879, abs=0.002)
+
+
+def test_fit_with_a_resting_calcium_above_the_curve_says_so(tmp_path, capfd):
+    out = str(tmp_path / "macro.json")
+    assert call("fit", "published:astromorphic_fig3", "--resting-calcium", "0.12", "--out", out) == 2
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert "rest" in err
+    assert "0.12" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_leaves_no_file(tmp_path):
+    """Ctrl-C in the middle of a long simulation: status 130, no traceback, no file."""
+    import signal
+    import time
+
+    out = tmp_path / "long.nc"
+    command = [sys.executable, "-m", "astromorphic", "simulate", "fig3", "--set", "duration=40000", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a=1", 1), ("a=-1e3", -1000.0), ("a=true", True), ("a=none", None), ("a=ode", "ode"), ("a=1,2", [1.0, 2.0]), ("a=0:1:3", [0.0, 0.5, 1.0])],
+)
+def test_assignments(text, value):
+    assert parse_assignments([text]) == {"a": value}
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a=", "a=1:2", "a=1:2:1", "a=1,x", "a=x:2:3"])
+def test_wrong_assignments_are_named(text):
+    with pytest.raises(AssignmentError, match="--set"):
+        parse_assignments([text])
+
+
+def test_doctor_finds_this_installation_whole(capsys):
+    assert call("doctor") == 0
+    out = capsys.readouterr().out
+    assert "fault" not in out
+    assert "engine numba" in out

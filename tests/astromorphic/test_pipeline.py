@@ -1,0 +1,134 @@
+"""The main job, small: every stage, what it leaves, that the report's numbers are those of the run, and continuing it."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from astromorphic import pipeline
+from astromorphic.pipeline import Settings
+
+SMALL = Settings(seed=3, trials=4, bootstraps=50, training_seeds=1, recipe="smoke")
+ARMS = {"fitted", "alpha025", "alpha1_matched", "none"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "main"
+    assert pipeline.run(out, SMALL) == out / "report.html"
+    return out
+
+
+def test_every_product_is_there_and_nothing_temporary(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"settings.json", *pipeline.PRODUCTS}
+    assert not [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".partial", ".bin", ".pt", ".pth"))]
+    assert {path.name for path in (folder / "models").iterdir()} == {f"{arm}-seed3" for arm in ARMS}
+
+
+def test_the_fit_is_that_of_the_simulation_and_reaches_the_models(folder):
+    import biosim
+    import bridge
+    from models import RunResult
+
+    macro = bridge.MacroParameters.load(folder / "macro.json")
+    curve = bridge.response_curve(biosim.load(folder / "fig3.nc"))
+    assert macro.response.family == "hyperbola"
+    fitted = bridge.fit(curve, "hyperbola")
+    assert macro.response.parameters["k"].value == pytest.approx(fitted.values["k"], rel=1e-9)
+    assert bridge.estimate_alpha(curve, n_resamples=0).value == pytest.approx(macro.alpha.value, rel=1e-12)
+    assert 0.24 <= macro.alpha.value <= 0.27
+    runs = {run.arm: run for run in (RunResult.load(path) for path in folder.glob("models/*/run.json"))}
+    assert runs["fitted"].macro_digest == macro.digest
+    kappa = macro.response.parameters["k"].value / macro.activation.rate_per_activation_Hz
+    assert runs["fitted"].config["response"]["parameters"]["kappa"] == pytest.approx(kappa, rel=1e-12)
+    assert {run.seed for run in runs.values()} == {3}
+    assert len({run.data_digest for run in runs.values()}) == 1
+    assert len({(run.steps, run.tokens_per_step) for run in runs.values()}) == 1
+    assert all(run.causality.verdict == "causal" for run in runs.values())
+
+
+def test_arms_have_equal_gain_at_the_reference_activation(folder):
+    from models import RunResult
+
+    macro = json.loads((folder / "models" / "fitted-seed3" / "run.json").read_text())["config"]
+    kappa, gain = macro["response"]["parameters"]["kappa"], macro["branch_gain"]
+    at = SMALL.context / 2
+    hyperbola = at * (1 + kappa) / (at + kappa)
+    assert gain / hyperbola == pytest.approx(at**-0.25, rel=1e-6)
+    linear = RunResult.load(folder / "models" / "alpha1_matched-seed3" / "run.json").config
+    assert linear["branch_gain"] / at == pytest.approx(at**-0.25, rel=1e-6)
+
+
+def test_the_report_shows_the_numbers_of_the_run_and_needs_no_other_file(folder):
+    import biosim
+    from figures import fig3
+    from models import RunResult
+
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    table = fig3.tidy(biosim.load(folder / "fig3.nc"))
+    assert f"{fig3.rmse(table):.4f} µM" in page
+    for path in folder.glob("models/*/run.json"):
+        assert f"{RunResult.load(path).test_bits_per_byte:.4f}" in page
+    images = re.findall(r'<img src="([^"]{40})', page)
+    assert len(images) == 4
+    assert all(image.startswith("data:image/svg+xml;base64,") for image in images)
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    first = re.search(r'base64,([^"]+)"', page)
+    assert first is not None
+    assert b"<svg" in base64.b64decode(first.group(1))
+    # Jinja's and Python's ways of saying that a number was missing.
+    assert not re.search(r"\bnan\b|Undefined|None µM", page)
+
+
+def test_figure_3_has_the_columns_and_the_published_values(folder):
+    import pandas as pd
+
+    table = pd.read_csv(folder / "figures" / "fig3.csv")
+    assert list(table.columns) == ["input_rate_hz", "calcium_um_mean", "calcium_um_sd", "published_calcium"]
+    published = [0.11513, 0.12211, 0.12530, 0.12754, 0.12880, 0.12982, 0.13055, 0.13083, 0.13113, 0.13245]
+    np.testing.assert_allclose(table.published_calcium, published, atol=1e-5)
+    assert (folder / "figures" / "fig3.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_without_a_report_continues_and_a_finished_one_starts_anew(folder, monkeypatch, tmp_path):
+    import shutil
+
+    import biosim
+    import models
+
+    out = tmp_path / "copy"
+    shutil.copytree(folder, out)
+    (out / "report.html").unlink()
+    shutil.rmtree(out / "models" / "none-seed3")
+    kept = (out / "models" / "fitted-seed3" / "run.json").stat().st_mtime_ns
+    simulated = (out / "fig3.nc").stat().st_mtime_ns
+    before = models.RunResult.load(folder / "models" / "none-seed3" / "run.json")
+    pipeline.run(out, SMALL)
+    assert (out / "models" / "fitted-seed3" / "run.json").stat().st_mtime_ns == kept
+    assert (out / "fig3.nc").stat().st_mtime_ns == simulated
+    again = models.RunResult.load(out / "models" / "none-seed3" / "run.json")
+    assert again.weights_digest == before.weights_digest
+    assert "kept from an interrupted run" in (out / "report.html").read_text(encoding="utf-8")
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    # A finished run starts anew: what it had made is gone before the first stage of the new one.
+    monkeypatch.setattr(biosim, "simulate", stop, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(out, SMALL)
+    assert [path.name for path in out.iterdir()] == ["settings.json"]
+
+
+def test_other_settings_do_not_continue_an_unfinished_run(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "settings.json").write_text(json.dumps({"seed": 99}))
+    (out / "macro.json").write_text("left over")
+    (out / "notes.txt").write_text("mine")
+    pipeline._claim(out, SMALL)
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "settings.json"]

@@ -1,0 +1,100 @@
+"""Figures: their data, that the drawing shows the data, and the sentences of the report."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import biosim
+import figures
+from figures import fig3, learning, responses, traces
+from figures.report import ArmSummary, Pair, pairs
+
+
+@pytest.fixture(scope="module")
+def fig3_data() -> pd.DataFrame:
+    return fig3.tidy(biosim.simulate("fig3", trials=4, duration=100.0, settle=50.0, seed=1))
+
+
+def test_fig3_draws_the_simulated_and_the_published_curve(fig3_data):
+    figure = fig3.draw(fig3_data)
+    axes = figure.axes[0]
+    published, simulated = axes.lines[0], axes.containers[0].lines[0]
+    assert published.get_xdata().size == 181
+    np.testing.assert_allclose(np.asarray(simulated.get_ydata(), float), fig3_data.calcium_um_mean)
+    assert "Hz" in axes.get_xlabel()
+    assert "µM" in axes.get_ylabel()
+
+
+def test_rmse_is_over_the_rates_that_both_curves_have():
+    data = pd.DataFrame({"calcium_um_mean": [0.1, 0.2, 0.9], "published_calcium": [0.103, 0.196, math.nan]})
+    assert fig3.rmse(data) == pytest.approx(math.sqrt((0.003**2 + 0.004**2) / 2))
+
+
+def test_published_column_is_empty_outside_the_published_range():
+    dataset = biosim.simulate("rate_sweep", rates=[0.5, 1.0, 20.0], trials=2, duration=2, settle=1)
+    table = fig3.tidy(dataset)
+    assert table.published_calcium.isna().tolist() == [True, False, True]
+
+
+def test_figures_are_written_with_their_data_and_are_reproducible(tmp_path):
+    first = figures.make("responses", tmp_path / "a")
+    second = figures.make("responses", tmp_path / "b")
+    assert [path.name for path in first] == ["responses.png", "responses.svg", "responses.csv"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_responses_meet_at_the_reference_activation():
+    import bridge
+
+    data = responses.tidy(bridge.preset("fig3_published_hyperbola"), 30.0, 60.0)
+    at = [np.interp(30.0, part.activation, part.g) for _, part in data.groupby("response")]
+    np.testing.assert_allclose(at, 30.0**0.25, rtol=1e-3)
+
+
+def test_traces_show_release_in_psu_alone():
+    data = traces.compute(quick=True, seed=0)
+    peak = data.groupby("parameter_set").calcium_um.max()
+    assert peak["wade2012"] < 0.3 < peak["psu"]
+    assert data[data.parameter_set == "wade2012"].esp_percent.abs().max() == 0
+    assert data[data.parameter_set == "psu"].esp_percent.max() > 10
+    assert len(traces.draw(data).axes) == 4
+
+
+def test_every_figure_of_the_list_has_a_title():
+    assert set(figures.titles()) == set(figures.FIGURES)
+    assert all(figures.titles().values())
+
+
+def _summary(arm: str, test: tuple[float, ...]) -> ArmSummary:
+    return ArmSummary(arm, arm, "#000000", tuple(range(len(test))), test, test, 1, ("causal",) * len(test))
+
+
+def test_pairs_compare_seed_by_seed_and_say_when_seeds_disagree():
+    summaries = [_summary("fitted", (2.0, 2.2)), _summary("alpha025", (2.1, 2.1)), _summary("none", (3.0, 3.1))]
+    by_name = {(pair.first, pair.second): pair for pair in pairs(summaries)}
+    disagree = by_name["fitted", "alpha025"]
+    assert disagree.differences == pytest.approx((-0.1, 0.1))
+    assert "disagree" in disagree.sentence
+    agree = by_name["fitted", "none"]
+    assert agree.mean == pytest.approx(-0.95)
+    assert "below none" in agree.sentence
+    assert "all seeds agree" in agree.sentence
+
+
+def test_one_seed_makes_no_statement_about_spread():
+    assert "nothing about spread" in Pair("a", "b", (0.1,)).sentence
+
+
+def test_learning_curve_has_a_line_per_seed_and_one_mean_per_arm():
+    rows = [
+        {"arm": arm, "seed": seed, "step": step, "tokens": step * 10, "validation_bits_per_byte": 3.0 - step + seed}
+        for arm in ("fitted", "none")
+        for seed in (0, 1)
+        for step in (1, 2)
+    ]
+    axes = learning.draw(pd.DataFrame(rows)).axes[0]
+    assert len(axes.lines) == 6
+    np.testing.assert_allclose(axes.lines[2].get_ydata(), [2.5, 1.5])
