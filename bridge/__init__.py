@@ -1,0 +1,119 @@
+"""From a simulated or published response curve to macroscopic parameters with their uncertainty.
+
+The way through: `response_curve` (or `published`, `parse_source`) -> `compare` and `fit` -> `estimate_all` ->
+`macro_from_fit` -> `MacroParameters.save`. Importing this package is light; each name below is loaded from its file
+on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .alpha import (
+        ALPHA_ESTIMATORS,
+        DEFAULT_ESTIMATOR,
+        AlphaError,
+        AlphaEstimate,
+        AlphaEstimates,
+        TrialSpread,
+        estimate_all,
+        estimate_alpha,
+        trial_spread,
+    )
+    from .artifact import MacroError, MacroParameters, ResponseSpec
+    from .build import macro_from_fit
+    from .comparison import Comparison, compare
+    from .curves import FAMILIES, Family, family_named
+    from .fitting import Estimate, Fit, FitError, fit
+    from .measure import Curve, CurveError, parse_source, published, published_names, response_curve, rmse
+    from .presets import preset, preset_names
+    from .profile import ProfileInterval, profile_interval
+    from .resampling import Bootstrap, bootstrap
+
+__all__ = [
+    "ALPHA_ESTIMATORS",
+    "DEFAULT_ESTIMATOR",
+    "FAMILIES",
+    "AlphaError",
+    "AlphaEstimate",
+    "AlphaEstimates",
+    "Bootstrap",
+    "Comparison",
+    "Curve",
+    "CurveError",
+    "Estimate",
+    "Family",
+    "Fit",
+    "FitError",
+    "MacroError",
+    "MacroParameters",
+    "ProfileInterval",
+    "ResponseSpec",
+    "TrialSpread",
+    "bootstrap",
+    "compare",
+    "estimate_all",
+    "estimate_alpha",
+    "family_named",
+    "fit",
+    "macro_from_fit",
+    "parse_source",
+    "preset",
+    "preset_names",
+    "profile_interval",
+    "published",
+    "published_names",
+    "response_curve",
+    "rmse",
+    "trial_spread",
+]
+
+_SUBMODULE = {
+    "ALPHA_ESTIMATORS": "alpha",
+    "DEFAULT_ESTIMATOR": "alpha",
+    "FAMILIES": "curves",
+    "AlphaError": "alpha",
+    "AlphaEstimate": "alpha",
+    "AlphaEstimates": "alpha",
+    "Bootstrap": "resampling",
+    "Comparison": "comparison",
+    "Curve": "measure",
+    "CurveError": "measure",
+    "Estimate": "fitting",
+    "Family": "curves",
+    "Fit": "fitting",
+    "FitError": "fitting",
+    "MacroError": "artifact",
+    "MacroParameters": "artifact",
+    "ProfileInterval": "profile",
+    "ResponseSpec": "artifact",
+    "TrialSpread": "alpha",
+    "bootstrap": "resampling",
+    "compare": "comparison",
+    "estimate_all": "alpha",
+    "estimate_alpha": "alpha",
+    "family_named": "curves",
+    "fit": "fitting",
+    "macro_from_fit": "build",
+    "parse_source": "measure",
+    "preset": "presets",
+    "preset_names": "presets",
+    "profile_interval": "profile",
+    "published": "measure",
+    "published_names": "measure",
+    "response_curve": "measure",
+    "rmse": "measure",
+    "trial_spread": "alpha",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SUBMODULE:
+        raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+    return getattr(import_module(f".{_SUBMODULE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

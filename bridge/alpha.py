@@ -1,0 +1,333 @@
+"""Estimators of the equivalent exponent alpha of a response curve.
+
+None of the curves that the synapse produces is a power law, so "the exponent" depends on how it is estimated, and it
+measures gain rather than an exponent of the biology. The estimators therefore stand side by side, each with its
+goodness of fit. The one that returns about 0.25 for the simulated curve, the log-log regression of the rise above
+resting calcium, is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from biosim.registry import choose
+
+from .curves import Array, family_named
+from .fitting import FitError, fit
+from .measure import Curve
+from .resampling import Kind, bootstrap, percentile_interval, resample_residuals, resample_trials
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class AlphaError(ValueError):
+    """An exponent that cannot be estimated from this curve."""
+
+
+@dataclass(frozen=True)
+class AlphaEstimator:
+    """One way to read an exponent off a curve.
+
+    method : "loglog" (linear regression of log y on log f) or "nls" (nonlinear least squares of y).
+    family : the power-law family it assumes; for "loglog" it only says whether resting calcium is subtracted.
+    """
+
+    name: str
+    description: str
+    method: Literal["loglog", "nls"]
+    family: str
+
+
+ALPHA_ESTIMATORS: dict[str, AlphaEstimator] = {
+    estimator.name: estimator
+    for estimator in (
+        AlphaEstimator(
+            "loglog_above_rest",
+            "slope of log(Ca - C_rest) on log f: relative errors of the rise above rest count equally",
+            "loglog",
+            "power_above_rest",
+        ),
+        AlphaEstimator(
+            "nls_above_rest",
+            "least squares of Ca = C_rest + b f^alpha: absolute errors count equally",
+            "nls",
+            "power_above_rest",
+        ),
+        AlphaEstimator("loglog_raw", "slope of log Ca on log f, nothing subtracted", "loglog", "power"),
+        AlphaEstimator("nls_raw", "least squares of Ca = b f^alpha, nothing subtracted", "nls", "power"),
+        AlphaEstimator(
+            "nls_offset",
+            "least squares of Ca = c + b f^alpha with a free level c; often not identifiable",
+            "nls",
+            "power_offset",
+        ),
+    )
+}
+DEFAULT_ESTIMATOR = "loglog_above_rest"
+
+
+@dataclass(frozen=True)
+class AlphaEstimate:
+    """An exponent with its uncertainty.
+
+    stderr : standard error of the regression or fit; None for an exponent at its limit.
+    r_squared : goodness of fit, in log space for "loglog" estimators and of calcium itself for "nls".
+    low, high, level : bootstrap percentile interval; None if no bootstrap was asked for.
+    bootstrap : what was resampled, "trials" or "residuals". n_resamples : resamples behind the interval; n_failed :
+        resamples without a positive rise, left out of it.
+    """
+
+    estimator: str
+    value: float
+    stderr: float | None
+    r_squared: float
+    at_bound: bool
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    bootstrap: Kind | None = None
+    n_resamples: int = 0
+    n_failed: int = 0
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:.4f}, {self.high:.4f}]"
+        bound = " at its limit" if self.at_bound else ""
+        return f"{self.estimator}: alpha = {self.value:.4f}{interval}{bound}, R2 {self.r_squared:.3f}"
+
+
+@dataclass(frozen=True)
+class AlphaEstimates:
+    """All estimators applied to one curve; `skipped` holds those that do not apply, with the reason."""
+
+    estimates: Mapping[str, AlphaEstimate]
+    skipped: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> AlphaEstimate:
+        if name in self.skipped:
+            raise AlphaError(self.skipped[name])
+        return self.estimates[choose("alpha estimator", name, self.estimates)]
+
+    def records(self) -> list[dict[str, object]]:
+        """One row per estimator: plain values, ready for JSON or a table."""
+        return [dict(vars(estimate)) for estimate in self.estimates.values()]
+
+    def table(self) -> pd.DataFrame:
+        """One row per estimator."""
+        import pandas as pd
+
+        return pd.DataFrame.from_records(self.records()).set_index("estimator")
+
+    def text(self) -> str:
+        lines = [str(estimate) for estimate in self.estimates.values()]
+        lines.extend(f"{name}: skipped, {reason}" for name, reason in self.skipped.items())
+        return "\n".join(lines)
+
+
+def estimate_alpha(
+    curve: Curve,
+    estimator: str = DEFAULT_ESTIMATOR,
+    *,
+    n_resamples: int = 1000,
+    rng: np.random.Generator | int = 0,
+    level: float = 0.95,
+) -> AlphaEstimate:
+    """Equivalent exponent of `curve` by one estimator, with a bootstrap interval (none if `n_resamples` is 0).
+
+    Trials are resampled at each rate if the curve has at least two, residuals of the fit otherwise; the estimate says
+    which. The interval is that of the noise between trials; `stderr` also holds the misfit of the power law.
+
+    rng : a NumPy generator, which is advanced, or a seed.
+
+    Raises
+    ------
+    UnknownName
+        Unknown estimator.
+    AlphaError
+        The estimator needs the resting calcium and the curve has none, a rate is 0 for a log-log estimator, or
+        calcium does not rise above the subtracted level somewhere; the curve is constant; 1 to 19 resamples.
+    FitError
+        The curve is constant or too short for a least-squares fit, or an impossible level.
+    """
+    chosen = ALPHA_ESTIMATORS[choose("alpha estimator", estimator, ALPHA_ESTIMATORS)]
+    if n_resamples != 0 and n_resamples < 20:
+        raise AlphaError(f"n_resamples is {n_resamples}, expected 0 or at least 20 (1000 for a 95 % interval)")
+    _check(curve, chosen)
+    method = _loglog if chosen.method == "loglog" else _nls
+    point, resampled = method(curve, chosen, n_resamples, np.random.default_rng(rng))
+    if not n_resamples:
+        return point
+    usable = resampled[np.isfinite(resampled)]
+    if len(usable) < max(20, n_resamples // 2):
+        raise AlphaError(
+            f"{chosen.name}: only {len(usable)} of {n_resamples} bootstrap resamples rise above the subtracted "
+            "calcium level (at least 20 and half of them are needed); add trials or use an estimator on raw calcium"
+        )
+    low, high = percentile_interval(usable, level)
+    return AlphaEstimate(
+        estimator=point.estimator,
+        value=point.value,
+        stderr=point.stderr,
+        r_squared=point.r_squared,
+        at_bound=point.at_bound,
+        low=low,
+        high=high,
+        level=level,
+        bootstrap="trials" if curve.n_trials > 1 else "residuals",
+        n_resamples=len(usable),
+        n_failed=n_resamples - len(usable),
+    )
+
+
+def estimate_all(
+    curve: Curve,
+    estimators: Iterable[str] | None = None,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> AlphaEstimates:
+    """All estimators (or those named) side by side, each bootstrapped from the same `seed`.
+
+    Estimators that do not apply to the curve are listed as skipped, with the reason.
+
+    Raises
+    ------
+    UnknownName
+        Unknown estimator.
+    """
+    names = [choose("alpha estimator", name, ALPHA_ESTIMATORS) for name in (estimators or ALPHA_ESTIMATORS)]
+    estimates: dict[str, AlphaEstimate] = {}
+    skipped: dict[str, str] = {}
+    for name in names:
+        try:
+            estimates[name] = estimate_alpha(curve, name, n_resamples=n_resamples, rng=seed, level=level)
+        except (AlphaError, FitError) as error:
+            skipped[name] = str(error)
+    return AlphaEstimates(estimates, skipped)
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSpread:
+    """The exponent of each single trial, taken as a curve of its own.
+
+    values : [n_usable]; mean and sd over them; n_failed : trials without a positive rise, left out.
+    """
+
+    estimator: str
+    values: Array
+    mean: float
+    sd: float
+    n_failed: int
+
+
+def trial_spread(curve: Curve, estimator: str = DEFAULT_ESTIMATOR) -> TrialSpread:
+    """Spread of alpha between trials (seeds): what one experiment would report instead of the mean of many.
+
+    Raises
+    ------
+    AlphaError
+        Fewer than two trials, or fewer than two from which the exponent can be estimated.
+    """
+    choose("alpha estimator", estimator, ALPHA_ESTIMATORS)
+    if curve.trials is None or curve.n_trials < 2:
+        raise AlphaError(f"curve has {curve.n_trials} trials, expected at least 2; simulate more trials per rate")
+    values = []
+    for column in curve.trials.T:
+        single = Curve(x=curve.x, y=column, resting_calcium=curve.resting_calcium, source=curve.source)
+        try:
+            values.append(estimate_alpha(single, estimator, n_resamples=0).value)
+        except (AlphaError, FitError):
+            continue
+    if len(values) < 2:
+        raise AlphaError(
+            f"{estimator}: {len(values)} of {curve.n_trials} trials rise above the subtracted calcium level, at "
+            "least 2 are needed; use an estimator on raw calcium"
+        )
+    array = np.array(values)
+    return TrialSpread(estimator, array, float(array.mean()), float(array.std(ddof=1)), curve.n_trials - len(values))
+
+
+def _check(curve: Curve, estimator: AlphaEstimator) -> None:
+    """Refuse, by name, a curve the estimator cannot be applied to."""
+    subtracts = estimator.family == "power_above_rest"
+    if subtracts and curve.resting_calcium is None:
+        raise AlphaError(
+            f"{estimator.name} needs the resting calcium and the curve has none; set it with "
+            "curve.with_resting_calcium(value in uM) or use loglog_raw"
+        )
+    if np.ptp(curve.y) <= 1e-12 * np.max(np.abs(curve.y)):
+        raise AlphaError(
+            f"{estimator.name}: {curve.y_name} is constant ({curve.y[0]:g} {curve.y_unit}), so the exponent is not "
+            "identifiable; check the input rates and the variable"
+        )
+    if estimator.method == "loglog" and curve.x[0] == 0:
+        raise AlphaError(f"{estimator.name}: the rate 0 {curve.x_unit} has no logarithm; leave that point out")
+    level = _subtracted_level(curve, estimator)
+    if (subtracts or estimator.method == "loglog") and np.any(curve.y <= level):
+        i = int(np.argmax(curve.y <= level))
+        what = f"resting calcium {level:g}" if subtracts else "zero"
+        raise AlphaError(
+            f"{estimator.name}: {curve.y_name} {curve.y[i]:g} {curve.y_unit} at {curve.x[i]:g} {curve.x_unit} is "
+            f"not above {what}; correct the resting calcium, leave the point out or use "
+            f"{'loglog_raw' if subtracts else 'nls_offset'}"
+        )
+
+
+def _subtracted_level(curve: Curve, estimator: AlphaEstimator) -> float:
+    """Calcium (uM) that is subtracted before the logarithm."""
+    return family_named(estimator.family).fixed_offset(curve.resting_calcium)
+
+
+def _loglog(
+    curve: Curve, estimator: AlphaEstimator, n_resamples: int, generator: np.random.Generator
+) -> tuple[AlphaEstimate, Array]:
+    """Slope of the log-log regression, and the slopes of resampled curves (NaN where a resample does not rise)."""
+    level = _subtracted_level(curve, estimator)
+    log_f = np.log(curve.x)
+    centred = log_f - log_f.mean()
+    norm = np.sum(centred**2)
+    log_y = np.log(curve.y - level)
+    slope = float(centred @ log_y / norm)
+    fitted = log_y.mean() + slope * centred
+    residuals = log_y - fitted
+    freedom = curve.n_points - 2
+    residual_sum = float(np.sum(residuals**2))
+    total = float(np.sum((log_y - log_y.mean()) ** 2))
+    point = AlphaEstimate(
+        estimator=estimator.name,
+        value=slope,
+        stderr=float(np.sqrt(residual_sum / freedom / norm)),
+        r_squared=1 - residual_sum / total,
+        at_bound=False,
+    )
+    if not n_resamples:
+        return point, np.empty(0)
+    if curve.n_trials > 1:
+        rise = resample_trials(curve, n_resamples, generator) - level
+        usable = np.all(rise > 0, axis=1)
+        log_resampled = np.log(np.where(usable[:, None], rise, 1.0))
+        return point, np.where(usable, log_resampled @ centred / norm, np.nan)
+    return point, (fitted + resample_residuals(residuals, freedom, n_resamples, generator)) @ centred / norm
+
+
+def _nls(
+    curve: Curve, estimator: AlphaEstimator, n_resamples: int, generator: np.random.Generator
+) -> tuple[AlphaEstimate, Array]:
+    """Exponent of the least-squares fit, and those of resampled curves."""
+    fitted = fit(curve, estimator.family)
+    exponent = fitted.parameters["alpha"]
+    point = AlphaEstimate(
+        estimator=estimator.name,
+        value=exponent.value,
+        stderr=exponent.stderr,
+        r_squared=fitted.r_squared,
+        at_bound=exponent.at_bound is not None,
+    )
+    if not n_resamples:
+        return point, np.empty(0)
+    return point, bootstrap(fitted, n_resamples=n_resamples, rng=generator).samples["alpha"]

@@ -1,0 +1,360 @@
+"""The macro file: macroscopic parameters on their way from the fit to the networks.
+
+One JSON file holds the fitted response, the equivalent exponent with its interval, the scale that turns network
+activation into an input rate, and the provenance. What is not known is null, never invented. The file is read without
+the code that wrote it: nothing beyond pydantic and NumPy is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from biosim.atomic import write_text
+from biosim.registry import UnknownName, choose
+
+from .curves import FAMILIES
+
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "ActivationScale",
+    "EquivalentExponent",
+    "MacroError",
+    "MacroParameters",
+    "ParameterValue",
+    "Response",
+    "ResponseSpec",
+    "write_text",
+]
+
+FORMAT: Final = "astromorphic-macro"
+VERSION: Final = "1.0"
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class MacroError(ValueError):
+    """A macro file, or its content, that cannot be used."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ParameterValue(_Part):
+    """A parameter of the response; `at_bound` says that the fit ended at a limit of the searched range."""
+
+    value: Finite
+    unit: str
+    stderr: NotNegative | None
+    at_bound: bool
+
+
+class Response(_Part):
+    """The macroscopic response: calcium (uM) against input rate (Hz).
+
+    family : identifier of the curve family (see `bridge.curves`).
+    parameters : by name; the nonlinear one (exponent or rate) is always there, others may be missing where they are
+        not known.
+    parameter_order, covariance : the free parameters and their covariance matrix in that order; null if not known.
+    input_range_Hz : rates the response was fitted over; null if not known. r_squared : of the fit; null if not known.
+    resting_calcium_uM : null if not known.
+    """
+
+    family: str
+    parameters: dict[str, ParameterValue]
+    parameter_order: list[str] | None
+    covariance: list[list[Finite]] | None
+    input_range_Hz: Annotated[list[NotNegative], Field(min_length=2, max_length=2)] | None
+    resting_calcium_uM: NotNegative | None
+    r_squared: Annotated[float, Field(le=1, allow_inf_nan=False)] | None
+
+    @field_validator("family")
+    @classmethod
+    def _known_family(cls, name: str) -> str:
+        return choose("curve family", name, FAMILIES)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Response:
+        family = FAMILIES[self.family]
+        for name, parameter in self.parameters.items():
+            if name not in family.parameter_names:
+                raise ValueError(
+                    f"parameter {name!r} does not belong to family {family.name!r}, "
+                    f"which has {', '.join(family.parameter_names)}"
+                )
+            if parameter.unit != family.unit(name):
+                raise ValueError(
+                    f"parameter {name!r} = {parameter.value:g} has unit {parameter.unit!r}, "
+                    f"expected {family.unit(name)!r}; convert the value"
+                )
+        theta = self.parameters.get(family.nonlinear)
+        if theta is None:
+            raise ValueError(
+                f"parameter {family.nonlinear!r} of family {family.name!r} is missing; fit the curve again"
+            )
+        for name in (family.nonlinear, "b"):
+            if name in self.parameters and self.parameters[name].value <= 0:
+                raise ValueError(
+                    f"parameter {name!r} is {self.parameters[name].value:g}, expected above 0: a response has to rise"
+                )
+        if (self.parameter_order is None) != (self.covariance is None):
+            raise ValueError("parameter_order and covariance go together; give both or null for both")
+        if self.parameter_order is not None and self.covariance is not None:
+            self._check_covariance(self.parameter_order, self.covariance)
+        if self.input_range_Hz is not None and self.input_range_Hz[0] >= self.input_range_Hz[1]:
+            raise ValueError(f"input_range_Hz is {self.input_range_Hz}, expected [low, high] with low < high")
+        return self
+
+    def _check_covariance(self, order: list[str], covariance: list[list[float]]) -> None:
+        unknown = [name for name in order if name not in self.parameters]
+        if unknown or len(set(order)) != len(order):
+            raise ValueError(f"parameter_order {order} must name each of {', '.join(self.parameters)} at most once")
+        if len(covariance) != len(order) or any(len(row) != len(order) for row in covariance):
+            raise ValueError(f"covariance must be a {len(order)} x {len(order)} matrix, one row per parameter_order")
+        if any(covariance[i][i] < 0 for i in range(len(order))):
+            raise ValueError("covariance has a negative variance on its diagonal")
+
+
+class EquivalentExponent(_Part):
+    """The exponent that stands for the response as a power law.
+
+    low, high, level : interval and its level; null where there is none. estimator : identifier in `bridge.alpha`, or
+        "published".
+    """
+
+    value: Positive
+    low: Finite | None
+    high: Finite | None
+    level: Annotated[float, Field(gt=0, lt=1)] | None
+    estimator: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> EquivalentExponent:
+        if (self.low is None and self.high is None) != (self.level is None):
+            raise ValueError("level belongs to an interval; give it with low or high, or null for all three")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"interval [{self.low:g}, {self.high:g}] is reversed, expected low <= high")
+        return self
+
+
+class ActivationScale(_Part):
+    """The input rate (Hz) that one unit of accumulated activation, sum of phi(k) = 1, counts as."""
+
+    rate_per_activation_Hz: Positive = 0.04
+    status: Literal["published", "derived", "assumed"] = "assumed"
+
+
+@dataclass(frozen=True)
+class ResponseSpec:
+    """The response in units of activation G, normalised to g(0) = 0 and g(1) = 1.
+
+    power:      g = G**alpha                             parameters {"alpha"}
+    hyperbola:  g = G (1 + kappa) / (G + kappa)          parameters {"kappa"}
+    logarithm:  g = log1p(G / kappa) / log1p(1 / kappa)  parameters {"kappa"}
+    """
+
+    family: Literal["power", "hyperbola", "logarithm"]
+    parameters: dict[str, float]
+
+    def __call__(self, activation: float) -> float:
+        """g at one activation >= 0: the reference for the networks' tensor versions."""
+        if not (math.isfinite(activation) and activation >= 0):
+            raise MacroError(f"activation is {activation}, expected a finite value of 0 or more")
+        if self.family == "power":
+            return float(activation ** self.parameters["alpha"])
+        kappa = self.parameters["kappa"]
+        if self.family == "hyperbola":
+            return activation * (1 + kappa) / (activation + kappa)
+        return math.log1p(activation / kappa) / math.log1p(1 / kappa)
+
+
+class MacroParameters(_Part):
+    """Macroscopic parameters of the astrocytic response; the content of macro.json.
+
+    Frozen; unknown keys, wrong units, NaN and parameters of another family are refused with `MacroError` by `load`
+    and `loads`. A file of another major version is refused, and so is one of a newer minor version: a key that this
+    version does not know could change what the numbers mean.
+    """
+
+    format: Literal["astromorphic-macro"] = FORMAT
+    version: Literal["1.0"] = VERSION
+    title: str
+    response: Response
+    alpha: EquivalentExponent
+    activation: ActivationScale = ActivationScale()
+    provenance: dict[str, JsonValue] = {}
+
+    @classmethod
+    def load(cls, path: str | Path) -> MacroParameters:
+        """Read a macro file.
+
+        Raises
+        ------
+        MacroError
+            Missing or unreadable file, or content that `loads` refuses; the message starts with the file's name.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise MacroError(f"{path}: no such file; make one with 'astromorphic fit' or use a preset") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise MacroError(f"{path}: cannot be read as text ({error}); name a macro.json file") from None
+        try:
+            return cls.loads(text)
+        except MacroError as error:
+            raise MacroError(f"{path}: {error}") from None
+
+    @classmethod
+    def loads(cls, text: str) -> MacroParameters:
+        """Read the text of a macro file.
+
+        Raises
+        ------
+        MacroError
+            Not JSON or truncated, another format, a newer version, an unknown key or family, a wrong unit, a value
+            that is missing, not finite or impossible. One line.
+        """
+        try:
+            content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        except MacroError:
+            raise
+        except json.JSONDecodeError as error:
+            raise MacroError(
+                f"not complete JSON (line {error.lineno}: {error.msg}); the file is truncated or damaged, write it "
+                "again"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise MacroError(f"not a macro file ({error}); write it again") from None
+        return cls.from_content(content)
+
+    @classmethod
+    def from_content(cls, content: Any) -> MacroParameters:
+        """Build from parsed content, with the same checks and errors as `loads`."""
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            found = content.get("format") if isinstance(content, dict) else type(content).__name__
+            raise MacroError(f"format is {found!r}, expected {FORMAT!r}: this is not a macro file")
+        _check_version(content.get("version"))
+        try:
+            macro = cls.model_validate(content)
+        except ValidationError as error:
+            raise MacroError(_one_line(error)) from None
+        macro.dumps()
+        return macro
+
+    def dumps(self) -> str:
+        """Canonical text: sorted keys, two spaces, newline at the end; `loads(text).dumps() == text`.
+
+        Raises
+        ------
+        MacroError
+            The provenance holds NaN or an infinite number, which JSON cannot express.
+        """
+        return _canonical(self.model_dump(mode="python")) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file, whole or not at all; returns its path."""
+        return write_text(path, self.dumps())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical content without the provenance (64 hexadecimal digits)."""
+        content = _canonical(self.model_dump(mode="python", exclude={"provenance"}))
+        return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+    def response_function(self) -> ResponseSpec:
+        """The response in units of activation, for the networks."""
+        family = FAMILIES[self.response.family]
+        theta = self.response.parameters[family.nonlinear].value
+        if family.nonlinear == "alpha":
+            return ResponseSpec("power", {"alpha": theta})
+        kappa = theta / self.activation.rate_per_activation_Hz
+        return ResponseSpec("hyperbola" if family.name == "hyperbola" else "logarithm", {"kappa": kappa})
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise MacroError(f"a text holds the broken character {error.object[error.start]!r}; correct it") from None
+    except ValueError:
+        raise MacroError("provenance holds NaN or an infinite number; replace it with null or leave it out") from None
+    return text
+
+
+def _refuse_constant(name: str) -> float:
+    raise MacroError(
+        f"the file holds {name}, expected finite numbers; fit the curve again or put null where it is allowed"
+    )
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise MacroError(f"key {repeated!r} appears twice; keep one of them")
+    return content
+
+
+def _check_version(version: Any) -> None:
+    try:
+        major, minor = (int(part) for part in str(version).split("."))
+    except ValueError:
+        raise MacroError(f"version is {version!r}, expected major.minor such as {VERSION!r}") from None
+    known_major, known_minor = (int(part) for part in VERSION.split("."))
+    if (major, minor) > (known_major, known_minor):
+        raise MacroError(
+            f"version {version} is newer than {VERSION}, the newest this program reads; update astromorphic"
+        )
+    if major < known_major:
+        raise MacroError(f"version {version} is older than {VERSION} and cannot be converted; fit the curve again")
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first problem of a validation in one line, with the number of others."""
+    details = error.errors()
+    first = details[0]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return _describe(first) + more
+
+
+def _describe(detail: ErrorDetails) -> str:
+    path = [str(part) for part in detail["loc"]]
+    place = ".".join(path) or "content"
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        try:
+            choose("key", path[-1], _keys_at(path[:-1]))
+        except UnknownName as unknown:
+            return f"{'.'.join(path[:-1]) or 'top level'}: {unknown}"
+    if kind == "missing":
+        return f"key {place!r} is missing; add it, with null if the schema allows and it is not known"
+    if kind == "value_error":
+        return f"{place}: {detail['ctx']['error']}"
+    problem = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{place} is {reprlib.repr(detail['input'])}: {problem}; correct it"
+
+
+def _keys_at(path: list[str]) -> list[str]:
+    """Keys that are allowed at a place of the file."""
+    if path[:2] == ["response", "parameters"]:
+        return list(ParameterValue.model_fields)
+    parts: dict[str, type[BaseModel]] = {
+        "response": Response,
+        "alpha": EquivalentExponent,
+        "activation": ActivationScale,
+    }
+    return list((parts[path[0]] if path else MacroParameters).model_fields)

@@ -1,0 +1,159 @@
+"""From a fit and an exponent to the macro file."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from .alpha import AlphaEstimate
+from .artifact import FORMAT, VERSION, MacroError, MacroParameters
+from .comparison import Comparison
+from .fitting import Fit
+from .resampling import Bootstrap
+
+DEFAULT_RATE_PER_ACTIVATION_HZ = 0.04
+
+
+def macro_from_fit(
+    fitted: Fit,
+    alpha: AlphaEstimate,
+    *,
+    title: str | None = None,
+    rate_per_activation_Hz: float = DEFAULT_RATE_PER_ACTIVATION_HZ,
+    comparison: Comparison | None = None,
+    bootstrap: Bootstrap | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    allow_bound: bool = False,
+) -> MacroParameters:
+    """Macro parameters from a fitted response and its equivalent exponent.
+
+    Parameters
+    ----------
+    rate_per_activation_Hz : what one unit of accumulated activation counts as. The default makes 250 units reach 10
+        Hz, the top of the fitted range; it is a choice of ours and recorded as "assumed".
+    comparison, bootstrap : recorded in the provenance: the ranking of families, the intervals of the parameters.
+    provenance : further entries (command, seed, revision); they do not enter the digest.
+    allow_bound : accept a response whose shape parameter sits at a limit of the fit; it is then marked as such.
+
+    The curve itself and the record of the simulation behind it go into the provenance, so that the fit can be checked
+    again.
+
+    Raises
+    ------
+    MacroError
+        The shape parameter or the exponent is at a limit and `allow_bound` is False, the response does not rise, or the
+        provenance is not JSON.
+    """
+    family = fitted.family
+    if fitted.at_bound and not allow_bound:
+        theta = fitted.parameters[family.nonlinear]
+        raise MacroError(
+            f"{theta.name} = {theta.value:g} of family {family.name!r} is at its {theta.at_bound} limit, so the "
+            "response is not identified by this curve; choose another family (compare ranks them) or pass allow_bound"
+        )
+    if alpha.at_bound and not allow_bound:
+        raise MacroError(
+            f"exponent {alpha.value:g} by {alpha.estimator} is at its limit, so it is not identified by this curve; "
+            "choose another estimator or pass allow_bound"
+        )
+    curve = fitted.curve
+    covariance = None if fitted.covariance is None else [[float(v) for v in row] for row in fitted.covariance]
+    return MacroParameters.from_content(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "title": title or f"{family.name} response, {curve.source or 'unnamed curve'}",
+            "response": {
+                "family": family.name,
+                "parameters": {
+                    estimate.name: {
+                        "value": estimate.value,
+                        "unit": estimate.unit,
+                        "stderr": estimate.stderr,
+                        "at_bound": estimate.at_bound is not None,
+                    }
+                    for estimate in fitted.parameters.values()
+                },
+                "parameter_order": None if covariance is None else list(fitted.parameter_order),
+                "covariance": covariance,
+                "input_range_Hz": [float(curve.x[0]), float(curve.x[-1])],
+                "resting_calcium_uM": curve.resting_calcium,
+                "r_squared": fitted.r_squared,
+            },
+            "alpha": {
+                "value": alpha.value,
+                "low": alpha.low,
+                "high": alpha.high,
+                "level": alpha.level,
+                "estimator": alpha.estimator,
+            },
+            "activation": {"rate_per_activation_Hz": rate_per_activation_Hz, "status": "assumed"},
+            "provenance": _provenance(fitted, alpha, comparison, bootstrap, provenance or {}),
+        }
+    )
+
+
+def _provenance(
+    fitted: Fit,
+    alpha: AlphaEstimate,
+    comparison: Comparison | None,
+    bootstrap: Bootstrap | None,
+    further: Mapping[str, Any],
+) -> dict[str, Any]:
+    curve = fitted.curve
+    content: dict[str, Any] = {
+        "curve": {
+            "source": curve.source,
+            "input_rate_Hz": curve.x.tolist(),
+            "calcium_uM": curve.y.tolist(),
+            "sd_uM": None if curve.sd is None else curve.sd.tolist(),
+            "n_trials": curve.n_trials,
+            "record": dict(curve.provenance),
+        },
+        "fit": {
+            "equation": fitted.family.equation,
+            "weighted": fitted.weighted,
+            "level": fitted.level,
+            "intervals": {e.name: [e.low, e.high] for e in fitted.parameters.values()},
+            "rmse_uM": fitted.rmse,
+            "notes": list(fitted.notes),
+        },
+        "alpha": {
+            "stderr": alpha.stderr,
+            "r_squared": alpha.r_squared,
+            "bootstrap": alpha.bootstrap,
+            "n_resamples": alpha.n_resamples,
+            "n_failed": alpha.n_failed,
+        },
+        "versions": _versions(),
+    }
+    if comparison is not None:
+        content["ranking"] = [_json_row(row) for row in comparison.records()]
+        content["skipped_families"] = dict(comparison.skipped)
+    if bootstrap is not None:
+        content["bootstrap"] = {
+            "kind": bootstrap.kind,
+            "n_resamples": bootstrap.n_resamples,
+            "level": bootstrap.level,
+            "at_bound": bootstrap.at_bound,
+            "intervals": {name: list(bootstrap.interval(name)) for name in bootstrap.samples},
+        }
+    return content | dict(further)
+
+
+def _json_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    # AICc is infinite for too few points; JSON has no infinity, and null says that it does not exist.
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("astromorphic", "numpy", "scipy", "lmfit"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,307 @@
+"""Measured response curves: from a simulation's Dataset, from a published figure, from a file."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from biosim.registry import choose
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+
+
+class CurveError(ValueError):
+    """A response curve, or the data it is read from, that cannot be used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A measured response: calcium against input rate.
+
+    The arrays are copied and made read-only. Between-trial quantities are optional: a published curve has none.
+
+    Parameters
+    ----------
+    x : input rate [n], strictly increasing, not negative, at least one value above zero; n >= 3.
+    y : response, mean over trials [n].
+    sd : standard deviation between trials [n], or None. Follows from `trials` if those are given.
+    trials : single trials [n, n_trials], or None; their mean over trials must be `y`.
+    x_name, y_name, x_unit, y_unit : what was measured.
+    resting_calcium : calcium without input (uM), or None if unknown.
+    source : where the curve comes from, in words.
+    provenance : record of the simulation behind it, free JSON content.
+
+    Raises
+    ------
+    CurveError
+        Fewer than three points, lengths that do not match, NaN or infinite values, negative, unsorted or repeated
+        rates.
+    """
+
+    x: Array
+    y: Array
+    sd: Array | None = None
+    trials: Array | None = None
+    x_name: str = "input rate"
+    y_name: str = "mean calcium"
+    x_unit: str = "Hz"
+    y_unit: str = "uM"
+    resting_calcium: float | None = None
+    source: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        x = _frozen_array(self.x_name, self.x, 1)
+        y = _frozen_array(self.y_name, self.y, 1)
+        sd = None if self.sd is None else _frozen_array("sd", self.sd, 1)
+        trials = None if self.trials is None else _frozen_array("trials", self.trials, 2)
+        if len(x) < 3:
+            raise CurveError(f"curve has {len(x)} points, expected at least 3; measure more input rates")
+        for name, array in ((self.y_name, y), ("sd", sd), ("trials", trials)):
+            if array is not None and len(array) != len(x):
+                raise CurveError(
+                    f"{name} has {len(array)} points and {self.x_name} has {len(x)}; give one value per rate"
+                )
+        if x[0] < 0 or np.any(x < 0):
+            raise CurveError(
+                f"{self.x_name} has the negative value {x.min():g} {self.x_unit}, expected 0 or more; correct the rates"
+            )
+        steps = np.diff(x)
+        if np.any(steps == 0):
+            repeated = x[1:][steps == 0][0]
+            raise CurveError(
+                f"{self.x_name} has the value {repeated:g} {self.x_unit} twice; average repeated rates or pass them "
+                "as trials"
+            )
+        if np.any(steps < 0):
+            i = int(np.argmax(steps < 0))
+            raise CurveError(
+                f"{self.x_name} is not increasing: {x[i]:g} is followed by {x[i + 1]:g} {self.x_unit}; sort the "
+                "points by rate"
+            )
+        if sd is not None and np.any(sd < 0):
+            raise CurveError(f"sd has the negative value {sd.min():g} {self.y_unit}, expected 0 or more")
+        if trials is not None and not np.allclose(trials.mean(axis=1), y, rtol=1e-9, atol=1e-12):
+            raise CurveError(f"{self.y_name} is not the mean of the trials; use Curve.from_trials(rates, trials)")
+        if trials is not None and sd is None and trials.shape[1] > 1:
+            sd = _frozen_array("sd", trials.std(axis=1, ddof=1), 1)
+        rest = self.resting_calcium
+        if rest is not None and not (np.isfinite(rest) and rest >= 0):
+            raise CurveError(f"resting calcium is {rest} {self.y_unit}, expected a finite value of 0 or more")
+        for name, value in (("x", x), ("y", y), ("sd", sd), ("trials", trials)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_trials(cls, x: ArrayLike, trials: ArrayLike, **fields: Any) -> Curve:
+        """Curve whose y is the mean of `trials` [n, n_trials] at rates `x` [n]; other fields as in `Curve`."""
+        values = _frozen_array("trials", trials, 2)
+        return cls(x=np.asarray(x, float), y=values.mean(axis=1), trials=values, **fields)
+
+    @property
+    def n_points(self) -> int:
+        return len(self.x)
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials per rate; 0 if the curve has none."""
+        return 0 if self.trials is None else self.trials.shape[1]
+
+    def standard_error(self) -> Array:
+        """Standard error of each point [n]: sd / sqrt(n_trials), or sd itself where single trials are unknown.
+
+        Raises
+        ------
+        CurveError
+            The curve has no spread, or a spread of zero at some rate.
+        """
+        if self.sd is None:
+            raise CurveError("curve has no spread between trials, so points cannot be weighted; fit it unweighted")
+        if np.any(self.sd == 0):
+            rate = self.x[self.sd == 0][0]
+            raise CurveError(
+                f"sd is 0 at {rate:g} {self.x_unit}, which would be an infinite weight; fit it unweighted or add trials"
+            )
+        return self.sd / np.sqrt(max(self.n_trials, 1))
+
+    def with_resting_calcium(self, value: float) -> Curve:
+        """The same curve with resting calcium `value` (uM)."""
+        return dataclasses.replace(self, resting_calcium=value)
+
+
+def _frozen_array(name: str, values: ArrayLike, ndim: int) -> Array:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise CurveError(f"{name} is not an array of numbers ({error}); pass floats") from None
+    if array.ndim != ndim or array.size == 0:
+        raise CurveError(f"{name} has shape {array.shape}, expected {ndim} dimension(s) and at least one value")
+    if not np.all(np.isfinite(array)):
+        position = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise CurveError(
+            f"{name} is {array[position]} at position {position}, expected finite numbers; remove the point"
+        )
+    array.flags.writeable = False
+    return array
+
+
+def response_curve(dataset: xr.Dataset, variable: str = "calcium_mean") -> Curve:
+    """Response curve of a simulation: `variable` against the input rate, trials kept.
+
+    Parameters
+    ----------
+    dataset : result of a rate protocol with dimensions (input_rate, trial); `input_rate` in Hz, `variable` in uM,
+        and, if it is there, the scalar `calcium_rest` in uM.
+    variable : the data variable that is read.
+
+    Raises
+    ------
+    CurveError
+        Missing variable or coordinate, other dimensions, a unit attribute that is missing or wrong, or bad values.
+    UnknownName
+        `variable` is not in the dataset.
+    """
+    choose("variable of the dataset", variable, map(str, dataset.data_vars))
+    data = dataset[variable]
+    if set(data.dims) != {"input_rate", "trial"}:
+        raise CurveError(
+            f"{variable} has dimensions {tuple(data.dims)}, expected ('input_rate', 'trial'); run a rate protocol "
+            "such as fig3"
+        )
+    if "input_rate" not in dataset.coords:
+        raise CurveError("dataset has no coordinate 'input_rate'; expected the rates in Hz")
+    _expect_unit("input_rate", dataset["input_rate"], "Hz")
+    _expect_unit(variable, data, "uM")
+    rest: float | None = None
+    if "calcium_rest" in dataset:
+        _expect_unit("calcium_rest", dataset["calcium_rest"], "uM")
+        if dataset["calcium_rest"].ndim:
+            raise CurveError(f"calcium_rest has dimensions {tuple(dataset['calcium_rest'].dims)}, expected a scalar")
+        rest = float(dataset["calcium_rest"])
+    provenance = _provenance(dataset)
+    protocol = provenance.get("protocol")
+    name = protocol.get("name") if isinstance(protocol, dict) else None
+    return Curve.from_trials(
+        dataset["input_rate"].values,
+        data.transpose("input_rate", "trial").values,
+        y_name=str(data.attrs.get("long_name", variable)),
+        resting_calcium=rest,
+        source=f"simulation, protocol {name}" if name else "simulation",
+        provenance=provenance,
+    )
+
+
+def _expect_unit(name: str, variable: xr.DataArray, unit: str) -> None:
+    found = variable.attrs.get("units")
+    if found != unit:
+        raise CurveError(f"{name} has units {found!r}, expected {unit!r}; convert it and set the attribute 'units'")
+
+
+def _provenance(dataset: xr.Dataset) -> dict[str, Any]:
+    text = dataset.attrs.get("provenance")
+    if text is None:
+        return {}
+    try:
+        content = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise CurveError(
+            f"dataset attribute 'provenance' is not a JSON string ({error}); write the file again"
+        ) from None
+    return content if isinstance(content, dict) else {"provenance": content}
+
+
+# The calcium axis of the published figure has arbitrary units and the paper gives no resting level. The set `wade2012`
+# reproduces the curve to 4 %, so its fixed point stands in for the resting level; with_resting_calcium() changes it.
+_WADE2012_REST_UM = 0.07222178
+_PUBLISHED = {
+    "astromorphic_fig3": (
+        "astromorphic_fig3.csv",
+        "Fig. 3 of arXiv 2312.10925, digitised, arbitrary units read as uM; resting calcium assumed, fixed point "
+        "of wade2012",
+    ),
+}
+
+
+def published_names() -> tuple[str, ...]:
+    """Names of the built-in published curves."""
+    return tuple(_PUBLISHED)
+
+
+def published(name: str) -> Curve:
+    """A built-in published curve; see `published_names`. It has no trials and an assumed resting calcium.
+
+    Raises
+    ------
+    UnknownName
+        Listing the built-in curves.
+    """
+    filename, source = _PUBLISHED[choose("published curve", name, _PUBLISHED)]
+    text = files("bridge").joinpath("data", filename).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    return Curve(
+        x=np.array([float(row["input_rate_hz"]) for row in rows]),
+        y=np.array([float(row["ca_au"]) for row in rows]),
+        resting_calcium=_WADE2012_REST_UM,
+        source=source,
+        provenance={"published": name},
+    )
+
+
+def parse_source(source: str | Path, variable: str = "calcium_mean") -> Curve:
+    """The curve behind a command-line source: `published:NAME`, or the path of a NetCDF file of a rate protocol.
+
+    Raises
+    ------
+    UnknownName
+        Unknown published curve or variable.
+    CurveError
+        The file does not exist or holds no usable response curve.
+    """
+    text = str(source)
+    if text.startswith("published:"):
+        return published(text.removeprefix("published:"))
+    path = Path(source)
+    if not path.is_file():
+        names = ", ".join(f"published:{name}" for name in _PUBLISHED)
+        raise CurveError(f"no file {text!r}; give the path of a simulation file (.nc) or one of {names}")
+    import biosim
+
+    return response_curve(biosim.load(path), variable)
+
+
+def rmse(curve: Curve, other: Curve) -> float:
+    """Root mean square difference of two curves (in their common unit).
+
+    The curve with more points is interpolated linearly at the rates of the other; rates outside the common range are
+    left out.
+
+    Raises
+    ------
+    CurveError
+        Units differ, or the curves have fewer than two rates in common range.
+    """
+    if (curve.x_unit, curve.y_unit) != (other.x_unit, other.y_unit):
+        raise CurveError(
+            f"curves have units ({curve.x_unit}, {curve.y_unit}) and ({other.x_unit}, {other.y_unit}); convert one "
+            "of them"
+        )
+    dense, sparse = (curve, other) if curve.n_points >= other.n_points else (other, curve)
+    inside = (sparse.x >= dense.x[0]) & (sparse.x <= dense.x[-1])
+    if inside.sum() < 2:
+        raise CurveError(
+            f"curves cover {dense.x[0]:g}-{dense.x[-1]:g} and {sparse.x[0]:g}-{sparse.x[-1]:g} {curve.x_unit}: "
+            "fewer than two points can be compared; use curves over the same rates"
+        )
+    difference = np.interp(sparse.x[inside], dense.x, dense.y) - sparse.y[inside]
+    return float(np.sqrt(np.mean(difference**2)))

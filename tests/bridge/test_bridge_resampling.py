@@ -1,0 +1,135 @@
+"""Bootstrap and comparison."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from bridge import FAMILIES, Curve, FitError, bootstrap, compare, estimate_all, fit
+from bridge.resampling import resample_residuals, resample_trials
+
+X = np.geomspace(0.5, 20, 12)
+
+
+def test_bootstrap_is_reproducible_by_seed_and_by_generator(seeds32: Curve) -> None:
+    fitted = fit(seeds32, "hyperbola")
+    first, again = (bootstrap(fitted, n_resamples=50, rng=3) for _ in range(2))
+    other = bootstrap(fitted, n_resamples=50, rng=np.random.default_rng(3))
+    for name in ("c", "b", "k"):
+        np.testing.assert_array_equal(first.samples[name], again.samples[name])
+        np.testing.assert_array_equal(first.samples[name], other.samples[name])
+    assert not np.array_equal(first.samples["k"], bootstrap(fitted, n_resamples=50, rng=4).samples["k"])
+
+
+def test_resampled_means_vary_like_the_mean_of_the_trials() -> None:
+    trials = np.random.default_rng(0).normal(1.0, 0.1, size=(3, 4))
+    means = resample_trials(Curve.from_trials([1.0, 2, 3], trials), 40000, np.random.default_rng(1))
+    np.testing.assert_allclose(means.mean(axis=0), trials.mean(axis=1), atol=2e-3)
+    np.testing.assert_allclose(means.std(axis=0), trials.std(axis=1, ddof=1) / 2, rtol=0.02)
+
+
+def test_bootstrap_over_trials_spreads_like_independent_experiments() -> None:
+    true = {"c": 0.07, "b": 0.075, "k": 2.0}
+    clean = FAMILIES["hyperbola"].evaluate(X, true)
+
+    def experiment(seed: int) -> Curve:
+        return Curve.from_trials(X, clean[:, None] + np.random.default_rng(seed).normal(0, 2e-3, size=(len(X), 8)))
+
+    refits = [fit(experiment(seed), "hyperbola", n_starts=0).values["k"] for seed in range(100, 180)]
+    spreads = [np.std(bootstrap(fit(experiment(s), "hyperbola"), n_resamples=300).samples["k"]) for s in range(6)]
+    # The spread of 80 refits is known to 8 %, that of one bootstrap with 8 trials varies more: hence the mean of six.
+    assert np.mean(spreads) == pytest.approx(np.std(refits, ddof=1), rel=0.3)
+
+
+def test_bootstrap_over_residuals_agrees_with_the_standard_error() -> None:
+    y = 0.1 * X**0.3 + np.random.default_rng(6).normal(0, 1e-3, len(X))
+    fitted = fit(Curve(x=X, y=y), "power")
+    resampled = bootstrap(fitted, n_resamples=2000)
+    assert resampled.kind == "residuals"
+    assert np.std(resampled.samples["alpha"]) == pytest.approx(fitted.parameters["alpha"].stderr, rel=0.06)
+    low, high = resampled.interval("alpha")
+    assert low < fitted.values["alpha"] < high
+    lower, upper = resampled.band(X)
+    assert np.all(lower < fitted.predict(X)) and np.all(fitted.predict(X) < upper)
+
+
+def test_resampled_residuals_have_the_variance_of_the_errors() -> None:
+    residuals = np.array([1.0, -2.0, 0.5, 0.5])
+    drawn = resample_residuals(residuals, freedom=2, n_resamples=50000, generator=np.random.default_rng(2))
+    assert np.mean(drawn) == pytest.approx(0, abs=0.02)
+    assert np.var(drawn) == pytest.approx(np.sum(residuals**2) / 2, rel=0.02)
+
+
+def test_each_bootstrap_refit_is_a_least_squares_fit(seeds32: Curve) -> None:
+    fitted = fit(seeds32, "hyperbola")
+    samples = bootstrap(fitted, n_resamples=20, rng=9).samples
+    means = resample_trials(seeds32, 20, np.random.default_rng(9))
+    for i in range(20):
+        refit = fit(Curve(x=seeds32.x, y=means[i]), "hyperbola", n_starts=0)
+        assert {name: samples[name][i] for name in samples} == pytest.approx(refit.values, rel=1e-6)
+
+
+def test_bootstrap_says_how_often_it_ran_to_a_limit(fig3: Curve) -> None:
+    assert bootstrap(fit(fig3, "power_offset"), n_resamples=100).at_bound > 0.2
+    assert bootstrap(fit(fig3, "hyperbola"), n_resamples=100).at_bound == 0
+
+
+def test_too_few_resamples_are_refused(fig3: Curve) -> None:
+    with pytest.raises(FitError, match="n_resamples is 5, expected at least 20"):
+        bootstrap(fit(fig3, "power"), n_resamples=5)
+
+
+def test_single_trial_falls_back_to_residuals() -> None:
+    y = 0.1 * X**0.3 + np.random.default_rng(6).normal(0, 1e-3, len(X))
+    assert bootstrap(fit(Curve.from_trials(X, y[:, None]), "power"), n_resamples=20).kind == "residuals"
+
+
+def test_comparison_ranks_the_hyperbola_first(fig3: Curve, seeds32: Curve) -> None:
+    for curve in (fig3, seeds32):
+        comparison = compare(curve)
+        assert comparison.best.family.name == "hyperbola"
+        assert set(comparison.fits) == set(FAMILIES)
+        assert sum(comparison.weights.values()) == pytest.approx(1)
+        table = comparison.table()
+        assert list(table.index) == list(comparison.fits)
+        assert table["aicc"].is_monotonic_increasing
+        assert table.loc["power_offset", "at_bound"]
+        assert "at its lower limit" in comparison.text()
+
+
+@pytest.mark.parametrize("name", ["power", "hyperbola", "logarithm", "power_above_rest"])
+def test_comparison_finds_the_family_that_made_the_curve(name: str) -> None:
+    family = FAMILIES[name]
+    values = {"c": 0.05, "b": 0.06, family.nonlinear: 0.35 if family.nonlinear == "alpha" else 1.5}
+    x = np.geomspace(0.2, 60, 30)
+    y = family.evaluate(x, values, 0.0722) + np.random.default_rng(7).normal(0, 2e-4, len(x))
+    assert compare(Curve(x=x, y=y, resting_calcium=0.0722)).best.family.name == name
+
+
+def test_akaike_weights_follow_from_the_differences(fig3: Curve) -> None:
+    comparison = compare(fig3, ["power", "logarithm", "power_offset"])
+    a, b = comparison.fits["power_offset"], comparison.fits["logarithm"]
+    ratio = comparison.weights["logarithm"] / comparison.weights["power_offset"]
+    assert ratio == pytest.approx(math.exp((a.aicc - b.aicc) / 2))
+
+
+def test_families_that_do_not_apply_are_skipped_with_the_reason() -> None:
+    comparison = compare(Curve(x=[1.0, 2, 3], y=[0.1, 0.12, 0.13]))
+    assert list(comparison.fits) == ["power"]
+    assert "resting calcium" in comparison.skipped["power_above_rest"]
+    assert "3 parameters and the curve 3 points" in comparison.skipped["hyperbola"]
+    assert "skipped" in comparison.text()
+    with pytest.raises(FitError, match=r"no family could be fitted: .* constant"):
+        compare(Curve(x=[1.0, 2, 3, 4, 5], y=[0.1] * 5))
+
+
+def test_whole_analysis_takes_less_than_five_seconds(seeds32: Curve, fig3: Curve) -> None:
+    compare(fig3)  # imports
+    start = time.perf_counter()
+    for fitted in compare(seeds32).fits.values():
+        bootstrap(fitted, n_resamples=1000)
+    estimate_all(seeds32)
+    assert time.perf_counter() - start < 5
