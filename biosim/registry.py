@@ -6,20 +6,20 @@ import difflib
 from collections.abc import Iterable
 
 
-class UnknownNameError(ValueError):
+class UnknownName(ValueError):
     """A name that is not among the choices."""
 
 
 def choose(kind: str, name: object, choices: Iterable[str]) -> str:
-    """Return `name` if it is one of `choices`; otherwise raise UnknownNameError with the list and the nearest match.
+    """Return `name` if it is one of `choices`; otherwise raise UnknownName with the list and the nearest match.
 
     Parameters
     ----------
     kind : what is being named ("protocol", "engine", ...), for the message.
     """
-    known = sorted(choices)
+    known = list(choices)
     if isinstance(name, str) and name in known:
         return name
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UnknownNameError(f"unknown {kind} {name!r}{hint} (choose from: {', '.join(known)})")
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UnknownName(f"unknown {kind} {name!r}: {hint}choose from {', '.join(known)}")

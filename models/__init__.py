@@ -1,0 +1,65 @@
+"""Networks built on the fitted calcium response, their tasks, training and honest evaluation.
+
+Importing this package is light: torch and transformers are loaded when a network is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .arms import main_arms, matched_gain
+    from .astromorphic import (
+        AstromorphicConfig,
+        AstromorphicForCausalLM,
+        AstromorphicModel,
+        AstromorphicState,
+    )
+    from .causality import causality_verdict
+    from .evaluation import bits_per_byte
+    from .recipes import RECIPES, Recipe
+    from .result import RunResult
+    from .training import run_job, train
+
+__all__ = [
+    "RECIPES",
+    "AstromorphicConfig",
+    "AstromorphicForCausalLM",
+    "AstromorphicModel",
+    "AstromorphicState",
+    "Recipe",
+    "RunResult",
+    "bits_per_byte",
+    "causality_verdict",
+    "main_arms",
+    "matched_gain",
+    "run_job",
+    "train",
+]
+
+_WHERE = {
+    "AstromorphicConfig": "astromorphic",
+    "AstromorphicForCausalLM": "astromorphic",
+    "AstromorphicModel": "astromorphic",
+    "AstromorphicState": "astromorphic",
+    "RECIPES": "recipes",
+    "Recipe": "recipes",
+    "RunResult": "result",
+    "bits_per_byte": "evaluation",
+    "causality_verdict": "causality",
+    "main_arms": "arms",
+    "matched_gain": "arms",
+    "run_job": "training",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,369 @@
+"""The astromorphic transformer decoder, in the conventions of Hugging Face transformers.
+
+Layers work on ``[batch, time, model]``; the operators of `models.ops` on ``[batch, time, heads, dim]``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from ..ops.chunked import causal_chunked
+from ..ops.features import feature_map, position_code
+from ..ops.reference import encoder
+from ..ops.response import Power, make_response
+from ..ops.softmax import SoftmaxState, causal_softmax
+from ..ops.state import HebbianState
+from ..ops.step import causal_step
+from .configuration_astromorphic import AstromorphicConfig
+from .state import AstromorphicState, LayerState
+
+
+class AstromorphicMixer(nn.Module):
+    """The attention branch of one layer; the mixers `linear` and `kozachkov` are settings of the same operator."""
+
+    def __init__(self, config: AstromorphicConfig) -> None:
+        super().__init__()
+        self.heads, self.d = config.num_attention_heads, config.head_width
+        self.m: int = config.hidden_dim or self.d
+        self.kind, self.causal = config.mixer, config.causal
+        self.branch_gain = float(config.branch_gain)
+        linear = config.mixer in ("linear", "kozachkov")
+        self.placement = "none" if linear else config.sigmoid_placement
+        self.scale = 1.0 if config.mixer == "linear" else float(config.hebbian_scale or 1.0)
+        response = config.response or {}
+        self.response = Power(1.0) if linear else make_response(response["family"], response["parameters"])
+        self.distance, self.distance_decay = config.distance, float(config.distance_decay)
+        self.query = nn.Linear(config.hidden_size, self.heads * self.m)
+        self.key = nn.Linear(config.hidden_size, self.heads * self.m)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size) if config.out_proj else None
+        self.gain = nn.Parameter(torch.ones(self.heads)) if config.learnable_gain else None
+        coded = config.position_code and config.mixer == "astromorphic"
+        shape = (self.heads, self.m, config.max_position_embeddings)
+        self.position_matrix = nn.Parameter(torch.empty(shape)) if coded else None
+
+    def forward(
+        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        """The branch ``[batch, time, model]`` and the new state.
+
+        x ``[batch, time, model]``, positions ``[time]`` or ``[batch, time]``, mask ``[batch, time]`` or None.
+        """
+        batch, time, _ = x.shape
+        q = self.query(x).view(batch, time, self.heads, self.m)
+        k = self.key(x).view(batch, time, self.heads, self.m)
+        v = self.value(x).view(batch, time, self.heads, self.d)
+        out, new_state = self._mix(q, k, v, positions, mask, state)
+        out = out * self.branch_gain
+        if self.gain is not None:
+            out = out * self.gain[:, None]
+        flat = out.to(x.dtype).reshape(batch, time, self.heads * self.d)
+        return (flat if self.output is None else self.output(flat)), new_state
+
+    def _mix(
+        self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        if self.kind == "softmax":
+            past = state if isinstance(state, SoftmaxState) else None
+            return causal_softmax(q, k, v, mask=mask, initial_state=past)
+        code = None
+        if self.position_matrix is not None:
+            # Always evaluated for all N_max positions, then picked: see `position_code`.
+            code = position_code(self.position_matrix, self.distance, decay=self.distance_decay)[positions]
+        query, key = feature_map(q), feature_map(k)
+        settings: dict[str, Any] = {
+            "response": self.response, "scale": self.scale, "placement": self.placement, "code": code, "mask": mask,
+        }  # fmt: skip
+        if not self.causal:
+            return encoder(query, key, v, **settings), None
+        past_hebbian = state if isinstance(state, HebbianState) else None
+        if past_hebbian is not None and q.shape[1] == 1:
+            return causal_step(query, key, v, past_hebbian, **settings)
+        return causal_chunked(query, key, v, initial_state=past_hebbian, **settings)
+
+
+class AstromorphicBlock(nn.Module):
+    """Y = LN(attention + X); LN(FFN(Y) + Y) (Algorithm 1), or the pre-norm order."""
+
+    def __init__(self, config: AstromorphicConfig) -> None:
+        super().__init__()
+        self.mixer = AstromorphicMixer(config) if config.mixer != "none" else None
+        self.pre_norm = config.norm_placement == "pre"
+        self.mixer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        normed = config.second_norm or self.pre_norm
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if normed else nn.Identity()
+        self.activation = nn.GELU()
+        self.dropout = nn.Dropout(float(config.dropout))
+
+    def _branch(self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> tuple[Tensor, LayerState]:
+        if self.mixer is None:
+            return torch.zeros_like(x), None
+        return self.mixer(x, positions, mask, state)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.down(self.activation(self.up(x))))
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> tuple[Tensor, LayerState]:
+        """``[batch, time, model]`` in and out, with the layer's new state."""
+        if self.pre_norm:
+            branch, new_state = self._branch(self.mixer_norm(x), positions, mask, state)
+            x = x + self.dropout(branch)
+            return x + self._feed_forward(self.feed_forward_norm(x)), new_state
+        branch, new_state = self._branch(x, positions, mask, state)
+        x = self.mixer_norm(x + self.dropout(branch))
+        return self.feed_forward_norm(x + self._feed_forward(x)), new_state
+
+
+class AstromorphicPreTrainedModel(PreTrainedModel):
+    """What all heads share: initialisation, safe loading, and how `generate` handles the state."""
+
+    config_class = AstromorphicConfig
+    base_model_prefix = "model"
+    _is_stateful = True
+    _no_split_modules = ["AstromorphicBlock"]  # noqa: RUF012 (the library's own declaration)
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        # `init` leaves parameters alone that came from a checkpoint.
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+        elif isinstance(module, AstromorphicMixer):
+            if self.config.query_key_init != 1.0:
+                for projection in (module.query, module.key):
+                    init.normal_(projection.weight, mean=0.0, std=self.config.query_key_init * projection.in_features**-0.5)
+            if module.position_matrix is not None:
+                std = self.config.position_matrix_std or self.config.max_position_embeddings**-0.5
+                init.normal_(module.position_matrix, mean=0.0, std=std)
+            if module.gain is not None:
+                init.ones_(module.gain)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, path: str | os.PathLike[str], *args: Any, allow_mismatch: bool = False, **kwargs: Any
+    ) -> Any:
+        """Load a local folder written by `save_pretrained`: safetensors only, no network.
+
+        Weights that the checkpoint lacks, has too many of, or has in another shape raise ValueError unless
+        `allow_mismatch`.
+        """
+        kwargs.setdefault("use_safetensors", True)
+        kwargs.setdefault("local_files_only", True)
+        wants_info = kwargs.pop("output_loading_info", False)
+        loaded: Any = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        model, info = loaded
+        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+        wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info.get(kind)}
+        if wrong and not allow_mismatch:
+            what = "; ".join(
+                f"{k.replace('_', ' ')}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in wrong.items()
+            )
+            raise ValueError(
+                f"checkpoint {path} does not fit the configuration ({what}); "
+                "load it with its own config, or pass allow_mismatch=True"
+            )
+        return (model, info) if wants_info else model
+
+
+class AstromorphicModel(AstromorphicPreTrainedModel):
+    """Embeddings and layers; returns hidden states and the state after the last token."""
+
+    def __init__(self, config: AstromorphicConfig) -> None:
+        super().__init__(config)
+        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_positions = (
+            nn.Embedding(config.max_position_embeddings, config.hidden_size) if config.position_embeddings else None
+        )
+        self.embedding_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None
+        self.dropout = nn.Dropout(float(config.dropout))
+        self.layers = nn.ModuleList([AstromorphicBlock(config) for _ in range(config.num_hidden_layers)])
+        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_placement == "pre" else None
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding."""
+        return self.embed
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.embed = value  # type: ignore[assignment]
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: AstromorphicState | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Hidden states ``[batch, time, model]`` from input_ids ``[batch, time]`` or inputs_embeds ``[batch, time, model]``.
+
+        attention_mask covers these tokens or the whole sequence, with 0 for padding.
+        Raises ValueError if the sequence runs past `max_position_embeddings` or the state belongs to another batch.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
+        batch, time = x.shape[:2]
+        state = past_key_values
+        if state is not None and not isinstance(state, AstromorphicState):
+            raise TypeError(f"past_key_values is {type(state).__name__}; expected the AstromorphicState that this model returned")
+        if state is not None and state.batch_size != batch:
+            raise ValueError(f"the state has {state.batch_size} rows but the input has {batch}; give a state of the same batch")
+        if state is not None and not self.config.causal and state.seen:
+            raise ValueError("a model with causal=False has no state to continue from; pass the whole sequence")
+        seen = 0 if state is None else state.seen
+        mask = None
+        if attention_mask is not None:
+            if attention_mask.shape[-1] not in (time, seen + time):
+                raise ValueError(
+                    f"attention_mask has {attention_mask.shape[-1]} columns; "
+                    f"expected {time} (these tokens) or {seen + time} (all so far)"
+                )
+            mask = attention_mask[:, -time:].bool()
+        positions, counted = self._positions(state, mask, batch, time, x.device)
+        if self.embed_positions is not None:
+            x = x + self.embed_positions(positions)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        x = self.dropout(x)
+        layers: list[LayerState] = []
+        for i, layer in enumerate(self.layers):
+            x, new = layer(x, positions, mask, None if state is None else state.layers[i])
+            layers.append(new)
+        if self.final_norm is not None:
+            x = self.final_norm(x)
+        wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
+        after = AstromorphicState(layers, counted, seen + time) if wanted and self.config.causal else None
+        return BaseModelOutputWithPast(last_hidden_state=x, past_key_values=after)  # type: ignore[arg-type]
+
+    def _positions(
+        self, state: AstromorphicState | None, mask: Tensor | None, batch: int, time: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Position of every token, counted over real tokens, and how many each row has seen afterwards.
+
+        The first is ``[time]``, or ``[batch, time]`` where rows may differ; the second ``[batch]``.
+        """
+        limit = self.config.max_position_embeddings
+        seen = 0 if state is None else state.seen
+        start = torch.zeros(batch, dtype=torch.long, device=device) if state is None else state.positions
+        steps = torch.arange(time, device=device)
+        if mask is None:
+            after = start + time
+            positions = steps if state is None else start[:, None] + steps
+        else:
+            counts = mask.long().cumsum(dim=1)
+            after = start + (counts[:, -1] if time else 0)
+            positions = (start[:, None] + counts - 1).clamp_min(0)
+        # The columns bound the positions, so the device is only asked when padding may have hidden some.
+        if seen + time > limit and int(after.max()) > limit:
+            raise ValueError(
+                f"the sequence reaches {int(after.max())} tokens but max_position_embeddings is {limit}; "
+                "shorten it, or train with a larger max_position_embeddings"
+            )
+        return positions, after
+
+
+class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
+    """The decoder with a language-model head; works with `generate` in all modes that do not roll a state back."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed.weight"}  # noqa: RUF012 (the library's own declaration)
+
+    def __init__(self, config: AstromorphicConfig) -> None:
+        super().__init__(config)
+        self.model = AstromorphicModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The language-model head."""
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the language-model head."""
+        self.lm_head = new_embeddings  # type: ignore[assignment]
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: AstromorphicState | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits ``[batch, time (or logits_to_keep), vocab]``.
+
+        With labels ``[batch, time]`` also the loss in nats per predicted token; the labels are shifted here.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept])
+        loss = None
+        if labels is not None:
+            extra = {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "shift_labels", "ignore_index")}
+            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **extra)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=outputs.past_key_values)
+
+    def _prepare_cache_for_generation(  # type: ignore[override]
+        self,
+        generation_config: Any,
+        model_kwargs: dict[str, Any],
+        generation_mode: Any,
+        batch_size: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Start from an empty state, so that long prompts can be read in pieces (`prefill_chunk_size`)."""
+        if generation_config.use_cache is False or not self.config.causal:
+            model_kwargs["use_cache"] = False
+            return
+        given = model_kwargs.get("past_key_values")
+        if given is not None:
+            given._is_user_defined = True  # so that `generate` hands the new state back, as for the library's own caches
+            return
+        rows = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1) * batch_size
+        model_kwargs["past_key_values"] = AstromorphicState.empty(self.config.num_hidden_layers, rows, self.device)
+
+    def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
+        """`GenerationMixin.generate`; to continue from a non-empty state, pass `attention_mask` over the whole sequence.
+
+        Without it the library cannot tell new tokens from the whole sequence and would cut the prompt silently, so
+        this raises.
+        """
+        state = kwargs.get("past_key_values")
+        if isinstance(state, AstromorphicState) and state.seen:
+            ids = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+            mask = kwargs.get("attention_mask")
+            given = 0 if ids is None else ids.shape[1]
+            whole = None if mask is None else mask.shape[1]
+            if whole is None or whole <= state.seen or given not in (whole, whole - state.seen):
+                found = "no attention_mask" if whole is None else f"an attention_mask of {whole} columns"
+                raise ValueError(
+                    f"continuing from a state of {state.seen} tokens with {given} input tokens and {found}: pass the whole "
+                    "sequence, or only the new tokens, together with an attention_mask over the whole sequence"
+                )
+        return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]

@@ -1,0 +1,58 @@
+"""The state that generation carries: one object, passed as `past_key_values`, never changed in place by the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..ops.softmax import SoftmaxState
+from ..ops.state import HebbianState
+
+LayerState = HebbianState | SoftmaxState | None
+
+
+@dataclass
+class AstromorphicState:
+    """State after `seen` columns of input.
+
+    layers: per layer a `HebbianState` (constant size), a `SoftmaxState` (grows; the softmax control) or None (the
+    control without attention). positions: real tokens seen per row, ``[batch]``; it is smaller than `seen` where a
+    row was padded on the left.
+    """
+
+    layers: list[LayerState]
+    positions: Tensor
+    seen: int = 0
+    is_compileable: ClassVar[bool] = False  # asked for by `generate`
+
+    @classmethod
+    def empty(cls, num_layers: int, batch: int, device: torch.device | str | None = None) -> AstromorphicState:
+        """The state before any token; layers create their own zeros."""
+        return cls([None] * num_layers, torch.zeros(batch, dtype=torch.long, device=device), 0)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of the batch that this state belongs to."""
+        return int(self.positions.shape[0])
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Columns seen so far, padding included (asked for by `generate`)."""
+        return self.seen
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Keep the rows `beam_idx` (beam search)."""
+        self.layers = [_select(layer, beam_idx) for layer in self.layers]
+        self.positions = self.positions.index_select(0, beam_idx.to(self.positions.device))
+
+    def num_bytes(self) -> int:
+        """Memory of all layer states."""
+        return sum(t.numel() * t.element_size() for layer in self.layers if layer is not None for t in layer)
+
+
+def _select(layer: LayerState, rows: Tensor) -> LayerState:
+    if layer is None:
+        return None
+    return type(layer)(*(t.index_select(0, rows.to(t.device)) for t in layer))  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""Bits per byte: every byte of a text scored exactly once, with stated context. Never the trainer's own loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from .result import EvaluationPolicy
+
+
+@dataclass(frozen=True)
+class Score:
+    """Total negative log-likelihood in nats (summed in float64) over `n_bytes` bytes, and how it was measured."""
+
+    nats: float
+    n_bytes: int
+    policy: EvaluationPolicy
+
+    @property
+    def bits_per_byte(self) -> float:
+        """nats / (ln 2 * bytes)."""
+        return self.nats / (math.log(2.0) * self.n_bytes)
+
+
+def _windows(n_bytes: int, context: int, stride: int) -> list[tuple[int, int]]:
+    """(start, number of its last bytes to score) of windows of `context` bytes that score bytes 1 .. n-1 once each."""
+    if n_bytes <= context:
+        return [(0, n_bytes - 1)]
+    windows = [(0, context - 1)]
+    end = context
+    while end < n_bytes:
+        new = min(stride, n_bytes - end)
+        end += new
+        windows.append((end - context, new))
+    return windows
+
+
+@torch.no_grad()
+def bits_per_byte(
+    model: PreTrainedModel,
+    data: NDArray[np.uint8] | bytes,
+    *,
+    context: int | None = None,
+    stride: int | None = None,
+    batch_size: int = 32,
+) -> Score:
+    """Score a text by overlapping windows.
+
+    A window holds `context` bytes (default: the model's `max_position_embeddings`) and moves by `stride` (default:
+    half of it); only its new bytes are scored, so every byte has at least context - stride bytes before it, except in
+    the first window, where it has all there are.
+    The very first byte has no context and is charged log2(vocabulary) bits, so a uniform model over 256 values scores
+    exactly 8.
+    """
+    data = np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else data
+    context = context or int(model.config.max_position_embeddings)
+    stride = stride or max(1, context // 2)
+    if len(data) < 1:
+        raise ValueError("the text to score is empty; expected at least one byte")
+    if not 1 <= stride <= max(1, context // 2):
+        raise ValueError(f"stride is {stride}; expected 1 to {max(1, context // 2)}, half of the context of {context} bytes")
+    text = torch.from_numpy(data.astype(np.int64))
+    nats = math.log(model.config.vocab_size)
+    was_training = model.training
+    model.eval()
+    try:
+        windows = [w for w in _windows(len(data), context, stride) if w[1]]
+        for group in _same_shape(windows, batch_size):
+            new = group[0][1]
+            rows = torch.stack([text[start : start + context] for start, _ in group]).to(model.device)
+            logits = model(input_ids=rows, use_cache=False, logits_to_keep=new + 1).logits[:, :-1]
+            nats += _nats(logits, rows[:, -new:])
+    finally:
+        model.train(was_training)
+    return Score(nats, len(data), EvaluationPolicy(bytes_scored=len(data), context=context, stride=stride))
+
+
+def _same_shape(windows: list[tuple[int, int]], batch_size: int) -> list[list[tuple[int, int]]]:
+    groups: list[list[tuple[int, int]]] = []
+    for window in windows:
+        if groups and groups[-1][0][1] == window[1] and len(groups[-1]) < batch_size:
+            groups[-1].append(window)
+        else:
+            groups.append([window])
+    return groups
+
+
+def _nats(logits: Tensor, targets: Tensor) -> float:
+    log_probability = logits.double().log_softmax(-1).gather(-1, targets.unsqueeze(-1))
+    return -float(log_probability.sum())
+
+
+@torch.no_grad()
+def carried_state_difference(model: PreTrainedModel, data: NDArray[np.uint8], *, piece: int = 7) -> float:
+    """Largest difference in nats per byte between one pass over `data` and pieces of `piece` bytes with the state carried over.
+
+    `data` must fit into one context; a correct decoder gives rounding error only.
+    """
+    limit = int(model.config.max_position_embeddings)
+    if not 2 <= len(data) <= limit:
+        raise ValueError(f"data has {len(data)} bytes; expected 2 to {limit}, one context of the model")
+    ids = torch.from_numpy(data.astype(np.int64))[None].to(model.device)
+    was_training = model.training
+    model.eval()
+    try:
+        whole = model(input_ids=ids, use_cache=False).logits
+        parts, state = [], None
+        for start in range(0, ids.shape[1], piece):
+            out = model(input_ids=ids[:, start : start + piece], past_key_values=state, use_cache=True)
+            parts.append(out.logits)
+            state = out.past_key_values
+    finally:
+        model.train(was_training)
+    target = ids[:, 1:, None]
+    one, other = (x[:, :-1].double().log_softmax(-1).gather(-1, target) for x in (whole, torch.cat(parts, dim=1)))
+    return float((one - other).abs().max())

@@ -1,0 +1,79 @@
+"""Tiny Shakespeare at byte level: predict the next of 256 byte values. Metric: bits per byte.
+
+The text is in the public domain; the 1,115,394 bytes are the "tiny Shakespeare" selection distributed with char-rnn,
+shipped in this package as tinyshakespeare.txt.xz and checked by hash on every load. Split by byte position: the first
+90 % train, the next 5 % validation, the last 5 % test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+RAW_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+VOCAB_SIZE = 256
+
+
+@dataclass(frozen=True)
+class ByteText:
+    """Three splits of one text as uint8 ``[bytes]``, and the sha256 of the whole."""
+
+    name: str
+    train: NDArray[np.uint8]
+    validation: NDArray[np.uint8]
+    test: NDArray[np.uint8]
+    digest: str
+
+    @classmethod
+    def from_bytes(cls, name: str, raw: bytes) -> ByteText:
+        """Split 90/5/5 by byte position."""
+        data = np.frombuffer(raw, dtype=np.uint8)
+        first, second = len(data) * 90 // 100, len(data) * 95 // 100
+        return cls(name, data[:first], data[first:second], data[second:], hashlib.sha256(raw).hexdigest())
+
+
+def load() -> ByteText:
+    """The shipped text; ValueError if the file is missing or its content is not the one this version was built with."""
+    packed = resources.files(__package__) / "data" / "tinyshakespeare.txt.xz"
+    try:
+        raw = lzma.decompress(packed.read_bytes())
+    except (FileNotFoundError, lzma.LZMAError) as error:
+        raise ValueError(f"tiny Shakespeare data {packed} cannot be read ({error}); reinstall astromorphic") from None
+    found = hashlib.sha256(raw).hexdigest()
+    if found != RAW_SHA256:
+        raise ValueError(
+            f"tiny Shakespeare data {packed} has sha256 {found[:16]}..., expected {RAW_SHA256[:16]}...; reinstall astromorphic"
+        )
+    return ByteText.from_bytes("shakespeare", raw)
+
+
+class RandomBlocks(Dataset[dict[str, Tensor]]):
+    """A map-style set of `count` blocks of `length` bytes, drawn uniformly from `data` by one explicit seed.
+
+    Item i is always the same block, so a resumed run reads the same data whatever it has skipped.
+    """
+
+    def __init__(self, data: NDArray[np.uint8], length: int, count: int, seed: int) -> None:
+        if len(data) < length:
+            raise ValueError(f"the text has {len(data)} bytes; expected at least one block of {length}")
+        generator = torch.Generator().manual_seed(seed)
+        self.offsets = torch.randint(0, len(data) - length + 1, (count,), generator=generator)
+        self.data = torch.from_numpy(np.array(data, dtype=np.uint8))
+        self.length = length
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, index: Any) -> dict[str, Tensor]:
+        start = int(self.offsets[index])
+        block = self.data[start : start + self.length].long()
+        return {"input_ids": block, "labels": block}

@@ -1,0 +1,118 @@
+"""The configuration: names every fault, survives a round trip, and comes from macro parameters."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from models import AstromorphicConfig
+from models.arms import main_arms
+from models.astromorphic.presets import PRESETS
+from models.ops.response import Hyperbola, Power
+
+MACRO = Path(__file__).parents[2] / "bridge" / "presets" / "fig3_published_hyperbola.json"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hiden_size": 64}, "no setting 'hiden_size'; did you mean 'hidden_size'"),
+        ({"temperature": 0.5}, "no setting 'temperature'"),
+        ({"hidden_size": "64"}, "hidden_size is '64'; expected a whole number of at least 1"),
+        ({"hidden_size": 64.0}, "hidden_size is 64.0"),
+        ({"num_hidden_layers": True}, "num_hidden_layers is True"),
+        ({"vocab_size": 0}, "vocab_size is 0"),
+        ({"hidden_size": 66}, "hidden_size is 66; expected a multiple of num_attention_heads = 4"),
+        ({"hidden_dim": 0}, "hidden_dim is 0"),
+        ({"hebbian_scale": -1.0}, "hebbian_scale is -1.0; expected a finite number above 0"),
+        ({"branch_gain": float("nan")}, "branch_gain is nan"),
+        ({"branch_gain": float("inf")}, "branch_gain is inf"),
+        ({"branch_gain": "2"}, "branch_gain is '2'"),
+        ({"dropout": 1.0}, "dropout is 1.0; expected a finite number at least 0 and below 1"),
+        ({"mixer": "attention"}, "mixer is 'attention'; expected one of astromorphic, softmax"),
+        ({"sigmoid_placement": "center"}, "sigmoid_placement is 'center'; expected one of inside"),
+        ({"distance": "raw"}, "distance is 'raw'"),
+        ({"norm_placement": "mid"}, "norm_placement is 'mid'; expected one of post, pre"),
+        ({"position_code": 1}, "position_code is 1; expected True or False"),
+        ({"causal": False, "mixer": "softmax"}, "causal=False is the literal eq. 18"),
+        ({"macro_digest": 5}, "macro_digest is 5"),
+        ({"response": {"family": "power"}}, "response is {'family': 'power'}; expected"),
+        ({"response": {"family": "power", "parameters": {"kappa": 1.0}}}, r"expected exactly \['alpha'\]"),
+        ({"response": {"family": "power", "parameters": {"alpha": float("nan")}}}, "alpha is nan"),
+        ({"position_matrix_std": 0.0}, "position_matrix_std is 0.0"),
+    ],
+)
+def test_faults_are_named(settings, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        AstromorphicConfig(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_derived_defaults():
+    config = AstromorphicConfig(hidden_size=96, num_attention_heads=3, max_position_embeddings=200)
+    assert config.hidden_dim == config.head_width == 32
+    assert config.hebbian_scale == 1 / 200
+    assert config.response == {"family": "power", "parameters": {"alpha": 0.25}}
+    scaled = AstromorphicConfig.from_preset("rmaat", hidden_size=96, num_attention_heads=3)
+    assert scaled.hebbian_scale == 1 / 32
+    assert AstromorphicConfig.from_preset("paper_eq11", hidden_size=96, num_attention_heads=3).hebbian_scale == 1 / 9600
+
+
+def test_dictionary_and_file_round_trip(tmp_path):
+    for name in PRESETS:
+        config = AstromorphicConfig.from_preset(name, hebbian_scale=3e-17, macro_digest="ab" * 32)
+        assert AstromorphicConfig(**config.settings()).settings() == config.settings()
+        assert AstromorphicConfig.from_dict(config.to_dict()).settings() == config.settings()
+        config.save_pretrained(tmp_path / name)
+        assert AstromorphicConfig.from_pretrained(tmp_path / name).settings() == config.settings()
+
+
+def test_edited_config_file_is_checked(tmp_path):
+    AstromorphicConfig().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(file.read_text().replace('"hidden_dim"', '"hidden_dims"'))
+    with pytest.raises(ValueError, match="no setting 'hidden_dims'; did you mean 'hidden_dim'"):
+        AstromorphicConfig.from_pretrained(tmp_path)
+
+
+def test_from_macro_file_and_object():
+    from bridge.artifact import MacroParameters
+
+    macro = MacroParameters.load(MACRO)
+    config = AstromorphicConfig.from_macro(MACRO, hidden_size=64)
+    assert config.settings() == AstromorphicConfig.from_macro(macro, hidden_size=64).settings()
+    assert config.response["family"] == macro.response_function().family == "hyperbola"
+    assert config.macro_digest == macro.digest
+    mine, theirs = Hyperbola(**config.response["parameters"]), macro.response_function()
+    assert all(abs(mine.at(x) - theirs(x)) < 1e-12 * (1 + x) for x in (0.0, 0.5, 30.0, 250.0))
+
+
+def test_from_macro_needs_only_the_response_and_the_digest(monkeypatch):
+    fake = types.ModuleType("bridge.artifact")
+    fake.MacroParameters = type("MacroParameters", (), {})
+    monkeypatch.setitem(sys.modules, "bridge.artifact", fake)
+    spec = SimpleNamespace(family="logarithm", parameters={"kappa": 2})
+    config = AstromorphicConfig.from_macro(SimpleNamespace(response_function=lambda: spec, digest="d" * 64))
+    assert config.response == {"family": "logarithm", "parameters": {"kappa": 2.0}} and config.macro_digest == "d" * 64
+
+
+def test_main_arms_differ_in_shape_and_not_in_gain():
+    arms = main_arms(MACRO, context=64)
+    assert list(arms) == ["fitted", "alpha025", "alpha1_matched", "none"]
+    kappa = arms["fitted"].response["parameters"]["kappa"]
+    gains = {
+        "fitted": arms["fitted"].branch_gain / Hyperbola(kappa).at(32.0),
+        "alpha025": arms["alpha025"].branch_gain / Power(0.25).at(32.0),
+        "alpha1_matched": arms["alpha1_matched"].branch_gain / Power(1.0).at(32.0),
+    }
+    assert max(gains.values()) - min(gains.values()) < 1e-12
+    assert arms["alpha025"].branch_gain == 1.0
+    assert arms["none"].mixer == "none"
+    different = {"response", "branch_gain", "macro_digest"}
+    base = arms["alpha025"].settings()
+    for name in ("fitted", "alpha1_matched"):
+        assert {k for k, v in arms[name].settings().items() if v != base[k]} <= different
