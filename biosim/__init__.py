@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ensemble import Clock, Ensemble, Outcome, SimulationError
-    from .fixed_points import eigenvalues, fixed_points, hopf_points, rest_state
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
     from .protocols import PROTOCOLS, Protocol, protocol, swept
     from .simulation import ENGINES, run_ensemble, simulate
+    from .stability import eigenvalues, fixed_points, hopf_points, rest_state
     from .storage import DatasetError, load, provenance, save
 
 _HOMES = {
@@ -25,10 +25,10 @@ _HOMES = {
     "Ensemble": "ensemble",
     "Outcome": "ensemble",
     "SimulationError": "ensemble",
-    "eigenvalues": "fixed_points",
-    "fixed_points": "fixed_points",
-    "hopf_points": "fixed_points",
-    "rest_state": "fixed_points",
+    "eigenvalues": "stability",
+    "fixed_points": "stability",
+    "hopf_points": "stability",
+    "rest_state": "stability",
     "ParameterError": "parameters",
     "TripartiteParameters": "parameters",
     "parameter_set": "parameters",

@@ -17,6 +17,18 @@ class OutputError(ValueError):
     """A place that was named for output cannot be written."""
 
 
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Return `path` if a file can be written there; call it before long work. Raises OutputError otherwise."""
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder; name a file")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: folder {target.parent} does not exist; create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {target}: folder {target.parent} is not writable; choose another folder")
+    return target
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on any exception it is removed.
@@ -26,11 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     OutputError
         The folder does not exist or cannot be written; the message names it and the remedy.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"cannot write {target}: it is a folder; name a file")
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot write {target}: folder {target.parent} does not exist; create it first")
+    target = check_writable(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     except OSError as error:

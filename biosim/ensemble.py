@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed_points import rest_state
 from .parameters import TripartiteParameters, check_value, quantity_names
+from .registry import choose
+from .stability import rest_state
 
 InputKind = Literal["poisson", "regular"]
 ReleaseMode = Literal["bernoulli", "expected"]
@@ -64,8 +65,8 @@ class Clock:
         _multiple(self.duration, self.dt_astro, "duration")
         if self.settle:
             _multiple(self.settle, self.dt_astro, "settle")
-        if self.record is not None:
-            _multiple(self.record, self.dt_astro, "record")
+        if self.record is not None and _multiple(self.record, self.dt_astro, "record") > self.n_astro:
+            raise SimulationError(f"record = {self.record} s: expected at most the duration of {self.duration} s")
 
     @property
     def ratio(self) -> int:
@@ -97,7 +98,15 @@ class Clock:
         if not self.record_every:
             return np.empty(0)
         steps = np.arange(1, self.n_astro // self.record_every + 1) * self.record_every
-        return steps * self.dt_astro
+        return np.asarray(steps * self.dt_astro, dtype=np.float64)
+
+
+def check_input(input: str, release: str) -> None:
+    """Raise unless kind of input and mode of release are known and go together."""
+    choose("input", input, get_args(InputKind))
+    choose("release", release, get_args(ReleaseMode))
+    if input == "poisson" and release == "expected":
+        raise SimulationError("release = 'expected' needs input = 'regular': with Poisson input the release is random")
 
 
 def _multiple(long: float, short: float, name: str = "dt_astro") -> int:
@@ -142,7 +151,9 @@ class Ensemble:
             raise SimulationError(f"rate has shape {rate.shape}: expected one rate per unit, at least one")
         bad = np.flatnonzero(~np.isfinite(rate) | (rate < 0))
         if bad.size:
-            raise SimulationError(f"input rate = {rate[bad[0]]!s} Hz (unit {bad[0]}): expected a finite rate of at least 0")
+            raise SimulationError(
+                f"input rate = {rate[bad[0]]!s} Hz (unit {bad[0]}): expected a finite rate of at least 0"
+            )
         fastest = float(rate.max())
         if fastest * self.clock.dt > 0.5:
             raise SimulationError(
@@ -152,13 +163,23 @@ class Ensemble:
         object.__setattr__(self, "rate", rate)
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
             raise SimulationError(f"seed = {self.seed!r}: expected a whole number from 0 to 2^63 - 1")
+        if (
+            isinstance(self.first_unit, bool)
+            or not isinstance(self.first_unit, (int, np.integer))
+            or self.first_unit < 0
+        ):
+            raise SimulationError(f"first_unit = {self.first_unit!r}: expected a whole number of at least 0")
+        check_input(self.input, self.release)
         for name, values in self.overrides.items():
+            choose("parameter", name, quantity_names())
             if name in STRUCTURAL:
                 raise SimulationError(f"{name} fixes the structure of an ensemble: run one ensemble per value of it")
             if np.shape(values) != rate.shape:
                 raise SimulationError(f"{name} has shape {np.shape(values)}: expected one value per unit, {rate.shape}")
             for value in np.unique(values):
                 check_value(name, float(value))
+        if self._given("Ca_init") != self._given("h_init"):
+            raise SimulationError("Ca_init without h_init or the reverse: give both, or none to start at rest")
 
     @property
     def n_units(self) -> int:
@@ -191,8 +212,9 @@ class Ensemble:
         m, n = self.parameters.n_neurons, self.parameters.n_synapses
         if not self.spread:
             return np.zeros((m, n), dtype=np.int64)
-        neuron, synapse = np.arange(m)[:, None], np.arange(n)[None, :]
-        return (PHASE_PERIOD * (synapse * m + neuron)) // (m * n)
+        # Python integers: the product outgrows 64 bits with many synapses.
+        phases = [[PHASE_PERIOD * (synapse * m + neuron) // (m * n) for synapse in range(n)] for neuron in range(m)]
+        return np.array(phases, dtype=np.int64)
 
     def regular_increment(self) -> NDArray[np.int64]:
         """Integer phase gained per neuron step, shape [n_units]."""

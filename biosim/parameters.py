@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from .registry import choose
 
 Status = Literal["published", "derived", "assumed", "user"]
@@ -104,7 +106,9 @@ class TripartiteParameters:
     tau_Glu: float = _positive("tau_Glu", "s", "decay time of astrocytic glutamate")
     dGlu: float = _non_negative("dGlu", "uM", "glutamate of one release pulse")
     r_Glu: float = _non_negative("r_Glu", "uM/s", "release rate of the rule continuous")
-    esp_form: EspForm = _option("-", "e-SP as a low-pass of glutamate (ode) or proportional to it (algebraic)", get_args(EspForm))
+    esp_form: EspForm = _option(
+        "-", "e-SP as a low-pass of glutamate (ode) or proportional to it (algebraic)", get_args(EspForm)
+    )
     tau_eSP: float = _positive("tau_eSP", "s", "time constant of e-SP (form ode)")
     m_eSP: float = _non_negative("m_eSP", "%/uM", "e-SP per concentration of glutamate")
 
@@ -118,7 +122,9 @@ class TripartiteParameters:
     # Initial state; None stands for the resting state of the set
     IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest)")
     Ca_init: float | None = _positive("Ca(0)", "uM", "calcium at the start (None: fixed point at IP3(0))")
-    h_init: float | None = _quantity("h(0)", "1", "IP3 receptors not inactivated at the start (None: fixed point)", low=0.0, high=1.0)
+    h_init: float | None = _quantity(
+        "h(0)", "1", "IP3 receptors not inactivated at the start (None: fixed point)", low=0.0, high=1.0
+    )
 
     provenance: Mapping[str, Provenance] = field(default_factory=dict, compare=False, repr=False)
 
@@ -178,31 +184,41 @@ def check_value(name: str, value: Any) -> Any:
     """Return `value` as the type of field `name`, or raise ParameterError naming field, value and expectation."""
     meta = _METADATA[name]
     if "choices" in meta:
-        if value not in meta["choices"]:
+        if not isinstance(value, str) or value not in meta["choices"]:
             raise ParameterError(f"{name} = {value!r}: expected one of {', '.join(meta['choices'])}")
         return value
     if value is None and name in _OPTIONAL:
         return None
     if hasattr(value, "dimensions"):
-        raise ParameterError(f"{name} = {value}: expected a plain number in {meta['unit'] or 'no unit'}, not a quantity")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        try:
-            value = value.item()  # numpy scalars
-        except AttributeError:
-            raise ParameterError(f"{name} = {value!r}: expected a number in {meta['unit']}") from None
-    if name in _INTEGERS:
+        raise ParameterError(f"{name} = {value}: expected a plain number in {meta['unit']}, not a quantity")
+    number = _plain_number(value)
+    if number is None:
+        raise ParameterError(f"{name} = {value!r}: expected a number in {meta['unit']}")
+    value = number
+    if name in _INTEGERS and math.isfinite(value):
         if value != int(value):
             raise ParameterError(f"{name} = {value!r}: expected a whole number")
         value = int(value)
-    else:
-        value = float(value)
     low, high = meta["low"], meta["high"]
     if not math.isfinite(value) or value < low or value > high or (meta["open_low"] and value == low):
         lower = "" if low == -math.inf else f"{'above' if meta['open_low'] else 'at least'} {low:g}"
         upper = "" if high == math.inf else f"at most {high:g}"
         wanted = " and ".join(part for part in (lower, upper) if part) or "finite"
-        raise ParameterError(f"{name} = {value!r} {meta['unit']}: expected a finite number, {wanted} ({meta['meaning']})")
+        unit = "" if meta["unit"] == "1" else f" {meta['unit']}"
+        raise ParameterError(f"{name} = {value!r}{unit}: expected a finite number, {wanted} ({meta['meaning']})")
     return value
+
+
+def _plain_number(value: Any) -> int | float | None:
+    """`value` as a Python number; None for what is none: text, truth values, complex numbers, arrays of several numbers."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 _METADATA = {f.name: f.metadata for f in fields(TripartiteParameters) if f.name not in ("name", "provenance")}

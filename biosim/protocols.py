@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .ensemble import STRUCTURAL, Array, Clock, Ensemble, InputKind, ReleaseMode, SimulationError
+from .ensemble import STRUCTURAL, Array, Clock, Ensemble, InputKind, ReleaseMode, SimulationError, check_input
 from .parameters import TripartiteParameters, check_value, describe, parameter_set, unit_of
 from .registry import choose
 
@@ -31,7 +31,7 @@ class Axis:
 class Protocol:
     """An experiment: axes (their product makes the units), clocks, kind of input, and the parameter set it is meant for.
 
-    Each of `fixed` holds for every unit; a rate may be fixed or an axis.
+    `rate` (Hz) holds for every unit unless ``input_rate`` is an axis.
     """
 
     name: str
@@ -44,7 +44,6 @@ class Protocol:
     release: ReleaseMode = "bernoulli"
     spread: bool = True
     mid_level_crossings: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,10 +88,19 @@ class Protocol:
         return replace(self, clock=replace(self.clock, **changes))
 
 
+def _numbers(name: str, values: Sequence[float] | Array, unit: str) -> Array:
+    """`values` as a one-dimensional array of at least one number."""
+    try:
+        array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise SimulationError(f"{name} = {values!r}: expected numbers in {unit}") from error
+    if array.ndim != 1 or array.size == 0:
+        raise SimulationError(f"{name} = {values!r}: expected at least one number in {unit}")
+    return array
+
+
 def _rates(rates: Sequence[float] | Array) -> Axis:
-    values = np.atleast_1d(np.asarray(rates, dtype=np.float64))
-    if values.ndim != 1 or values.size == 0:
-        raise SimulationError(f"rates = {rates!r}: expected at least one rate in Hz")
+    values = _numbers("rates", rates, "Hz")
     for value in values:
         if not math.isfinite(value) or value < 0:
             raise SimulationError(f"input rate = {value:g} Hz: expected a finite rate of at least 0")
@@ -102,7 +110,7 @@ def _rates(rates: Sequence[float] | Array) -> Axis:
 
 
 def _trials(trials: int) -> Axis:
-    if isinstance(trials, bool) or int(trials) != trials or trials < 1:
+    if isinstance(trials, bool) or not isinstance(trials, (int, np.integer)) or trials < 1:
         raise SimulationError(f"trials = {trials!r}: expected a whole number of at least 1")
     return Axis(TRIAL, np.arange(int(trials), dtype=np.float64), "1", "repeat with its own random numbers")
 
@@ -143,12 +151,7 @@ def rate_sweep(
     release: ReleaseMode = "bernoulli",
 ) -> Protocol:
     """Any input rates, with random or regular input and random or expected release."""
-    if input not in ("poisson", "regular"):
-        raise SimulationError(f"input = {input!r}: expected 'poisson' or 'regular'")
-    if release not in ("bernoulli", "expected"):
-        raise SimulationError(f"release = {release!r}: expected 'bernoulli' or 'expected'")
-    if input == "poisson" and release == "expected":
-        raise SimulationError("release = 'expected' needs input = 'regular': with Poisson input the release is random")
+    check_input(input, release)
     return Protocol(
         name="rate_sweep",
         description="response to constant input rates",
@@ -172,7 +175,7 @@ def constant_ip3(
     Starts at calcium 0.1 uM and h 0.7. The threshold of ``crossings`` and ``crossing_period`` is the mid level between
     smallest and greatest calcium of each unit.
     """
-    values = np.linspace(0.2, 0.8, 121) if ip3 is None else np.atleast_1d(np.asarray(ip3, dtype=np.float64))
+    values = np.linspace(0.2, 0.8, 121) if ip3 is None else _numbers("ip3", ip3, "uM")
     for value in values:
         check_value("IP3_rest", float(value))
     start = _parameters(parameters)
@@ -203,5 +206,7 @@ def swept(base: Protocol, name: str, values: Sequence[float]) -> Protocol:
     meta = describe(name)
     if name in STRUCTURAL:
         raise SimulationError(f"{name} fixes the structure of an ensemble and cannot be swept; simulate once per value")
-    array = np.asarray([check_value(name, v) for v in values], dtype=np.float64)
+    if name in (axis.name for axis in base.axes):
+        raise SimulationError(f"{name} is already an axis of protocol {base.name}; give its values there")
+    array = _numbers(name, [check_value(name, v) for v in values], meta["unit"])
     return replace(base, axes=(*base.axes, Axis(name, array, meta["unit"], meta["meaning"])))

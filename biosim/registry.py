@@ -20,6 +20,8 @@ def choose(kind: str, name: object, choices: Iterable[str]) -> str:
     known = list(choices)
     if isinstance(name, str) and name in known:
         return name
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    # Symbols differ by case alone (tau_AG, tau_ag), and case is what is mistyped most.
+    near = [one for one in known if one.lower() == str(name).lower()]
+    near = near or difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownName(f"unknown {kind} {name!r}: {hint}choose from {', '.join(known)}")

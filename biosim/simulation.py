@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import platform
 import sys
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
-from .fixed_points import rest_state
 from .parameters import TripartiteParameters
-from .protocols import TRIAL, Protocol, protocol as named_protocol
+from .protocols import TRIAL, Protocol
+from .protocols import protocol as named_protocol
 from .registry import choose
+from .stability import rest_state
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,6 +39,9 @@ def run_ensemble(
 ) -> Outcome:
     """Run `ensemble` by the engine named ``numba``, ``brian2`` or ``reference``; options go to the engine's ``run``."""
     module = importlib.import_module(ENGINES[choose("engine", engine, ENGINES)])
+    known = [name for name in inspect.signature(module.run).parameters if name not in ("ensemble", "progress")]
+    for option in options:
+        choose(f"option of engine {engine}", option, known)
     outcome: Outcome = module.run(ensemble, progress=progress, **options)
     return outcome
 
@@ -72,7 +77,7 @@ def simulate(
     Raises
     ------
     ValueError
-        SimulationError, ParameterError or UnknownNameError: one line with the name, the value and the remedy.
+        SimulationError, ParameterError or UnknownName: one line with the name, the value and the remedy.
     """
     choose("engine", engine, ENGINES)
     if isinstance(protocol, str):
@@ -155,7 +160,9 @@ def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: s
     )
 
 
-def _resting_calcium(ensemble: Ensemble, names: tuple[str, ...], shape: tuple[int, ...]) -> tuple[Array, tuple[str, ...]]:
+def _resting_calcium(
+    ensemble: Ensemble, names: tuple[str, ...], shape: tuple[int, ...]
+) -> tuple[Array, tuple[str, ...]]:
     calcium_names = ("IP3_rest", "r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
     table = np.stack([ensemble.values(name) for name in calcium_names])
     distinct, where = np.unique(table, axis=1, return_inverse=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from .parameters import ParameterError
 from .processes import li_rinzel
 
 NAMES = ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
@@ -36,7 +37,8 @@ def fixed_points(ip3: float, parameters: Any) -> list[tuple[float, float]]:
     Net calcium influx is positive at zero calcium and negative once the store is empty, so there is at least one.
     """
     p = constants(parameters)
-    top = p["c0"] / (1.0 + p["c1"])
+    # A little beyond the empty store, where the influx is negative even without a pump.
+    top = p["c0"] / (1.0 + p["c1"]) * (1.0 + 1e-9)
     grid = np.concatenate([[0.0], np.geomspace(1e-6 * top, top, 4000)])
     balance = _calcium_balance(grid, ip3, p)
     roots = []
@@ -48,7 +50,10 @@ def fixed_points(ip3: float, parameters: Any) -> list[tuple[float, float]]:
 
 def rest_state(ip3: float, parameters: Any) -> tuple[float, float]:
     """The fixed point of lowest calcium, (calcium in uM, h): where an undisturbed astrocyte rests."""
-    return fixed_points(ip3, parameters)[0]
+    points = fixed_points(ip3, parameters)
+    if not points:
+        raise ParameterError("r_C = r_L = v_ER = 0: no calcium flux, hence no fixed point; give Ca_init and h_init")
+    return points[0]
 
 
 def jacobian(ca: float, h: float, ip3: float, parameters: Any) -> NDArray[np.float64]:
@@ -58,11 +63,13 @@ def jacobian(ca: float, h: float, ip3: float, parameters: Any) -> NDArray[np.flo
     n = ca / (ca + p["d5"])
     gradient = p["c0"] - (1.0 + p["c1"]) * ca
     open_ = p["r_C"] * (m * n * h) ** 3
+    open_dn = 3.0 * p["r_C"] * m**3 * n**2 * h**3
+    open_dh = 3.0 * p["r_C"] * m**3 * n**3 * h**2
     dn = p["d5"] / (ca + p["d5"]) ** 2
     q2 = li_rinzel.inactivation_concentration(ip3, p["d1"], p["d2"], p["d3"])
     pump_slope = p["v_ER"] * 2.0 * ca * p["k_ER"] ** 2 / (p["k_ER"] ** 2 + ca**2) ** 2
-    dca_dca = 3.0 * open_ / n * dn * gradient - (open_ + p["r_L"]) * (1.0 + p["c1"]) - pump_slope
-    dca_dh = 3.0 * open_ / h * gradient
+    dca_dca = open_dn * dn * gradient - (open_ + p["r_L"]) * (1.0 + p["c1"]) - pump_slope
+    dca_dh = open_dh * gradient
     return np.array([[dca_dca, dca_dh], [-p["a2"] * h, -p["a2"] * (q2 + ca)]])
 
 
@@ -89,7 +96,8 @@ def hopf_points(parameters: Any, low: float = 0.05, high: float = 3.0, samples: 
         ip3 = float(brentq(trace, grid[i], grid[i + 1], xtol=1e-13))
         ca, h = rest_state(ip3, parameters)
         determinant = float(np.linalg.det(jacobian(ca, h, ip3, parameters)))
-        if determinant > 0:
+        # Where several fixed points exist the lowest one can end; the trace then jumps and is not zero.
+        if determinant > 0 and abs(trace(ip3)) < 1e-6:
             omega = determinant**0.5
             points.append({"ip3": ip3, "calcium": ca, "h": h, "omega": omega, "period": 2 * np.pi / omega})
     return points

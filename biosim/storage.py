@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .atomic import replacing
 
 if TYPE_CHECKING:
     import xarray as xr
 
-ENGINE = "h5netcdf"
+ENGINE: Literal["h5netcdf"] = "h5netcdf"
 MAX_OBJECTS = 1000
 MAX_BYTES = 16 * 2**30
 MAX_ATTRIBUTE_BYTES = 2**20
@@ -29,7 +30,7 @@ class DatasetError(ValueError):
 def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write `dataset` as NetCDF with checksums on every variable; returns the path."""
     target = Path(path)
-    encoding = {}
+    encoding: dict[Hashable, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         if variable.ndim and variable.dtype.kind in "fiu":
             encoding[name] = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
@@ -55,7 +56,9 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     try:
         dataset = xr.load_dataset(source, engine=ENGINE)
     except Exception as error:
-        raise DatasetError(f"{source} is damaged ({type(error).__name__}: {error}); make it anew or restore a copy") from error
+        raise DatasetError(
+            f"{source} is damaged ({type(error).__name__}: {error}); make it anew or restore a copy"
+        ) from error
     if "provenance" not in dataset.attrs:
         raise DatasetError(f"{source} has no attribute 'provenance', so it was not written by this package; make it with "
                            "astromorphic simulate")  # fmt: skip
@@ -118,4 +121,6 @@ def _scan_attributes(item: Any, source: Path) -> None:
         # h5py gives no size without reading, but the low-level identifier does.
         size = item.attrs.get_id(name).get_storage_size()
         if size > MAX_ATTRIBUTE_BYTES:
-            raise DatasetError(f"{source}: attribute {name!r} has {size} bytes, more than {MAX_ATTRIBUTE_BYTES}; refused")
+            raise DatasetError(
+                f"{source}: attribute {name!r} has {size} bytes, more than {MAX_ATTRIBUTE_BYTES}; refused"
+            )

@@ -11,11 +11,14 @@ distribution; deterministic runs agree to rounding.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -195,9 +198,10 @@ def run(
             "the engine numba"
         ) from error
     target = _choose_target(device, target)
+    _check_time_constants(ensemble)
     old_target, old_random = brian2.prefs.codegen.target, np.random.get_state()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="biosim-brian2-") as directory:
+    with tempfile.TemporaryDirectory(prefix="biosim-brian2-") as directory, _without_order_warning():
         try:
             if device == "cpp_standalone":
                 brian2.set_device("cpp_standalone", directory=directory, build_on_run=True)
@@ -223,12 +227,15 @@ def run(
 
 
 def _choose_target(device: str, target: str) -> str:
-    compiler = shutil.which(os.environ.get("CXX", "c++").split()[0]) or shutil.which("g++") or shutil.which("cl")
+    named = (os.environ.get("CXX", "").split() or ["c++"])[0]
+    compiler = shutil.which(named) or shutil.which("g++") or shutil.which("cl")
     if compiler:
         return "cython" if target == "auto" else target
     if device == "cpp_standalone" or target == "cython":
         wanted = "device 'cpp_standalone'" if device == "cpp_standalone" else "target 'cython'"
-        raise SimulationError(f"{wanted} needs a C++ compiler and none is on the path: install one, or use target 'numpy'")
+        raise SimulationError(
+            f"{wanted} needs a C++ compiler and none is on the path: install one, or use target 'numpy'"
+        )
     if target == "auto":
         warnings.warn(
             "no C++ compiler on the path, so Brian2 runs its numpy target, which is slower than cython; install a compiler "
@@ -237,6 +244,34 @@ def _choose_target(device: str, target: str) -> str:
             stacklevel=3,
         )
     return "numpy"
+
+
+def _check_time_constants(ensemble: Ensemble) -> None:
+    """Brian2's exact integrator divides by the difference of two rates; below 1e-5 of them its digits are lost."""
+    pairs = [("tau_AG", "tau_IP3")] + ([("tau_Glu", "tau_eSP")] if ensemble.parameters.esp_form == "ode" else [])
+    for one, other in pairs:
+        a, b = ensemble.values(one), ensemble.values(other)
+        close = np.flatnonzero(np.abs(a - b) < 1e-5 * b)
+        if close.size:
+            raise SimulationError(
+                f"{one} = {a[close[0]]:g} s and {other} = {b[close[0]]:g} s are too close for Brian2's exact integration: "
+                "set them at least 1e-5 apart, or use the engine numba"
+            )
+
+
+@contextlib.contextmanager
+def _without_order_warning() -> Iterator[None]:
+    """Silence Brian2's advice on the order of synapses: each draws its own number and adds to sums, so none matters."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "may not be well-defined" not in record.getMessage()
+
+    logger = logging.getLogger("brian2.codegen.generators.base")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def _plain(group: Any, name: str, factor: float = 1.0) -> Array:
@@ -422,7 +457,9 @@ class _Network:
         # Brian2 takes a run to end one tick early where the excess over the last tick is below 1e-4 of a clock's step, so
         # the monitors' clock must stay well below 10^4 neuron steps; samples in between are dropped afterwards.
         limit = 0.5e4 * clock.dt / clock.dt_astro
-        steps = max(d for d in range(1, clock.record_every + 1) if clock.record_every % d == 0 and (d <= limit or d == 1))
+        steps = max(
+            d for d in range(1, clock.record_every + 1) if clock.record_every % d == 0 and (d <= limit or d == 1)
+        )
         self.keep = clock.record_every // steps
         step = steps * clock.dt_astro * b.second
         self.monitors = [

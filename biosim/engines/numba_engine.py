@@ -10,12 +10,15 @@ import hashlib
 import math
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
 from ..processes.gliotransmission import RULES
@@ -46,21 +49,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     p, clock, n = ensemble.parameters, ensemble.clock, ensemble.n_units
     m = p.n_neurons
     regular = ensemble.input == "regular"
-    options = dict(
-        stamp=source_stamp(),
-        n_neurons=m,
-        n_synapses=p.n_synapses,
-        terms=_terms(p.n_synapses, float(ensemble.rate.max()) * clock.dt),
-        rule=RULES[p.release_rule],
-        algebraic=p.esp_form == "algebraic",
-        regular=regular,
-        expected=ensemble.release == "expected",
-    )
-    try:
-        kernel = kernels.kernel(**options)  # type: ignore[arg-type]
-    except RuntimeError:
-        # No folder for the compiler's disk cache is writable; compile for this process alone.
-        kernel = kernels.kernel(**options, cache=False)  # type: ignore[arg-type]
+    terms = np.full(n, p.n_synapses) if regular else _terms(p.n_synapses, ensemble.rate * clock.dt)
 
     coefficients = propagators.table(ensemble)
     refractory = propagators.refractory_steps(ensemble)
@@ -76,21 +65,37 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     samples = clock.trace_times().size
     traces = np.zeros((5 + 3 * m, samples, n))
 
-    def advance(first: int, last: int) -> int:
+    stop = np.zeros(1, dtype=np.int8)
+
+    def advance(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
         kernel(
             coefficients, refractory, random, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
-            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, first, last,
+            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, units,
+            stop,
         )  # fmt: skip
-        return last - first
+        return units.size
 
-    # The first call of a specialisation compiles; it must not happen in several threads at once.
-    advance(0, 0)
+    # A block is one group of lanes: small enough to show progress.
+    blocks = []
+    for count in np.unique(terms):
+        kernel = _kernel(
+            stamp=source_stamp(),
+            n_neurons=m,
+            n_synapses=p.n_synapses,
+            terms=int(count),
+            rule=RULES[p.release_rule],
+            algebraic=p.esp_form == "algebraic",
+            regular=regular,
+            expected=ensemble.release == "expected",
+        )
+        # The first call of a specialisation compiles; it must not happen in several threads at once.
+        advance(kernel, np.empty(0, np.int64))
+        units = np.flatnonzero(terms == count)
+        blocks += [(kernel, units[first : first + kernels.LANES]) for first in range(0, units.size, kernels.LANES)]
     compiled = time.perf_counter()
-    # A block is one group of lanes: small enough to show progress and to stop soon on Ctrl-C.
-    ranges = [(first, min(first + kernels.LANES, n)) for first in range(0, n, kernels.LANES)]
     done = 0
-    with ThreadPoolExecutor(max_workers=min(threads, len(ranges))) as pool:
-        pending = {pool.submit(advance, *item) for item in ranges}
+    with ThreadPoolExecutor(max_workers=min(threads, len(blocks))) as pool:
+        pending = {pool.submit(advance, *block) for block in blocks}
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -98,7 +103,8 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
                 if progress:
                     progress(done, n)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop[0] = 1
+            pool.shutdown(cancel_futures=True)
             raise
     finished_at = time.perf_counter()
 
@@ -107,7 +113,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
         final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T),
         traces={} if not samples else _traces(traces, m),
         notes={
-            "threads": min(threads, len(ranges)),
+            "threads": min(threads, len(blocks)),
             "compile_or_load_s": round(compiled - started, 3),
             "run_s": round(finished_at - compiled, 3),
             "unit_steps": n * clock.n_astro * clock.ratio,
@@ -123,12 +129,38 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _terms(n: int, p: float) -> int:
-    """Comparisons needed so that a larger count has probability below 1e-12 per draw; few distinct values, few compilations."""
-    for terms in (5, 8):
-        if terms < n and math.comb(n, terms + 1) * p ** (terms + 1) < 1e-12:
-            return terms
-    return n
+def _kernel(**structure: Any) -> Callable[..., None]:
+    from . import numba_kernels as kernels
+
+    try:
+        return kernels.kernel(**structure)
+    except RuntimeError:
+        # No folder for the compiler's disk cache is writable; compile for this process alone.
+        return kernels.kernel(**structure, cache=False)
+
+
+def _terms(n: int, p: Array) -> NDArray[np.int64]:
+    """Comparisons per binomial draw for each unit, so that a larger count has probability below 1e-12.
+
+    It depends on the unit's own input probability `p` alone (release adds a factor of at most 1), since another number of
+    comparisons is another kernel, whose last digits may differ. Few distinct values, few compilations; up to ten synapses
+    a cut saves nothing.
+
+    Raises
+    ------
+    SimulationError
+        The probability of no release at all is too small for a floating-point number.
+    """
+    if n * math.log1p(-float(p.max())) < -700.0:
+        raise SimulationError(
+            f"n_synapses = {n} with {n * p.max():.4g} input spikes per neuron and step: more than the binomial draw can "
+            "count; lower n_synapses, the rate or dt, or use the engine brian2"
+        )
+    terms = np.full(p.shape, n)
+    for cut in (40, 20, 10):
+        if cut < n:
+            terms[math.comb(n, cut + 1) * p ** (cut + 1) < 1e-12] = cut
+    return terms
 
 
 @cache
@@ -169,7 +201,9 @@ def _statistics(ensemble: Ensemble, s: Array, k: ModuleType) -> dict[str, Array]
     }
 
 
-def _states(e: Ensemble, ca: Array, h: Array, ip3: Array, glu: Array, esp: Array, ag: Array, v: Array) -> dict[str, Array]:
+def _states(
+    e: Ensemble, ca: Array, h: Array, ip3: Array, glu: Array, esp: Array, ag: Array, v: Array
+) -> dict[str, Array]:
     pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
     return {
         "calcium": ca, "h": h, "ip3": ip3, "glutamate": glu, "esp": esp, "ag": ag, "release_probability": pr, "voltage": v,

@@ -79,14 +79,15 @@ def kernel(
     The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units]; phase0 [neurons, synapses] and
     increment [units] (regular input); state arrays Ca, h, IP3, Glu, eSP [units], v, AG [neurons, units] (read and
     overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
-    traces [5 + 3 neurons, times, units], first, last (range of units).
+    traces [5 + 3 neurons, times, units]; `units`, the indices of the units to advance;
+    and `stop` [1], which another thread sets to end the call at once.
     """
     m_ = n_neurons
     n_ = n_synapses
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle, record_every,
-            dt_astro, stats, traces, first, last):  # fmt: skip
+            dt_astro, stats, traces, units, stop):  # fmt: skip
         if stamp == "":
             return
         lanes = LANES
@@ -118,11 +119,11 @@ def kernel(
         phase = np.empty((m_ * n_, lanes), np.int64)
         inc = np.empty(lanes, np.int64)
 
-        for block in range(first, last, lanes):
-            live = min(lanes, last - block)
+        for block in range(0, units.size, lanes):
+            live = min(lanes, units.size - block)
             for l in range(lanes):
                 # Lanes beyond the last unit repeat it; their results are not written.
-                u = block + min(l, live - 1)
+                u = units[block + min(l, live - 1)]
                 for r in range(coef.shape[0]):
                     k[r, l] = coef[r, u]
                 ref_n[l] = ref_steps[u]
@@ -156,6 +157,8 @@ def kernel(
 
             sample = 0
             for a in range(n_astro):
+                if stop[0] != 0:
+                    return
                 for l in range(lanes):
                     spikes[l] = 0.0
                     releases[l] = 0.0
@@ -269,7 +272,7 @@ def kernel(
                         acc[RELEASES, l] += releases[l]
                 if record_every > 0 and (a + 1) % record_every == 0:
                     for l in range(live):
-                        u = block + l
+                        u = units[block + l]
                         traces[0, sample, u] = ca_[l]
                         traces[1, sample, u] = h_[l]
                         traces[2, sample, u] = ip3_[l]
@@ -277,12 +280,14 @@ def kernel(
                         traces[4, sample, u] = esp_[l]
                         for i in range(m_):
                             traces[5 + i, sample, u] = ag_[i, l]
-                            traces[5 + m_ + i, sample, u] = _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                            traces[5 + m_ + i, sample, u] = _release_probability(
+                                ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
+                            )
                             traces[5 + 2 * m_ + i, sample, u] = v_[i, l]
                     sample += 1
 
             for l in range(live):
-                u = block + l
+                u = units[block + l]
                 Ca[u] = ca_[l]
                 h[u] = h_[l]
                 IP3[u] = ip3_[l]
@@ -298,7 +303,12 @@ def kernel(
 
 
 ROW_LIST = tuple(ROW)
-MEMBRANE_DECAY, AG_DECAY, IP3_DECAY, AG_TO_IP3 = ROW["membrane_decay"], ROW["ag_decay"], ROW["ip3_decay"], ROW["ag_to_ip3"]
+MEMBRANE_DECAY, AG_DECAY, IP3_DECAY, AG_TO_IP3 = (
+    ROW["membrane_decay"],
+    ROW["ag_decay"],
+    ROW["ip3_decay"],
+    ROW["ag_to_ip3"],
+)
 GLU_DECAY, ESP_DECAY, GLU_TO_ESP, GLU_LEVEL = ROW["glu_decay"], ROW["esp_decay"], ROW["glu_to_esp"], ROW["glu_level"]
 M_ESP, JUMP, INPUT_PROBABILITY, PR0, K_AG = ROW["m_eSP"], ROW["jump"], ROW["input_probability"], ROW["PR0"], ROW["K_AG"]
 DAG, V_TH, IP3_REST, CA_TH, DGLU = ROW["dAG"], ROW["v_th"], ROW["IP3_rest"], ROW["Ca_th"], ROW["dGlu"]

@@ -7,7 +7,6 @@ the whole state follows one right-hand side; an event is a jump of the state. Gl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,10 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
         units.append(_Unit(ensemble, unit).run())
         if progress:
             progress(unit + 1, ensemble.n_units)
-    stack: Callable[[int, str, int], Array] = lambda part, name, axis: np.stack([u[part][name] for u in units], axis=axis)  # noqa: E731
+
+    def stack(part: int, name: str, axis: int) -> Array:
+        return np.stack([unit_parts[part][name] for unit_parts in units], axis=axis)
+
     return Outcome(
         statistics={name: stack(0, name, 0) for name in units[0][0]},
         final={name: stack(1, name, 0) for name in units[0][1]},
@@ -97,7 +99,7 @@ class _Unit:
                     arrivals.setdefault(int(step), np.zeros(self.m))[i] += 1
         spikes, quanta = np.zeros(self.m), np.zeros(self.m)
         samples: list[Array] = []
-        grid = np.arange(1, clock.n_astro + 1) * clock.dt_astro
+        grid: Array = np.arange(1, clock.n_astro + 1, dtype=np.float64) * clock.dt_astro
         now, next_sample = 0.0, 0
         for step in sorted({*arrivals, clock.n_astro * clock.ratio}):
             until = step * clock.dt
@@ -169,9 +171,7 @@ class _Unit:
                 fired[i] = 1.0
         return fired, released
 
-    def summary(
-        self, y: Array, spikes: Array, quanta: Array
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    def summary(self, y: Array, spikes: Array, quanta: Array) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         clock, p, m = self.e.clock, self.p, self.m
 
         def columns(a: Array) -> dict[str, Array]:

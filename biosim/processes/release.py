@@ -17,7 +17,8 @@ def binomial_count(u, p, n, terms):
     """Quanta released by `n` synapses that each release with probability `p` in a step, from one uniform number `u`.
 
     Inverts the distribution function; `terms` comparisons are made, so counts above `terms` are cut (exact for
-    terms = n). One draw is exact because all synapses of a neuron share `p`. Needs p < 1.
+    terms = n). One draw is exact because all synapses of a neuron share `p`. Needs p < 1 and (1 - p)^n above the smallest
+    floating-point number.
     """
     odds = p / (1.0 - p)
     mass = (1.0 - p) ** n
