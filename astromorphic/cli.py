@@ -62,7 +62,10 @@ def simulate(
     seed: SeedOption = 0,
     record: Annotated[float | None, typer.Option("--record", help="Sampling interval of traces, s.")] = None,
 ) -> None:
-    """Run a protocol and write its Dataset as NetCDF. --set takes parameters (K_AG=-1000) and the protocol's options (trials=4)."""
+    """Run a protocol and write its Dataset as NetCDF.
+
+    --set takes parameters (K_AG=-1000) and the protocol's options (trials=4).
+    """
     from . import commands
 
     with progress_bar(f"simulating {protocol}") as advance:

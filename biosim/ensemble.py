@@ -241,7 +241,8 @@ def _regular_steps(phase: int, increment: int, steps: int) -> NDArray[np.int64]:
     return np.array([-((phase - k * PHASE_PERIOD) // increment) for k in range(1, count + 1)], dtype=np.int64)
 
 
-# Statistics over the measuring window, one value per unit. Means are over samples at the end of each astrocyte step.
+# Statistics over the measuring window, one value per unit. Means are over samples at the end of each astrocyte step; those of
+# glutamate and e-SP are trapezoidal between pulses, which fall on the ends of steps.
 STATISTICS: dict[str, tuple[str, str, str]] = {
     # name: (unit, symbol, long name)
     "calcium_mean": ("uM", "<Ca>", "time-mean cytosolic calcium of the astrocyte"),

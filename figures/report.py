@@ -92,12 +92,12 @@ class Pair:
     @property
     def sentence(self) -> str:
         subject = self.first[0].upper() + self.first[1:]
-        size = f"{abs(self.mean):.3f} bits per byte {'below' if self.mean < 0 else 'above'}"
-        listed = ", ".join(f"{d:+.3f}" for d in self.differences)
+        size = f"{abs(self.mean):.3f} bits per byte {'better' if self.mean < 0 else 'worse'} than {self.second}"
+        listed = ", ".join(f"{d:+.3f}".replace("-", "\N{MINUS SIGN}") for d in self.differences)
         if len(self.differences) == 1:
-            return f"{subject} is {size} {self.second} in the one seed run, which says nothing about spread"
+            return f"{subject}: {size}, in one seed, which says nothing about spread"
         agree = "all seeds agree on the sign" if self.consistent else "the seeds disagree on the sign"
-        return f"{subject} is {size} {self.second} on average; per seed {listed}: {agree}"
+        return f"{subject}: {size} on average (per seed {listed}; {agree})"
 
 
 def summarise(runs: Sequence[RunResult]) -> list[ArmSummary]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AstromorphicState,
     )
     from .causality import causality_verdict
+    from .errors import ModelError
     from .evaluation import bits_per_byte
     from .recipes import RECIPES, Recipe
     from .result import RunResult
@@ -28,6 +29,7 @@ __all__ = [
     "AstromorphicForCausalLM",
     "AstromorphicModel",
     "AstromorphicState",
+    "ModelError",
     "Recipe",
     "RunResult",
     "bits_per_byte",
@@ -43,6 +45,7 @@ _WHERE = {
     "AstromorphicForCausalLM": "astromorphic",
     "AstromorphicModel": "astromorphic",
     "AstromorphicState": "astromorphic",
+    "ModelError": "errors",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "RunResult": "result",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .astromorphic.configuration_astromorphic import AstromorphicConfig
+from .errors import ModelError
 from .ops.response import Power, Response, make_response
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def matched_gain(response: Response, reference: Response, activation: float) -> 
     units of summed phi(k).
     """
     if not activation > 0:
-        raise ValueError(f"activation is {activation!r}; expected a number above 0, e.g. half the context length")
+        raise ModelError(f"activation is {activation!r}; expected a number above 0, e.g. half the context length")
     return response.at(activation) / reference.at(activation)
 
 

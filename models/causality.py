@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from .errors import ModelError
 from .result import CausalityVerdict
 
 LOGIT_TOLERANCE = 1e-6
@@ -27,7 +28,7 @@ def causality_verdict(
     limit = int(model.config.max_position_embeddings)
     length = min(limit, length or limit)
     if length < 2:
-        raise ValueError(f"length is {length}; expected at least 2 tokens to have a future")
+        raise ModelError(f"length is {length}; expected at least 2 tokens to have a future")
     generator = torch.Generator().manual_seed(seed)
     vocabulary = int(model.config.vocab_size)
     ids = torch.randint(0, vocabulary, (1, length), generator=generator).to(model.device)
@@ -46,7 +47,12 @@ def causality_verdict(
         difference, largest = _pass_against_steps(model, ids, positions)
     finally:
         model.train(was_training)
-    causal = change <= LOGIT_TOLERANCE and not nan_leak and gradient == 0.0 and difference <= STEP_TOLERANCE * max(1.0, largest)
+    causal = (
+        change <= LOGIT_TOLERANCE
+        and not nan_leak
+        and gradient == 0.0
+        and difference <= STEP_TOLERANCE * max(1.0, largest)
+    )
     return CausalityVerdict(
         verdict="causal" if causal else "leaks",
         max_logit_change=change,

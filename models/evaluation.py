@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from .errors import ModelError
 from .result import EvaluationPolicy
 
 
@@ -62,9 +63,11 @@ def bits_per_byte(
     context = context or int(model.config.max_position_embeddings)
     stride = stride or max(1, context // 2)
     if len(data) < 1:
-        raise ValueError("the text to score is empty; expected at least one byte")
+        raise ModelError("the text to score is empty; expected at least one byte")
     if not 1 <= stride <= max(1, context // 2):
-        raise ValueError(f"stride is {stride}; expected 1 to {max(1, context // 2)}, half of the context of {context} bytes")
+        raise ModelError(
+            f"stride is {stride}; expected 1 to {max(1, context // 2)}, half of the context of {context} bytes"
+        )
     text = torch.from_numpy(data.astype(np.int64))
     nats = math.log(model.config.vocab_size)
     was_training = model.training
@@ -104,7 +107,7 @@ def carried_state_difference(model: PreTrainedModel, data: NDArray[np.uint8], *,
     """
     limit = int(model.config.max_position_embeddings)
     if not 2 <= len(data) <= limit:
-        raise ValueError(f"data has {len(data)} bytes; expected 2 to {limit}, one context of the model")
+        raise ModelError(f"data has {len(data)} bytes; expected 2 to {limit}, one context of the model")
     ids = torch.from_numpy(data.astype(np.int64))[None].to(model.device)
     was_training = model.training
     model.eval()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from .errors import ModelError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -40,14 +42,18 @@ class Recipe:
         for name in ("steps", "batch_size", "evaluate_every", "curve_bytes", "save_every"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"recipe {self.name}: {name} is {value!r}; expected a whole number of at least 1")
+                raise ModelError(f"recipe {self.name}: {name} is {value!r}; expected a whole number of at least 1")
         for name in ("learning_rate", "gradient_clip"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"recipe {self.name}: {name} is {getattr(self, name)!r}; expected a finite number above 0")
+                raise ModelError(
+                    f"recipe {self.name}: {name} is {getattr(self, name)!r}; expected a finite number above 0"
+                )
         if not 0 <= self.warmup_steps <= self.steps:
-            raise ValueError(f"recipe {self.name}: warmup_steps is {self.warmup_steps!r}; expected 0 to steps = {self.steps}")
+            raise ModelError(
+                f"recipe {self.name}: warmup_steps is {self.warmup_steps!r}; expected 0 to steps = {self.steps}"
+            )
         if self.save_every % self.evaluate_every:
-            raise ValueError(
+            raise ModelError(
                 f"recipe {self.name}: save_every is {self.save_every}; "
                 f"expected a multiple of evaluate_every = {self.evaluate_every}"
             )
@@ -59,11 +65,13 @@ class Recipe:
             return recipe
         if isinstance(recipe, str):
             if recipe not in RECIPES:
-                raise ValueError(f"recipe is {recipe!r}; expected one of {', '.join(RECIPES)}")
+                raise ModelError(f"recipe is {recipe!r}; expected one of {', '.join(RECIPES)}")
             return RECIPES[recipe]
         unknown = set(recipe) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"recipe has no setting {sorted(unknown)[0]!r}; it has {', '.join(f.name for f in fields(cls))}")
+            raise ModelError(
+                f"recipe has no setting {sorted(unknown)[0]!r}; it has {', '.join(f.name for f in fields(cls))}"
+            )
         return cls(**recipe)  # type: ignore[arg-type]
 
 

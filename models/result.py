@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .errors import ModelError
+
 SCHEMA_VERSION = "1.0"
 
 
@@ -83,7 +85,10 @@ class RunResult(_Record):
 
     def dumps(self) -> str:
         """Canonical JSON: sorted keys, two spaces, newline at the end; NaN is refused."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        return (
+            json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
+            + "\n"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write run.json, whole or not at all."""
@@ -97,10 +102,10 @@ class RunResult(_Record):
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{source} is not JSON ({error}); the file is damaged, train again") from None
+            raise ModelError(f"{source} is not JSON ({error}); the file is damaged, train again") from None
         version = content.get("schema_version") if isinstance(content, dict) else None
         if not isinstance(version, str) or version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ValueError(
+            raise ModelError(
                 f"{source} has schema_version {version!r}; expected {SCHEMA_VERSION}, made by this version of astromorphic"
             )
         try:
@@ -108,12 +113,12 @@ class RunResult(_Record):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{source}: {where} is {first.get('input')!r:.60}; {first['msg']}") from None
+            raise ModelError(f"{source}: {where} is {first.get('input')!r:.60}; {first['msg']}") from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RunResult:
         """Read run.json; ValueError as in `loads`, also when the file is missing."""
         file = Path(path)
         if not file.is_file():
-            raise ValueError(f"run record {file} does not exist; the run did not finish or the folder is wrong")
+            raise ModelError(f"run record {file} does not exist; the run did not finish or the folder is wrong")
         return cls.loads(file.read_text(encoding="utf-8"), source=str(file))

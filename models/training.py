@@ -31,6 +31,7 @@ from transformers.trainer_callback import PrinterCallback
 from .astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from .causality import causality_verdict
 from .checkpoints import find_checkpoint
+from .errors import ModelError
 from .evaluation import bits_per_byte, carried_state_difference
 from .recipes import Recipe
 from .result import CurvePoint, RunResult
@@ -134,7 +135,13 @@ def train(
 
 
 def _trainer(
-    model: AstromorphicForCausalLM, text: ByteText, recipe: Recipe, work: Path, seed: int, curve: _LearningCurve, device: str
+    model: AstromorphicForCausalLM,
+    text: ByteText,
+    recipe: Recipe,
+    work: Path,
+    seed: int,
+    curve: _LearningCurve,
+    device: str,
 ) -> Trainer:
     blocks = RandomBlocks(text.train, model.config.max_position_embeddings, recipe.steps * recipe.batch_size, seed)
     arguments = TrainingArguments(
@@ -169,7 +176,12 @@ def _trainer(
 
 
 def _record(
-    model: AstromorphicForCausalLM, text: ByteText, recipe: Recipe, settings: dict[str, Any], state: TrainerState, started: float
+    model: AstromorphicForCausalLM,
+    text: ByteText,
+    recipe: Recipe,
+    settings: dict[str, Any],
+    state: TrainerState,
+    started: float,
 ) -> RunResult:
     validation = bits_per_byte(model, text.validation[: recipe.final_bytes])
     test = bits_per_byte(model, text.test[: recipe.final_bytes])
@@ -243,7 +255,7 @@ def _compare(out: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     for name, value in wanted.items():
         if there.get(name) != value:
             found = _short(there.get(name), value)
-            raise ValueError(f"{out} holds a run whose {name} is {found}; choose another folder or remove it")
+            raise ModelError(f"{out} holds a run whose {name} is {found}; choose another folder or remove it")
 
 
 def _short(there: Any, wanted: Any) -> str:
@@ -269,10 +281,10 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = set(job) - _JOB_KEYS
     if unknown:
-        raise ValueError(f"job has no key {sorted(unknown)[0]!r}; it has {', '.join(sorted(_JOB_KEYS))}")
+        raise ModelError(f"job has no key {sorted(unknown)[0]!r}; it has {', '.join(sorted(_JOB_KEYS))}")
     missing = {"config", "out_dir"} - set(job)
     if missing:
-        raise ValueError(f"job lacks {sorted(missing)[0]!r}; expected at least config and out_dir")
+        raise ModelError(f"job lacks {sorted(missing)[0]!r}; expected at least config and out_dir")
     config = job["config"]
     if not isinstance(config, AstromorphicConfig):
         config = AstromorphicConfig(**config)

@@ -386,9 +386,10 @@ class _Network:
         if p.esp_form == "algebraic":
             release += "\neSP = m_eSP*Glu"
             self._regularly(self.astro, "eSP = m_eSP*Glu", order=2, dt=self.dt, when="groups")
-        sums = "Glu_sum = Glu_sum + weight*Glu\neSP_sum = eSP_sum + weight*eSP"
+        # Means between pulses, which fall on the ticks: the value after the last one and the value before this one.
+        sums = "Glu_sum = Glu_sum + weight*0.5*(Glu_last + Glu)\neSP_sum = eSP_sum + weight*0.5*(eSP_last + eSP)"
         last = "IP3_last = IP3\nGlu_last = Glu\neSP_last = eSP"
-        self._regularly(self.astro, f"{release}\n{sums}\n{last}", order=2, dt=self.dt_astro)
+        self._regularly(self.astro, f"{sums}\n{release}\n{last}", order=2, dt=self.dt_astro)
 
     def _neuron_tick(self) -> None:
         step = f"wait = clip(wait - 1, 0, inf)\n{RELEASE_PROBABILITY}"

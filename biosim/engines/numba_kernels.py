@@ -116,6 +116,8 @@ def kernel(
         latched = np.empty(lanes, np.bool_)
         timer = np.empty(lanes)
         before = np.empty(lanes)
+        glu_last = np.empty(lanes)
+        esp_last = np.empty(lanes)
         phase = np.empty((m_ * n_, lanes), np.int64)
         inc = np.empty(lanes, np.int64)
 
@@ -138,6 +140,8 @@ def kernel(
                 ip3_middle[l] = IP3[u]
                 glu_[l] = Glu[u]
                 esp_[l] = eSP[u]
+                glu_last[l] = Glu[u]
+                esp_last[l] = eSP[u]
                 above[l] = Ca[u] >= coef[CA_TH, u]
                 level[l] = coef[GLU_LEVEL, u] if (rule == CONTINUOUS and above[l]) else 0.0
                 latched[l] = False
@@ -227,6 +231,11 @@ def kernel(
                             spikes[l] += 1.0 if fired else 0.0
 
                 measured = a >= n_settle
+                if measured:
+                    # Between pulses, which fall on the ends of astrocyte steps; a sample after the pulse would be too high.
+                    for l in range(lanes):
+                        acc[GLU_SUM, l] += 0.5 * (glu_last[l] + glu_[l])
+                        acc[ESP_SUM, l] += 0.5 * (esp_last[l] + esp_[l])
                 for l in range(lanes):
                     ca_new, h_new = _rk4(
                         ca_[l], h_[l], ip3_start[l], ip3_middle[l], ip3_[l], dt_astro,
@@ -255,6 +264,8 @@ def kernel(
                         if algebraic:
                             esp_[l] = k[M_ESP, l] * glu_[l]
                     above[l] = now
+                    glu_last[l] = glu_[l]
+                    esp_last[l] = esp_[l]
                 if measured:
                     for i in range(m_):
                         for l in range(lanes):
@@ -266,8 +277,6 @@ def kernel(
                         acc[CA_MIN, l] = min(acc[CA_MIN, l], ca_[l])
                         acc[CA_MAX, l] = max(acc[CA_MAX, l], ca_[l])
                         acc[IP3_SUM, l] += ip3_[l]
-                        acc[GLU_SUM, l] += glu_[l]
-                        acc[ESP_SUM, l] += esp_[l]
                         acc[SPIKES, l] += spikes[l]
                         acc[RELEASES, l] += releases[l]
                 if record_every > 0 and (a + 1) % record_every == 0:

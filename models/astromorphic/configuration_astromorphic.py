@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
+from ..errors import ModelError
 from ..ops.features import DISTANCES
 from ..ops.response import make_response
 from ..ops.state import PLACEMENTS
@@ -114,7 +115,9 @@ class AstromorphicConfig(PreTrainedConfig):
             known = _own_fields()
             nearest = difflib.get_close_matches(unknown[0], known, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"AstromorphicConfig has no setting {unknown[0]!r}{hint} (all: {', '.join(sorted(known))})")
+            raise ModelError(
+                f"AstromorphicConfig has no setting {unknown[0]!r}{hint} (all: {', '.join(sorted(known))})"
+            )
         if self.response is None:
             self.response = {"family": "power", "parameters": {"alpha": 0.25}}
         if self.hidden_dim is None and _is_count(self.hidden_size) and _is_count(self.num_attention_heads):
@@ -142,9 +145,9 @@ class AstromorphicConfig(PreTrainedConfig):
         ):  # fmt: skip
             value = getattr(self, name)
             if not _is_count(value):
-                raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
+                raise ModelError(f"{name} is {value!r}; expected a whole number of at least 1")
         if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
+            raise ModelError(
                 f"hidden_size is {self.hidden_size}; expected a multiple of num_attention_heads = {self.num_attention_heads}"
             )
         for name in (
@@ -153,8 +156,15 @@ class AstromorphicConfig(PreTrainedConfig):
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}; expected True or False")
-        for name in ("hebbian_scale", "branch_gain", "distance_decay", "layer_norm_eps", "initializer_range", "query_key_init"):
+                raise ModelError(f"{name} is {value!r}; expected True or False")
+        for name in (
+            "hebbian_scale",
+            "branch_gain",
+            "distance_decay",
+            "layer_norm_eps",
+            "initializer_range",
+            "query_key_init",
+        ):
             _check_number(name, getattr(self, name), low=0.0, open_low=True)
         if self.position_matrix_std is not None:
             _check_number("position_matrix_std", self.position_matrix_std, low=0.0, open_low=True)
@@ -167,15 +177,15 @@ class AstromorphicConfig(PreTrainedConfig):
         ):
             value = getattr(self, name)
             if value not in choices:
-                raise ValueError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+                raise ModelError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
         if not self.causal and self.mixer != "astromorphic":
-            raise ValueError(f"causal=False is the literal eq. 18 of mixer 'astromorphic'; got mixer {self.mixer!r}")
+            raise ModelError(f"causal=False is the literal eq. 18 of mixer 'astromorphic'; got mixer {self.mixer!r}")
         if self.macro_digest is not None and not isinstance(self.macro_digest, str):
-            raise ValueError(f"macro_digest is {self.macro_digest!r}; expected a hexadecimal string or None")
+            raise ModelError(f"macro_digest is {self.macro_digest!r}; expected a hexadecimal string or None")
         response = self.response
         shaped = isinstance(response, dict) and set(response) == {"family", "parameters"}
         if not shaped or not isinstance(response["parameters"], dict):  # type: ignore[index]
-            raise ValueError(f'response is {response!r}; expected {{"family": ..., "parameters": {{...}}}}')
+            raise ModelError(f'response is {response!r}; expected {{"family": ..., "parameters": {{...}}}}')
         make_response(response["family"], response["parameters"])  # type: ignore[index]
         super().validate_architecture()
 
@@ -185,9 +195,11 @@ class AstromorphicConfig(PreTrainedConfig):
         if name not in PRESETS:
             nearest = difflib.get_close_matches(name, PRESETS, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}{hint}")
+            raise ModelError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}{hint}")
         hidden_size = settings.get("hidden_size", cls.hidden_size)
-        width = settings.get("hidden_dim") or hidden_size // settings.get("num_attention_heads", cls.num_attention_heads)
+        width = settings.get("hidden_dim") or hidden_size // settings.get(
+            "num_attention_heads", cls.num_attention_heads
+        )
         fields = {k: v(hidden_size, width) if callable(v) else v for k, v in PRESETS[name].items()}
         return cls(**{**fields, **settings})
 
@@ -225,4 +237,4 @@ def _check_number(name: str, value: object, *, low: float, high: float = math.in
     ):
         span = f"above {low:g}" if open_low else f"at least {low:g}"
         ceiling = "" if high == math.inf else f" and below {high:g}"
-        raise ValueError(f"{name} is {value!r}; expected a finite number {span}{ceiling}")
+        raise ModelError(f"{name} is {value!r}; expected a finite number {span}{ceiling}")

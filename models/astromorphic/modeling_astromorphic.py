@@ -6,7 +6,7 @@ Layers work on ``[batch, time, model]``; the operators of `models.ops` on ``[bat
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from transformers import initialization as init
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+from ..errors import ModelError
 from ..ops.chunked import causal_chunked
 from ..ops.features import feature_map, position_code
 from ..ops.reference import encoder
@@ -24,6 +25,9 @@ from ..ops.state import HebbianState
 from ..ops.step import causal_step
 from .configuration_astromorphic import AstromorphicConfig
 from .state import AstromorphicState, LayerState
+
+if TYPE_CHECKING:
+    from bridge.artifact import MacroParameters
 
 
 class AstromorphicMixer(nn.Module):
@@ -101,11 +105,15 @@ class AstromorphicBlock(nn.Module):
         self.up = nn.Linear(config.hidden_size, config.intermediate_size)
         self.down = nn.Linear(config.intermediate_size, config.hidden_size)
         normed = config.second_norm or self.pre_norm
-        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if normed else nn.Identity()
+        self.feed_forward_norm = (
+            nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if normed else nn.Identity()
+        )
         self.activation = nn.GELU()
         self.dropout = nn.Dropout(float(config.dropout))
 
-    def _branch(self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> tuple[Tensor, LayerState]:
+    def _branch(
+        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
         if self.mixer is None:
             return torch.zeros_like(x), None
         return self.mixer(x, positions, mask, state)
@@ -113,7 +121,9 @@ class AstromorphicBlock(nn.Module):
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.down(self.activation(self.up(x))))
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> tuple[Tensor, LayerState]:
+    def forward(
+        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
         """``[batch, time, model]`` in and out, with the layer's new state."""
         if self.pre_norm:
             branch, new_state = self._branch(self.mixer_norm(x), positions, mask, state)
@@ -145,7 +155,9 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         elif isinstance(module, AstromorphicMixer):
             if self.config.query_key_init != 1.0:
                 for projection in (module.query, module.key):
-                    init.normal_(projection.weight, mean=0.0, std=self.config.query_key_init * projection.in_features**-0.5)
+                    init.normal_(
+                        projection.weight, mean=0.0, std=self.config.query_key_init * projection.in_features**-0.5
+                    )
             if module.position_matrix is not None:
                 std = self.config.position_matrix_std or self.config.max_position_embeddings**-0.5
                 init.normal_(module.position_matrix, mean=0.0, std=std)
@@ -172,7 +184,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
             what = "; ".join(
                 f"{k.replace('_', ' ')}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in wrong.items()
             )
-            raise ValueError(
+            raise ModelError(
                 f"checkpoint {path} does not fit the configuration ({what}); "
                 "load it with its own config, or pass allow_mismatch=True"
             )
@@ -188,10 +200,14 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         self.embed_positions = (
             nn.Embedding(config.max_position_embeddings, config.hidden_size) if config.position_embeddings else None
         )
-        self.embedding_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None
+        self.embedding_norm = (
+            nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None
+        )
         self.dropout = nn.Dropout(float(config.dropout))
         self.layers = nn.ModuleList([AstromorphicBlock(config) for _ in range(config.num_hidden_layers)])
-        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_placement == "pre" else None
+        self.final_norm = (
+            nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_placement == "pre" else None
+        )
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -217,21 +233,25 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         Raises ValueError if the sequence runs past `max_position_embeddings` or the state belongs to another batch.
         """
         if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
+            raise ModelError("give exactly one of input_ids and inputs_embeds")
         x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
         batch, time = x.shape[:2]
         state = past_key_values
         if state is not None and not isinstance(state, AstromorphicState):
-            raise TypeError(f"past_key_values is {type(state).__name__}; expected the AstromorphicState that this model returned")
+            raise TypeError(
+                f"past_key_values is {type(state).__name__}; expected the AstromorphicState that this model returned"
+            )
         if state is not None and state.batch_size != batch:
-            raise ValueError(f"the state has {state.batch_size} rows but the input has {batch}; give a state of the same batch")
+            raise ModelError(
+                f"the state has {state.batch_size} rows but the input has {batch}; give a state of the same batch"
+            )
         if state is not None and not self.config.causal and state.seen:
-            raise ValueError("a model with causal=False has no state to continue from; pass the whole sequence")
+            raise ModelError("a model with causal=False has no state to continue from; pass the whole sequence")
         seen = 0 if state is None else state.seen
         mask = None
         if attention_mask is not None:
             if attention_mask.shape[-1] not in (time, seen + time):
-                raise ValueError(
+                raise ModelError(
                     f"attention_mask has {attention_mask.shape[-1]} columns; "
                     f"expected {time} (these tokens) or {seen + time} (all so far)"
                 )
@@ -272,7 +292,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
             positions = (start[:, None] + counts - 1).clamp_min(0)
         # The columns bound the positions, so the device is only asked when padding may have hidden some.
         if seen + time > limit and int(after.max()) > limit:
-            raise ValueError(
+            raise ModelError(
                 f"the sequence reaches {int(after.max())} tokens but max_position_embeddings is {limit}; "
                 "shorten it, or train with a larger max_position_embeddings"
             )
@@ -289,6 +309,11 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         self.model = AstromorphicModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
+
+    @classmethod
+    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> AstromorphicForCausalLM:
+        """An untrained decoder with the response of macro.json; see `AstromorphicConfig.from_macro`."""
+        return cls(AstromorphicConfig.from_macro(macro, **settings))
 
     def get_output_embeddings(self) -> nn.Module:
         """The language-model head."""
@@ -343,7 +368,9 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
             return
         given = model_kwargs.get("past_key_values")
         if given is not None:
-            given._is_user_defined = True  # so that `generate` hands the new state back, as for the library's own caches
+            given._is_user_defined = (
+                True  # so that `generate` hands the new state back, as for the library's own caches
+            )
             return
         rows = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1) * batch_size
         model_kwargs["past_key_values"] = AstromorphicState.empty(self.config.num_hidden_layers, rows, self.device)
@@ -362,7 +389,7 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
             whole = None if mask is None else mask.shape[1]
             if whole is None or whole <= state.seen or given not in (whole, whole - state.seen):
                 found = "no attention_mask" if whole is None else f"an attention_mask of {whole} columns"
-                raise ValueError(
+                raise ModelError(
                     f"continuing from a state of {state.seen} tokens with {given} input tokens and {found}: pass the whole "
                     "sequence, or only the new tokens, together with an attention_mask over the whole sequence"
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..errors import ModelError
 from .linear import causal_linear
 from .precision import without_autocast
 from .response import Response
@@ -36,7 +37,7 @@ def causal_chunked(
     """
     check_placement(placement)
     if chunk is not None and chunk < 1:
-        raise ValueError(f"chunk is {chunk}; expected at least 1 token")
+        raise ModelError(f"chunk is {chunk}; expected at least 1 token")
     p = prepare(query, key, value, code, mask)
     batch, _, heads, m = p.q.shape
     state = initial_state or empty_state(batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device)

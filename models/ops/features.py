@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
 from .precision import widen, without_autocast
 
 DISTANCES = ("absnorm", "exp")
@@ -34,7 +35,7 @@ def distance_matrix(
     The paper says only "distance-based"; raw |i-j| saturates the sigmoid, hence the normalised default.
     """
     if kind not in DISTANCES:
-        raise ValueError(f"distance is {kind!r}; expected one of {', '.join(DISTANCES)}")
+        raise ModelError(f"distance is {kind!r}; expected one of {', '.join(DISTANCES)}")
     position = torch.arange(length, device=device, dtype=dtype)
     gap = (position[:, None] - position[None, :]).abs()
     if kind == "absnorm":

@@ -38,7 +38,9 @@ def causal_linear(q: Tensor, kappa: Tensor, v: Tensor, start: Tensor, *, chunk: 
 
     def split(x: Tensor) -> Tensor:
         padded = F.pad(x, (0, 0, 0, 0, 0, count * chunk - time))
-        return padded.view(batch, count, chunk, heads, x.shape[-1]).permute(0, 3, 1, 2, 4)  # [batch, heads, count, chunk, .]
+        return padded.view(batch, count, chunk, heads, x.shape[-1]).permute(
+            0, 3, 1, 2, 4
+        )  # [batch, heads, count, chunk, .]
 
     q_c, k_c, v_c = split(q), split(kappa), split(v)
     sums = k_c.transpose(-1, -2) @ v_c  # [batch, heads, count, m, d]

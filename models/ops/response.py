@@ -15,6 +15,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
+
 # d(G**a)/dG = a G**(a-1) explodes as G -> 0, and the first token of a decoder can have G = phi(k_1) near 0.
 ACTIVATION_FLOOR = 1e-6
 
@@ -35,7 +37,7 @@ class Response(Protocol):
 
 def _check_positive(family: str, name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"response {family}: {name} is {value!r}; expected a finite number above 0")
+        raise ModelError(f"response {family}: {name} is {value!r}; expected a finite number above 0")
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def make_response(family: str, parameters: Mapping[str, float]) -> Power | Hyper
     Raises ValueError for an unknown family, a missing or foreign parameter, or a value that is not finite and positive.
     """
     if family not in FAMILIES:
-        raise ValueError(f"response family is {family!r}; expected one of {', '.join(FAMILIES)}")
+        raise ModelError(f"response family is {family!r}; expected one of {', '.join(FAMILIES)}")
     constructor, name = FAMILIES[family]
     if set(parameters) != {name}:
-        raise ValueError(f"response {family} has parameters {sorted(parameters)}; expected exactly [{name!r}]")
+        raise ModelError(f"response {family} has parameters {sorted(parameters)}; expected exactly [{name!r}]")
     return constructor(parameters[name])

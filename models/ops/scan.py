@@ -44,7 +44,9 @@ class _HebbianScan(torch.autograd.Function):
     """Time first, batch and heads flattened: q, kappa ``[T, rows, m]``, v ``[T, rows, d]``, start ``[rows, m, d]``."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, kappa: Tensor, v: Tensor, start: Tensor, scale: float, chunk: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, q: Tensor, kappa: Tensor, v: Tensor, start: Tensor, scale: float, chunk: int
+    ) -> tuple[Tensor, Tensor]:
         time, rows, m = q.shape
         d = v.shape[-1]
         out = v.new_empty(time, rows, d)
@@ -97,7 +99,9 @@ def _scan_backward(
     return d_q, d_kappa, d_v, carry, None, None
 
 
-def hebbian_scan(q: Tensor, kappa: Tensor, v: Tensor, start: Tensor, *, scale: float, chunk: int) -> tuple[Tensor, Tensor]:
+def hebbian_scan(
+    q: Tensor, kappa: Tensor, v: Tensor, start: Tensor, *, scale: float, chunk: int
+) -> tuple[Tensor, Tensor]:
     """sum_m q_t (sigma(scale S_t) - 1/2) ``[batch, time, heads, d]`` and the final S ``[batch, heads, m, d]``.
 
     q, kappa ``[batch, time, heads, m]``, v ``[batch, time, heads, d]``, start S_0 ``[batch, heads, m, d]``;

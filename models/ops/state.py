@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
 from .precision import state_dtype, widen
 
 PLACEMENTS = ("inside", "outside", "none", "centred")
@@ -29,7 +30,8 @@ def empty_state(
     """S_0 = 0 and G_0 = 0, in float32 or better."""
     wide = state_dtype(dtype)
     return HebbianState(
-        torch.zeros(batch, heads, m, d, dtype=wide, device=device), torch.zeros(batch, heads, m, dtype=wide, device=device)
+        torch.zeros(batch, heads, m, d, dtype=wide, device=device),
+        torch.zeros(batch, heads, m, dtype=wide, device=device),
     )
 
 
@@ -50,7 +52,7 @@ def prepare(query: Tensor, key: Tensor, value: Tensor, code: Tensor | None, mask
     NaN.
     """
     if query.dim() != 4 or key.shape != query.shape or value.shape[:3] != query.shape[:3]:
-        raise ValueError(
+        raise ModelError(
             f"query {tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)} must be "
             "[batch, time, heads, dim] with query and key equal; see models.ops for the layout"
         )
@@ -59,7 +61,9 @@ def prepare(query: Tensor, key: Tensor, value: Tensor, code: Tensor | None, mask
     if mask is None:
         return Prepared(q, k, kappa, v, None)
     if mask.shape != query.shape[:2]:
-        raise ValueError(f"mask is {tuple(mask.shape)}; expected [batch, time] = {tuple(query.shape[:2])}, True for real tokens")
+        raise ModelError(
+            f"mask is {tuple(mask.shape)}; expected [batch, time] = {tuple(query.shape[:2])}, True for real tokens"
+        )
     keep = mask.bool()[:, :, None, None]
     drop = ~keep
     return Prepared(q, k.masked_fill(drop, 0.0), kappa.masked_fill(drop, 0.0), v.masked_fill(drop, 0.0), keep)
@@ -81,4 +85,4 @@ def normalise(numerator: Tensor, q: Tensor, response: Tensor, keep: Tensor | Non
 def check_placement(placement: str) -> None:
     """Raise ValueError unless `placement` names one of the readings of the sigmoid."""
     if placement not in PLACEMENTS:
-        raise ValueError(f"sigmoid placement is {placement!r}; expected one of {', '.join(PLACEMENTS)}")
+        raise ModelError(f"sigmoid placement is {placement!r}; expected one of {', '.join(PLACEMENTS)}")

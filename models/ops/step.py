@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
 from .precision import without_autocast
 from .reference import activate
 from .response import Response
@@ -29,7 +30,7 @@ def causal_step(
     Returns the output ``[batch, 1, heads, d]`` and a new state; the given one is left alone, so that it can be forked.
     """
     if query.shape[1] != 1:
-        raise ValueError(f"causal_step takes one token, got {query.shape[1]}; use causal_chunked for longer pieces")
+        raise ModelError(f"causal_step takes one token, got {query.shape[1]}; use causal_chunked for longer pieces")
     p = prepare(query, key, value, code, mask)
     hebbian = state.hebbian + p.kappa[:, 0, :, :, None] * p.v[:, 0, :, None, :]
     activation = state.activation + p.k[:, 0]

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..errors import ModelError
+
 RAW_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 VOCAB_SIZE = 256
 
@@ -47,10 +49,10 @@ def load() -> ByteText:
     try:
         raw = lzma.decompress(packed.read_bytes())
     except (FileNotFoundError, lzma.LZMAError) as error:
-        raise ValueError(f"tiny Shakespeare data {packed} cannot be read ({error}); reinstall astromorphic") from None
+        raise ModelError(f"tiny Shakespeare data {packed} cannot be read ({error}); reinstall astromorphic") from None
     found = hashlib.sha256(raw).hexdigest()
     if found != RAW_SHA256:
-        raise ValueError(
+        raise ModelError(
             f"tiny Shakespeare data {packed} has sha256 {found[:16]}..., expected {RAW_SHA256[:16]}...; reinstall astromorphic"
         )
     return ByteText.from_bytes("shakespeare", raw)
@@ -64,7 +66,7 @@ class RandomBlocks(Dataset[dict[str, Tensor]]):
 
     def __init__(self, data: NDArray[np.uint8], length: int, count: int, seed: int) -> None:
         if len(data) < length:
-            raise ValueError(f"the text has {len(data)} bytes; expected at least one block of {length}")
+            raise ModelError(f"the text has {len(data)} bytes; expected at least one block of {length}")
         generator = torch.Generator().manual_seed(seed)
         self.offsets = torch.randint(0, len(data) - length + 1, (count,), generator=generator)
         self.data = torch.from_numpy(np.array(data, dtype=np.uint8))

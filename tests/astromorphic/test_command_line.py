@@ -111,7 +111,9 @@ def test_simulate_writes_a_dataset_with_the_values_that_were_set(tmp_path, capsy
 
     out = tmp_path / "sweep.nc"
     arguments = ["--set", "rates=2,8", "--set", "trials=2", "--set", "duration=20", "--set", "settle=10"]
-    assert call("simulate", "rate_sweep", *arguments, "--set", "K_AG=-4000:-1000:3", "--seed", "5", "--out", str(out)) == 0
+    assert (
+        call("simulate", "rate_sweep", *arguments, "--set", "K_AG=-4000:-1000:3", "--seed", "5", "--out", str(out)) == 0
+    )
     assert capsys.readouterr().out.strip() == str(out)
     dataset = biosim.load(out)
     assert dict(dataset.sizes) == {"input_rate": 2, "trial": 2, "K_AG": 3}
@@ -127,7 +129,12 @@ def test_fit_of_the_published_curve_prints_the_ranking_and_writes_the_macro_file
     from bridge import MacroParameters
 
     out = tmp_path / "macro.json"
-    assert call("fit", "published:astromorphic_fig3", "--resting-calcium", "0.0722", "--bootstraps", "50", "--out", str(out)) == 0
+    assert (
+        call(
+            "fit", "published:astromorphic_fig3", "--resting-calcium", "0.0722", "--bootstraps", "50", "--out", str(out)
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "hyperbola" in text.splitlines()[1]
     macro = MacroParameters.load(out)
@@ -164,7 +171,15 @@ def test_interrupt_leaves_no_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("a=1", 1), ("a=-1e3", -1000.0), ("a=true", True), ("a=none", None), ("a=ode", "ode"), ("a=1,2", [1.0, 2.0]), ("a=0:1:3", [0.0, 0.5, 1.0])],
+    [
+        ("a=1", 1),
+        ("a=-1e3", -1000.0),
+        ("a=true", True),
+        ("a=none", None),
+        ("a=ode", "ode"),
+        ("a=1,2", [1.0, 2.0]),
+        ("a=0:1:3", [0.0, 0.5, 1.0]),
+    ],
 )
 def test_assignments(text, value):
     assert parse_assignments([text]) == {"a": value}

@@ -80,7 +80,7 @@ def test_pairs_compare_seed_by_seed_and_say_when_seeds_disagree():
     assert "disagree" in disagree.sentence
     agree = by_name["fitted", "none"]
     assert agree.mean == pytest.approx(-0.95)
-    assert "below none" in agree.sentence
+    assert "better than none" in agree.sentence
     assert "all seeds agree" in agree.sentence
 
 

@@ -14,7 +14,8 @@ from models.ops.features import feature_map
 from models.ops.state import HebbianState
 
 
-@pytest.fixture(autouse=True)
+# For the session: fixtures of a module run before those of a function, and their results are compared bit by bit.
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -124,7 +124,9 @@ def test_continuation_both_ways_and_forking(tiny, tokens, randomise):
     new = so_far[:, state.seen :]
     mask = torch.ones_like(so_far)
     for _ in range(2):  # the state is not spoiled by the first continuation
-        whole = model.generate(so_far, attention_mask=mask, past_key_values=copy.copy(state), max_new_tokens=8, **SETTINGS)
+        whole = model.generate(
+            so_far, attention_mask=mask, past_key_values=copy.copy(state), max_new_tokens=8, **SETTINGS
+        )
         assert torch.equal(whole, expected)
         short = model.generate(new, attention_mask=mask, past_key_values=copy.copy(state), max_new_tokens=8, **SETTINGS)
         assert torch.equal(short[:, 1:], expected[:, so_far.shape[1] :])
@@ -134,7 +136,9 @@ def test_continuing_without_a_mask_raises(tiny, tokens):
     model = tiny()
     state = model(tokens[:, :5], use_cache=True).past_key_values
     for ids in (tokens[:, 5:7], tokens[:, 5:15]):
-        with pytest.raises(ValueError, match=r"from a state of 5 tokens with .* no attention_mask: pass the whole sequence"):
+        with pytest.raises(
+            ValueError, match=r"from a state of 5 tokens with .* no attention_mask: pass the whole sequence"
+        ):
             model.generate(ids, past_key_values=state, max_new_tokens=2)
     with pytest.raises(ValueError, match="an attention_mask of 6 columns"):
         model.generate(tokens[:, 5:7], attention_mask=torch.ones(3, 6), past_key_values=state, max_new_tokens=2)
@@ -340,7 +344,9 @@ def test_branch_gain_is_the_gain_of_the_branch(tiny):
 
 def test_num_parameters_on_meta_takes_no_memory():
     with torch.device("meta"):
-        model = AstromorphicForCausalLM(AstromorphicConfig(hidden_size=4096, num_hidden_layers=8, intermediate_size=16384))
+        model = AstromorphicForCausalLM(
+            AstromorphicConfig(hidden_size=4096, num_hidden_layers=8, intermediate_size=16384)
+        )
     assert model.num_parameters() > 1e9
 
 

@@ -107,7 +107,12 @@ def test_float32_scan_does_not_drift():
     g = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, 512, 2, 16, generator=g) for _ in range(3))
     start = torch.zeros(1, 2, 16, 16)
-    leaves = [feature_map(q).requires_grad_(), feature_map(k).requires_grad_(), v.requires_grad_(), start.requires_grad_()]
+    leaves = [
+        feature_map(q).requires_grad_(),
+        feature_map(k).requires_grad_(),
+        v.requires_grad_(),
+        start.requires_grad_(),
+    ]
     wide = [x.detach().double().requires_grad_() for x in leaves]
     grads = [torch.autograd.grad(hebbian_scan(*x, scale=1 / 512, chunk=8)[0].square().sum(), x) for x in (leaves, wide)]
     for narrow, exact in zip(*grads, strict=True):
@@ -120,7 +125,13 @@ def test_half_precision_inputs_keep_a_wide_state(placement, make_inputs):
     exact, _ = causal_chunked(q, k, v, code=code, response=Power(0.25), scale=0.1, placement=placement)
     with torch.autocast("cpu", torch.bfloat16):
         half, state = causal_chunked(
-            q.bfloat16(), k.bfloat16(), v.bfloat16(), code=code.bfloat16(), response=Power(0.25), scale=0.1, placement=placement
+            q.bfloat16(),
+            k.bfloat16(),
+            v.bfloat16(),
+            code=code.bfloat16(),
+            response=Power(0.25),
+            scale=0.1,
+            placement=placement,
         )
     assert state.hebbian.dtype == state.activation.dtype == torch.float32
     assert (half - exact).abs().max() <= 0.03 * exact.abs().max()

@@ -28,7 +28,9 @@ from models.tasks import load_task
 from models.tasks.shakespeare import ByteText
 from models.training import run_job, train
 
-RECIPE = replace(RECIPES["smoke"], name="test", steps=12, evaluate_every=4, save_every=4, curve_bytes=64, final_bytes=128)
+RECIPE = replace(
+    RECIPES["smoke"], name="test", steps=12, evaluate_every=4, save_every=4, curve_bytes=64, final_bytes=128
+)
 SIZE = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 16,
     "initializer_range": 0.3, "dropout": 0.1,
@@ -54,7 +56,12 @@ def finished(text, tmp_path_factory) -> tuple[Path, RunResult, list]:
 
 def test_folder_holds_the_model_and_the_record_and_nothing_else(finished):
     out, result, _ = finished
-    assert sorted(p.name for p in out.iterdir()) == ["config.json", "generation_config.json", "model.safetensors", "run.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "run.json",
+    ]
     assert RunResult.load(out / "run.json") == result
 
 
@@ -217,7 +224,9 @@ def test_no_checkpoint_at_all(tmp_path):
 
 def test_diverging_run_is_stopped_by_name(text, tmp_path):
     wild = replace(RECIPE, learning_rate=1e18, gradient_clip=1e30)
-    with pytest.raises(FloatingPointError, match=r"the training loss is .* at step 4; lower the recipe's learning_rate"):
+    with pytest.raises(
+        FloatingPointError, match=r"the training loss is .* at step 4; lower the recipe's learning_rate"
+    ):
         train(config(norm_placement="pre"), "words", wild, tmp_path, 3, data=text)
     assert not (tmp_path / "run.json").exists()
 
@@ -262,7 +271,9 @@ def test_run_job_in_spawned_processes_equals_this_process(tmp_path):
     jobs = [{"config": config().settings(), "recipe": vars(RECIPE), "seed": s, "arm": "tuned"} for s in (0, 1)]
     with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
         queue = manager.Queue()
-        futures = [pool.submit(run_job, {**j, "out_dir": str(tmp_path / f"p{j['seed']}"), "progress": queue}) for j in jobs]
+        futures = [
+            pool.submit(run_job, {**j, "out_dir": str(tmp_path / f"p{j['seed']}"), "progress": queue}) for j in jobs
+        ]
         there = [f.result() for f in futures]
         assert queue.qsize() > 0
     here = [run_job({**j, "out_dir": tmp_path / f"h{j['seed']}"}) for j in jobs]
@@ -286,7 +297,9 @@ def test_sigkill_and_resume_gives_the_same_weights(tmp_path):
     environment = {**os.environ, "PYTHONPATH": path}
 
     def child(out):
-        return subprocess.Popen([sys.executable, "-c", CHILD, json.dumps({**job, "out_dir": str(out)})], env=environment)
+        return subprocess.Popen(
+            [sys.executable, "-c", CHILD, json.dumps({**job, "out_dir": str(out)})], env=environment
+        )
 
     whole = run_job({**job, "out_dir": tmp_path / "whole"})
     kills = 0
