@@ -48,9 +48,9 @@ class PipelineError(ValueError):
 class Settings:
     """How much of everything.
 
-    seed : seeds simulation, bootstrap and the first training. trials : repeats per input rate of Fig. 3. bootstraps : resamples of
-    the fits. training_seeds : how many seeds per arm, counted up from `seed`. recipe : training budget, a name of
-    `models.RECIPES`. context : bytes the models see at once.
+    seed : seeds simulation, bootstrap and the first training. trials : repeats per input rate of Fig. 3. bootstraps :
+    resamples of the fits. training_seeds : how many seeds per arm, counted up from `seed`. recipe : training budget, a
+    name of `models.RECIPES`. context : bytes the models see at once.
     """
 
     seed: int = 0
