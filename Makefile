@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-OUT ?= runs/main
+# A run keeps its folder; every call gets one of its own.
+OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 ARGS ?=
 
 .PHONY: install run test slow lint types clean

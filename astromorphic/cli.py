@@ -118,7 +118,9 @@ def train(
 def generate(
     folder: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     prompt: Annotated[str, typer.Option("--prompt", help="Text to continue.")],
-    length: Annotated[int, typer.Option("--length", min=1, help="Bytes to generate.")] = 100,
+    length: Annotated[
+        int | None, typer.Option("--length", min=1, help="Bytes; default: all the model has room for.")
+    ] = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest byte.")] = 0.8,
     seed: SeedOption = 0,
 ) -> None:

@@ -122,8 +122,8 @@ def train(
     )
 
 
-def generate(folder: Path, prompt: str, length: int, temperature: float, seed: int) -> str:
-    """Continue `prompt` by `length` bytes."""
+def generate(folder: Path, prompt: str, length: int | None, temperature: float, seed: int) -> str:
+    """Continue `prompt` by `length` bytes, or by as many as the model has positions for."""
     import torch
 
     from models import AstromorphicForCausalLM
@@ -135,6 +135,7 @@ def generate(folder: Path, prompt: str, length: int, temperature: float, seed: i
         model = AstromorphicForCausalLM.from_pretrained(folder).eval()
     ids = torch.tensor([list(prompt.encode("utf-8"))])
     room = int(model.config.max_position_embeddings) - ids.shape[1]
+    length = max(room, 1) if length is None else length
     if length > room:
         raise AssignmentError(
             f"--length {length} with a prompt of {ids.shape[1]} bytes: the model's positions end at "

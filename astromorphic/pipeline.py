@@ -1,14 +1,13 @@
 """The main job: simulate Fig. 3, fit it, train the small model with four responses, and write the report.
 
 Stages leave whole files in the run folder. A run that was interrupted is continued by the same command: what is there and
-belongs to the same settings is kept. A finished run (report.html is there) is made anew.
+belongs to the same settings is kept. Nothing is ever removed: a finished run, another run and any other folder are refused.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from bridge import AlphaEstimates, Comparison, MacroParameters
     from models import RunResult
 
-SETTINGS, REPORT = "settings.json", "report.html"
+SETTINGS, REPORT, FORMAT = "settings.json", "report.html", "astromorphic-run"
 # Everything a run makes; nothing else in the folder is ever touched.
 PRODUCTS = (
     REPORT,
@@ -124,16 +123,32 @@ def _claim(folder: Path, settings: Settings) -> None:
         raise OutputError(f"cannot make folder {folder} ({error.strerror}); choose another one with --out") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"folder {folder} is not writable; choose another one with --out")
-    text = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
+    text = json.dumps({"format": FORMAT, **asdict(settings)}, indent=2, sort_keys=True) + "\n"
     note = folder / SETTINGS
-    same = note.is_file() and note.read_text(encoding="utf-8") == text
-    if not same or (folder / REPORT).exists():
-        # The note goes first: without it nothing left over could be taken for part of this run.
-        note.unlink(missing_ok=True)
-        for name in PRODUCTS:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        write_text(note, text)
+    if note.is_file():
+        _check_ours(note)
+        if (folder / REPORT).exists():
+            raise PipelineError(
+                f"{folder} holds a finished run; look at {folder / REPORT}, or name another folder with --out"
+            )
+        if note.read_text(encoding="utf-8") != text:
+            raise PipelineError(
+                f"{folder} holds an unfinished run with other settings; repeat its command, or name another folder"
+            )
+        return
+    write_text(note, text)
+
+
+def _check_ours(note: Path) -> None:
+    """Raise unless `note` was written by this job; another program's settings must not make its folder ours."""
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise PipelineError(
+            f"{note.parent} is not empty and holds no run of astromorphic; choose another folder with --out"
+        )
 
 
 def _simulate(folder: Path, settings: Settings, reused: list[str]) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:

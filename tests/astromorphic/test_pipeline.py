@@ -94,10 +94,9 @@ def test_figure_3_has_the_columns_and_the_published_values(folder):
     assert (folder / "figures" / "fig3.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_without_a_report_continues_and_a_finished_one_starts_anew(folder, monkeypatch, tmp_path):
+def test_a_run_without_a_report_continues_and_a_finished_one_is_refused(folder, tmp_path):
     import shutil
 
-    import biosim
     import models
 
     out = tmp_path / "copy"
@@ -114,21 +113,21 @@ def test_a_run_without_a_report_continues_and_a_finished_one_starts_anew(folder,
     assert again.weights_digest == before.weights_digest
     assert "kept from an interrupted run" in (out / "report.html").read_text(encoding="utf-8")
 
-    def stop(*arguments, **options):
-        raise KeyboardInterrupt
-
-    # A finished run starts anew: what it had made is gone before the first stage of the new one.
-    monkeypatch.setattr(biosim, "simulate", stop, raising=False)
-    with pytest.raises(KeyboardInterrupt):
-        pipeline.run(out, SMALL)
-    assert [path.name for path in out.iterdir()] == ["settings.json"]
+    # A finished run is refused and stays as it is.
+    report = (out / "report.html").read_bytes()
+    for settings in (SMALL, Settings(seed=4)):
+        with pytest.raises(pipeline.PipelineError, match="finished run"):
+            pipeline.run(out, settings)
+    assert (out / "report.html").read_bytes() == report
 
 
-def test_other_settings_do_not_continue_an_unfinished_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("note", ['{"editor": "x"}', "not json", '{"format": "astromorphic-run", "seed": 99}'])
+def test_folders_of_others_and_other_runs_are_refused_and_left_alone(tmp_path, note):
     out = tmp_path / "run"
-    out.mkdir()
-    (out / "settings.json").write_text(json.dumps({"seed": 99}))
-    (out / "macro.json").write_text("left over")
-    (out / "notes.txt").write_text("mine")
-    pipeline._claim(out, SMALL)
-    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "settings.json"]
+    (out / "models").mkdir(parents=True)
+    (out / "settings.json").write_text(note)
+    (out / "models" / "thesis.txt").write_text("mine")
+    with pytest.raises(pipeline.PipelineError, match="another folder"):
+        pipeline.run(out, SMALL)
+    assert (out / "settings.json").read_text() == note
+    assert (out / "models" / "thesis.txt").read_text() == "mine"

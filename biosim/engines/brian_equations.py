@@ -1,0 +1,142 @@
+"""The equations of the Brian2 engine, as Brian2 reads them; the same as in `biosim.processes`, with physical units."""
+
+NEURONS = """
+dv/dt = -v/tau_m : volt
+dAG/dt = -AG/tau_AG : mmolar
+PR : 1
+eSP : 1 (linked)
+weight : 1 (linked)
+wait : 1
+spikes : 1
+quanta : 1
+spikes_before : 1
+spikes_until : 1
+quanta_before : 1
+quanta_until : 1
+AG_sum : mmolar
+PR_sum : 1
+AG_last : mmolar
+PR_last : 1
+v_last : volt
+tau_m : second (constant)
+tau_AG : second (constant)
+PR0 : 1 (constant)
+K_AG : 1/mmolar (constant)
+dAG : mmolar (constant)
+jump : volt (constant)
+v_th : volt (constant)
+refractory_steps : 1 (constant)
+"""
+
+ASTROCYTES = """
+dAG_total/dt = -AG_total/tau_AG : mmolar
+dIP3/dt = (IP3_rest - IP3)/tau_IP3 + r_IP3*AG_total : mmolar
+dGlu/dt = -Glu/tau_Glu + drive : mmolar
+{esp}
+drive : mmolar/second
+IP3_middle : mmolar
+pulse : 1 (linked)
+above : 1 (linked)
+weight : 1 (linked)
+Glu_sum : mmolar
+eSP_sum : 1
+IP3_last : mmolar
+Glu_last : mmolar
+eSP_last : 1
+tau_AG : second (constant)
+IP3_rest : mmolar (constant)
+tau_IP3 : second (constant)
+r_IP3 : 1/second (constant)
+tau_Glu : second (constant)
+dGlu : mmolar (constant)
+r_Glu : mmolar/second (constant)
+tau_eSP : second (constant)
+m_eSP : 1/mmolar (constant)
+"""
+
+CALCIUM = """
+dCa/dt = started*((r_C*gate**3 + r_L)*(c0 - (1 + c1)*Ca) - v_ER*Ca**2/(k_ER**2 + Ca**2)) : mmolar
+dh/dt = started*a2*(Q2 - (Q2 + Ca)*h) : 1
+gate = IP3_t/(IP3_t + d1)*Ca/(Ca + d5)*h : 1
+Q2 = d2*(IP3_t + d1)/(IP3_t + d3) : mmolar
+s = (t - t_in_timesteps*dt)/dt : 1
+IP3_t = IP3_start*(1 - s)*(1 - 2*s) + 4*IP3_middle*s*(1 - s) + IP3_end*s*(2*s - 1) : mmolar
+started = int(t_in_timesteps > 0) : 1
+IP3_start : mmolar
+IP3_middle : mmolar (linked)
+IP3_end : mmolar (linked)
+Ca_before : mmolar
+pulse : 1
+above : 1
+latched : 1
+timer : second
+weight : 1
+Ca_sum : mmolar
+Ca_squares : mmolar**2
+Ca_min : mmolar
+Ca_max : mmolar
+IP3_sum : mmolar
+crossings : 1
+first_crossing : second
+last_crossing : second
+r_C : 1/second (constant)
+r_L : 1/second (constant)
+v_ER : mmolar/second (constant)
+k_ER : mmolar (constant)
+c0 : mmolar (constant)
+c1 : 1 (constant)
+a2 : 1/mmolar/second (constant)
+d1 : mmolar (constant)
+d2 : mmolar (constant)
+d3 : mmolar (constant)
+d5 : mmolar (constant)
+Ca_th : mmolar (constant)
+release_period : second (constant)
+"""
+
+# A stored value and not a subexpression: synapses cannot see one that refers to a linked variable.
+RELEASE_PROBABILITY = "PR = clip(PR0*(1 + (K_AG*AG + eSP)/100), 0, 1)"
+
+ESP = {
+    "ode": "deSP/dt = (-eSP + m_eSP*Glu)/tau_eSP : 1",
+    "algebraic": "eSP : 1",
+}
+
+# What happens to glutamate at a tick, given `now` and `crossing` (0 or 1); see `processes.gliotransmission`.
+RELEASE = {
+    "upward": "pulse = crossing",
+    "repeated": """
+timer = (1 - crossing)*(timer - started*dt)
+pulse = started*now*int(timer < 0.5*dt)
+timer = timer + pulse*release_period
+""",
+    "latched": """
+timer = timer - latched*dt
+pulse = latched*int(timer < 0.5*dt)
+timer = timer + pulse*release_period
+newly = crossing*(1 - latched)
+timer = newly*release_period + (1 - newly)*timer
+latched = latched + newly
+""",
+    "continuous": "pulse = 0",
+}
+
+TICK = """
+now = int(Ca >= Ca_th)
+crossing = now*(1 - above)*started
+weight = int(t_in_timesteps > n_settle)
+moment = (t_in_timesteps - 1 + (Ca_th - Ca_before)/(Ca - Ca_before + int(Ca == Ca_before)*mmolar))*dt
+first_crossing = first_crossing + weight*crossing*int(crossings == 0)*moment
+last_crossing = last_crossing*(1 - weight*crossing) + weight*crossing*moment
+crossings = crossings + weight*crossing
+{release}
+above = now
+IP3_start = IP3_end
+Ca_sum = Ca_sum + weight*Ca
+Ca_squares = Ca_squares + weight*Ca**2
+lower = weight*int(Ca < Ca_min)
+Ca_min = lower*Ca + (1 - lower)*Ca_min
+upper = weight*int(Ca > Ca_max)
+Ca_max = upper*Ca + (1 - upper)*Ca_max
+IP3_sum = IP3_sum + weight*IP3_end
+"""
