@@ -1,6 +1,6 @@
 """The report of a whole run: one HTML file that needs no other, readable in two minutes.
 
-Every number and every sentence is made from the run's own data; what disagrees with the paper is said as it is.
+Every measured number is made from the run's own data; what disagrees with the paper is said as it is.
 """
 
 from __future__ import annotations
@@ -162,6 +162,7 @@ def _context(data: RunData) -> dict[str, Any]:
     best = data.comparison.best
     alpha = data.macro.alpha
     rmse = fig3.rmse(table)
+    both = table.dropna()
     simulated = provenance(data.fig3)
     first = data.runs[0] if data.runs else None
     ranking = data.comparison.records()
@@ -175,6 +176,9 @@ def _context(data: RunData) -> dict[str, Any]:
             "learning": data_uri(learning.draw(learning.tidy(data.runs))),
         },
         "rmse": rmse,
+        "rise": float(both.calcium_um_mean.iloc[-1] - both.calcium_um_mean.iloc[0]),
+        "published_rise": float(both.published_calcium.iloc[-1] - both.published_calcium.iloc[0]),
+        "constant_rmse": float(both.published_calcium.std(ddof=0)),
         "largest_esp": float(data.fig3.esp_mean.max()),
         "trials": int(data.fig3.sizes["trial"]),
         "table": table.to_dict("records"),

@@ -47,7 +47,7 @@ def draw(data: pd.DataFrame) -> Figure:
         figure, axes = new_figure(4.6, 3.2)
         for (name, part), colour in zip(data.groupby("response", sort=False), (BLUE, ORANGE, GREEN), strict=True):
             axes.plot(part.activation, part.g, color=colour, label=str(name))
-        axes.set_xlabel("accumulated activation G (sum of φ(k), about one per token)")
+        axes.set_xlabel("accumulated activation G (sum of φ(k))")
         axes.set_ylabel("calcium response g(G)")
         axes.set_ylim(bottom=0)
         axes.set_title("The responses that are compared")

@@ -121,6 +121,12 @@ def train(
     if finished is not None:
         return finished
     work = out / "checkpoints"
+    if out.exists() and not out.is_dir():
+        raise ModelError(f"{out} is a file; name a folder for the run")
+    if out.is_dir() and any(out.iterdir()) and not (work / _SETTINGS_FILE).is_file():
+        raise ModelError(f"{out} is not empty and holds no run of astromorphic; choose another folder")
+    if config.vocab_size < 256:
+        raise ModelError(f"vocab_size is {config.vocab_size}; expected at least 256, one for every byte value")
     _claim(work, settings)
     with own_random_state(seed), quiet_library():
         model = AstromorphicForCausalLM(config)

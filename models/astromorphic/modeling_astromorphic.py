@@ -5,7 +5,9 @@ Layers work on ``[batch, time, model]``; the operators of `models.ops` on ``[bat
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -134,6 +136,20 @@ class AstromorphicBlock(nn.Module):
         return self.feed_forward_norm(x + self._feed_forward(x)), new_state
 
 
+def _check_folder(folder: Path) -> None:
+    """Without its own config.json a checkpoint would be loaded into the default architecture, silently if shapes match."""
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{folder} holds no readable config.json ({type(error).__name__}); name the folder of a saved model"
+        ) from None
+    if kind != AstromorphicConfig.model_type:
+        raise ModelError(
+            f"{folder} holds a model of type {kind!r}, expected {AstromorphicConfig.model_type!r}; name another folder"
+        )
+
+
 class AstromorphicPreTrainedModel(PreTrainedModel):
     """What all heads share: initialisation, safe loading, and how `generate` handles the state."""
 
@@ -173,6 +189,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         Weights that the checkpoint lacks, has too many of, or has in another shape raise ValueError unless
         `allow_mismatch`.
         """
+        _check_folder(Path(path))
         kwargs.setdefault("use_safetensors", True)
         kwargs.setdefault("local_files_only", True)
         wants_info = kwargs.pop("output_loading_info", False)
