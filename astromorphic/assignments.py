@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+
+# A sweep over a longer list is a mistake of the keyboard, and the list itself would fill the memory.
+MOST_VALUES = 100_000
 
 
 class AssignmentError(ValueError):
@@ -10,7 +14,16 @@ class AssignmentError(ValueError):
 
 
 def parse_assignments(items: Iterable[str]) -> dict[str, object]:
-    """NAME -> str, int, float, bool, None, or a list of floats, in the order given; a name may occur once."""
+    """NAME -> str, int, float, bool, None, or a list of floats, in the order given; a name may occur once.
+
+    Numbers may be infinite or NaN; whoever receives them knows the range.
+
+    Raises
+    ------
+    AssignmentError
+        There is no name or value, a name occurs twice, a list holds something that is no number or holds nothing, or a
+        range is not LOW:HIGH:COUNT with finite ends and 2 to 100000 values.
+    """
     parsed: dict[str, object] = {}
     for item in items:
         name, separator, value = item.partition("=")
@@ -25,7 +38,7 @@ def parse_assignments(items: Iterable[str]) -> dict[str, object]:
 
 def _value(name: str, text: str) -> object:
     if "," in text:
-        return [_number(name, part) for part in text.split(",") if part.strip()]
+        return _list(name, text)
     if ":" in text:
         return _range(name, text)
     words: dict[str, object] = {"true": True, "false": False, "none": None}
@@ -39,6 +52,16 @@ def _value(name: str, text: str) -> object:
     return text
 
 
+def _list(name: str, text: str) -> list[float]:
+    parts = text.split(",")
+    # One comma at the end makes a list of one value.
+    if not parts[-1].strip():
+        parts.pop()
+    if not parts or not all(part.strip() for part in parts):
+        raise AssignmentError(f"--set {name}={text}: expected a number on each side of a comma, as in --set {name}=1,2")
+    return [_number(name, part) for part in parts]
+
+
 def _number(name: str, text: str) -> float:
     try:
         return float(text)
@@ -48,7 +71,14 @@ def _number(name: str, text: str) -> float:
 
 def _range(name: str, text: str) -> list[float]:
     parts = text.split(":")
-    if len(parts) != 3 or not parts[2].strip().isdigit() or int(parts[2]) < 2:
+    digits = parts[2].strip() if len(parts) == 3 else ""
+    # As a float, since Python reads no integers of more than 4300 digits.
+    count = float(digits) if digits.isdecimal() else 0.0
+    if count < 2:
         raise AssignmentError(f"--set {name}={text}: expected LOW:HIGH:COUNT with a count of at least 2, as in 1:10:10")
-    low, high, count = _number(name, parts[0]), _number(name, parts[1]), int(parts[2])
-    return [low + (high - low) * i / (count - 1) for i in range(count)]
+    if count > MOST_VALUES:
+        raise AssignmentError(f"--set {name}={text}: a range has at most {MOST_VALUES} values; lower the count")
+    low, high = _number(name, parts[0]), _number(name, parts[1])
+    if not math.isfinite(high - low):
+        raise AssignmentError(f"--set {name}={text}: expected finite numbers from LOW to HIGH, as in 1:10:10")
+    return [low + (high - low) * i / (count - 1) for i in range(int(count))]

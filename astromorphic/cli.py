@@ -1,11 +1,17 @@
 """The command `astromorphic`. Packages are imported inside the commands, so that help and usage errors answer at once.
 
-Exit status: 0 success, 2 wrong usage or input (one line on standard error), 1 internal failure, 130 interrupted.
+Exit status: 0 success, 2 wrong usage or input (one line on standard error), 1 internal failure, 130 interrupted (Ctrl-C),
+143 terminated.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,13 +30,17 @@ app = typer.Typer(
 # Errors of our own packages are about the input; anything else is a fault of the program.
 _OURS = ("astromorphic", "biosim", "bridge", "models", "figures")
 
-INTERRUPTED = 130
+# The disk, or the user's share of it.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+INTERRUPTED, TERMINATED = 130, 143
+LARGEST_SEED = 2**32 - 1
 
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a value; lists 1,2,5 and ranges LOW:HIGH:COUNT sweep it."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seeds every random stream.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seeds every random stream.")]
 QuickOption = Annotated[bool, typer.Option("--quick", help="Less of everything: to see that it works.")]
 
 
@@ -178,17 +188,31 @@ def doctor() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs the command and turns errors into exit statuses."""
+    with _termination_as_exception():
+        _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> None:
     try:
         status: Any = app(args=arguments, prog_name="astromorphic", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as stop:
         status = stop.exit_code
+    except _Terminated:
+        print("astromorphic: terminated; no half-written file is left", file=sys.stderr)
+        status = TERMINATED
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a bare `astromorphic`; the help is printed already
+            sys.exit(2)
         if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
-            _fail(error.format_message())
+            _fail(_with_remedy(error))
         if isinstance(error, AssignmentError) or _is_ours(error):
             _fail(str(error))
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _fail(
+                f"cannot write {error.filename or 'the result'}: {error.strerror}; free some space or choose another folder"
+            )
         raise
     # The command-line parser itself turns Ctrl-C into this status.
     if status == INTERRUPTED:
@@ -198,6 +222,33 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _is_ours(error: Exception) -> bool:
     return isinstance(error, ValueError) and type(error).__module__.split(".")[0] in _OURS
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: what was begun is cleaned up and worker processes are ended, as after Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _termination_as_exception() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _with_remedy(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "astromorphic"
+    return f"{error.format_message().rstrip('.')}; see {command} --help"
 
 
 def _fail(message: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from .assignments import AssignmentError
 
 Advance = Callable[[int, int], None]
+# Below this, logits divided by the temperature can overflow float32.
+COLDEST = 1e-3
 
 
 def simulate(
@@ -85,7 +87,7 @@ def fit(
         provenance={"command": f"astromorphic fit {source}", "seed": seed},
     )
     path = macro.save(out)
-    return path, "\n\n".join((comparison.text(), chosen.report(), alphas.text()))
+    return path, "\n\n".join((comparison.text(), chosen.report(bootstrap=sampled), alphas.text()))
 
 
 def train(
@@ -124,6 +126,8 @@ def train(
 
 def generate(folder: Path, prompt: str, length: int | None, temperature: float, seed: int) -> str:
     """Continue `prompt` by `length` bytes, or by as many as the model has positions for."""
+    import math
+
     import torch
 
     from models import AstromorphicForCausalLM
@@ -131,8 +135,11 @@ def generate(folder: Path, prompt: str, length: int | None, temperature: float, 
 
     if not prompt:
         raise AssignmentError("--prompt is empty: give at least one character to continue")
-    with quiet_library():
-        model = AstromorphicForCausalLM.from_pretrained(folder).eval()
+    if not (temperature == 0 or COLDEST <= temperature < math.inf):
+        raise AssignmentError(
+            f"--temperature {temperature:g}: expected 0 for the likeliest byte, or a finite number of at least {COLDEST:g}"
+        )
+    model = AstromorphicForCausalLM.from_pretrained(folder).eval()
     ids = torch.tensor([list(prompt.encode("utf-8"))])
     room = int(model.config.max_position_embeddings) - ids.shape[1]
     length = max(room, 1) if length is None else length

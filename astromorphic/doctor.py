@@ -69,9 +69,15 @@ def _kernel() -> Finding:
         )
     except Exception as error:
         return Finding("engine numba", "fault", f"{type(error).__name__}: {error}", "reinstall numba")
-    seconds = outcome.notes["compile_or_load_s"]
-    folder = os.environ.get("NUMBA_CACHE_DIR", "beside the package, or the user's cache folder")
-    return Finding("engine numba", "ok", f"works; kernel ready in {seconds} s; compiled code is kept in: {folder}")
+    from biosim.engines.numba_engine import cache_folder
+
+    seconds, folder = outcome.notes["compile_or_load_s"], cache_folder()
+    if folder is None:
+        return Finding(
+            "engine numba", "note", f"works; kernel ready in {seconds} s, compiled anew in every process",
+            "point NUMBA_CACHE_DIR at a folder that can be written",
+        )  # fmt: skip
+    return Finding("engine numba", "ok", f"works; kernel ready in {seconds} s; compiled code is kept in {folder}")
 
 
 def _storage() -> Finding:

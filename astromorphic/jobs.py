@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import wait
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
@@ -27,36 +29,77 @@ def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Fresh interpreters: forking after threads have been used can hang.
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        queue = manager.Queue()
-        pool = ProcessPoolExecutor(min(workers or cores, len(jobs)), mp_context=context, initializer=_prepare_worker)
-        try:
-            with _Bars(queue, jobs):
-                futures = {pool.submit(_run, {**job, "progress": queue}): i for i, job in enumerate(jobs)}
-                records: list[RunResult | None] = [None] * len(jobs)
-                for future in as_completed(futures):
-                    records[futures[future]] = RunResult.model_validate(future.result())
-        except BaseException:
-            for process in list(getattr(pool, "_processes", {}).values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-        pool.shutdown()
+    # Without a terminal nobody reads, and a full pipe would stop the workers.
+    queue = context.Queue() if notices.is_terminal else None
+    pool = ProcessPoolExecutor(
+        min(workers or cores, len(jobs)), mp_context=context, initializer=_prepare_worker, initargs=(queue,)
+    )
+    try:
+        with _Bars(queue, jobs):
+            futures = {pool.submit(_run, dict(job)): i for i, job in enumerate(jobs)}
+            records: list[RunResult | None] = [None] * len(jobs)
+            for future in as_completed(futures):
+                records[futures[future]] = RunResult.model_validate(future.result())
+    except BaseException:
+        for process in list((getattr(pool, "_processes", None) or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown()
     return [record for record in records if record is not None]
 
 
-def _prepare_worker() -> None:
+class _Worker:
+    """State of a worker process: the queue it was given at its start, and whether it is in a training run."""
+
+    progress: Any = None
+    busy = False
+
+
+class _Stopped(BaseException):
+    """SIGTERM in a worker, as an exception, so that a file that is being written is removed."""
+
+
+def _prepare_worker(queue: Any) -> None:
     # Ctrl-C reaches the whole group of processes; the parent alone decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if queue is not None:
+        queue.cancel_join_thread()
+    _Worker.progress = queue
+
+
+def _die_with_parent() -> None:
+    """A parent that was killed cannot end its workers; they would train on, and the next run would meet their files."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        os._exit(1)
+
+
+def _stop(*_: object) -> None:
+    if not _Worker.busy:
+        os._exit(1)
+    raise _Stopped
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:
     from models import run_job
 
-    return run_job(job)
+    _Worker.busy = True
+    try:
+        return run_job({**job, "progress": _Worker.progress})
+    except _Stopped:
+        # The pool would take the exception for the result of this job and start the next one.
+        os._exit(1)
+    finally:
+        _Worker.busy = False
 
 
 class _Bars:
@@ -68,7 +111,7 @@ class _Bars:
         self.thread: threading.Thread | None = None
 
     def __enter__(self) -> _Bars:
-        if notices.is_terminal:
+        if self.queue is not None:
             self.thread = threading.Thread(target=self._show, daemon=True)
             self.thread.start()
         return self
@@ -92,10 +135,12 @@ class _Bars:
                 )
                 for job in self.jobs
             }
-            while not self.stop.is_set():
+            while True:
                 try:
                     item = self.queue.get(timeout=0.2)
-                except (Empty, EOFError, OSError, BrokenPipeError):
+                except (Empty, EOFError, OSError):
+                    if self.stop.is_set():
+                        return
                     continue
                 score = item["metrics"].get("validation_bits_per_byte")
                 bars.update(

@@ -7,7 +7,6 @@ belongs to the same settings is kept. Nothing is ever removed: a finished run, a
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +20,13 @@ from .console import progress_bar
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bridge import AlphaEstimates, Comparison, MacroParameters
+    from bridge import AlphaEstimate, AlphaEstimates, Comparison, MacroParameters
     from models import RunResult
 
 SETTINGS, REPORT, FORMAT = "settings.json", "report.html", "astromorphic-run"
+SIMULATION, TRAINING = "simulation", "training, evaluation and causality tests"
+# What the training library's seeding takes.
+LARGEST_SEED = 2**32 - 1
 # Everything a run makes; nothing else in the folder is ever touched.
 PRODUCTS = (
     REPORT,
@@ -60,6 +62,14 @@ class Settings:
     context: int = 64
     version: str = __version__
 
+    def __post_init__(self) -> None:
+        last = self.seed + self.training_seeds - 1
+        if self.seed < 0 or last > LARGEST_SEED:
+            raise PipelineError(
+                f"seed is {self.seed}; with {self.training_seeds} training seeds it may be 0 to "
+                f"{LARGEST_SEED - self.training_seeds + 1}"
+            )
+
     @classmethod
     def quick(cls, seed: int = 0) -> Settings:
         """Less of everything, to see within a minute that the whole way works."""
@@ -80,7 +90,8 @@ def run(out: str | Path, settings: Settings | None = None, *, workers: int | Non
     settings = settings or Settings()
     _claim(folder, settings)
     timings: dict[str, float] = {}
-    reused: list[str] = []
+    # stage -> what an earlier, interrupted start left whole
+    kept: dict[str, list[str]] = {SIMULATION: [], TRAINING: []}
 
     @contextmanager
     def stage(name: str) -> Iterator[None]:
@@ -88,41 +99,37 @@ def run(out: str | Path, settings: Settings | None = None, *, workers: int | Non
         yield
         timings[name] = time.perf_counter() - started
 
-    with stage("simulation"):
-        fig3, traces = _simulate(folder, settings, reused)
+    with stage(SIMULATION):
+        fig3, traces = _simulate(folder, settings, kept[SIMULATION])
     with stage("fit"):
-        macro, comparison, published, alphas = _fit(folder, fig3, settings)
-    with stage("training, evaluation and causality tests"):
-        runs, activation = _train(folder, macro, settings, workers, reused)
-    with stage("figures and report"):
+        fits = _fit(folder, fig3, settings)
+    with stage(TRAINING):
+        runs, activation = _train(folder, fits.macro, settings, workers, kept[TRAINING])
+    with stage("figures"):
         from figures import fig3 as fig3_figure
         from figures.output import write_figure
-        from figures.report import RunData, write
+        from figures.report import RunData, draw, write
 
         table = fig3_figure.tidy(fig3)
         write_figure("fig3", fig3_figure.draw(table), table, folder / "figures")
         data = RunData(
-            fig3=fig3, traces=traces, macro=macro, comparison=comparison, published_comparison=published, alphas=alphas,
-            runs=runs, reference_activation=activation, context=settings.context, settings=asdict(settings), timings=timings,
-            reused=tuple(reused),
+            fig3=fig3, traces=traces, macro=fits.macro, comparison=fits.comparison, published_comparison=fits.published,
+            alphas=fits.alphas, published_alpha=fits.published_alpha, parameters=fits.parameters, runs=runs,
+            reference_activation=activation, context=settings.context, settings=asdict(settings), timings=timings, kept=kept,
         )  # fmt: skip
-        return write(data, folder / REPORT)
+        drawn = draw(data)
+    return write(data, folder / REPORT, drawn)
 
 
 def _claim(folder: Path, settings: Settings) -> None:
     """Make the folder ready: empty, or the unfinished part of a run with the same settings."""
-    from biosim.atomic import OutputError, write_text
+    from biosim.atomic import write_text
+    from biosim.folders import check_folder, output_folder
 
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"cannot use {folder} as a run folder: it is a file; choose another folder with --out")
+    check_folder(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
         raise PipelineError(f"{folder} is not empty and holds no run of astromorphic; choose another folder with --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make folder {folder} ({error.strerror}); choose another one with --out") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"folder {folder} is not writable; choose another one with --out")
+    output_folder(folder)
     text = json.dumps({"format": FORMAT, **asdict(settings)}, indent=2, sort_keys=True) + "\n"
     note = folder / SETTINGS
     if note.is_file():
@@ -151,13 +158,13 @@ def _check_ours(note: Path) -> None:
         )
 
 
-def _simulate(folder: Path, settings: Settings, reused: list[str]) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
+def _simulate(folder: Path, settings: Settings, kept: list[str]) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
     import biosim
     from figures import traces
 
     def keep_or(path: Path, make: Any) -> xr.Dataset:
         if path.is_file():
-            reused.append("simulation")
+            kept.append(path.name)
             return biosim.load(path)
         dataset: xr.Dataset = make()
         biosim.save(dataset, path)
@@ -169,6 +176,7 @@ def _simulate(folder: Path, settings: Settings, reused: list[str]) -> tuple[xr.D
             folder / "fig3.nc", lambda: biosim.simulate("fig3", trials=settings.trials, seed=seed, progress=advance)
         )
     if all((folder / f"traces_{name}.nc").is_file() for name in traces.SETS):
+        kept.append("traces")
         return fig3, {name: biosim.load(folder / f"traces_{name}.nc") for name in traces.SETS}
     single = traces.simulate(seed=seed)
     for name, dataset in single.items():
@@ -176,9 +184,19 @@ def _simulate(folder: Path, settings: Settings, reused: list[str]) -> tuple[xr.D
     return fig3, single
 
 
-def _fit(
-    folder: Path, fig3: xr.Dataset, settings: Settings
-) -> tuple[MacroParameters, Comparison, Comparison, AlphaEstimates]:
+@dataclass(frozen=True)
+class _Fits:
+    """What the fit of the simulated curve gives, and the same families and estimator on the published one."""
+
+    macro: MacroParameters
+    comparison: Comparison
+    alphas: AlphaEstimates
+    parameters: list[dict[str, Any]]
+    published: Comparison
+    published_alpha: AlphaEstimate
+
+
+def _fit(folder: Path, fig3: xr.Dataset, settings: Settings) -> _Fits:
     import bridge
     from biosim.atomic import write_text
 
@@ -188,9 +206,9 @@ def _fit(
         advance(0, 4)
         comparison = bridge.compare(curve, seed=seed)
         advance(1, 4)
-        published = bridge.compare(
-            bridge.published("astromorphic_fig3").with_resting_calcium(curve.resting_calcium or 0.0)
-        )
+        other = bridge.published("astromorphic_fig3").with_resting_calcium(curve.resting_calcium or 0.0)
+        published = bridge.compare(other)
+        published_alpha = bridge.estimate_alpha(other, n_resamples=0)
         advance(2, 4)
         alphas = bridge.estimate_all(curve, n_resamples=resamples, seed=seed)
         advance(3, 4)
@@ -207,23 +225,25 @@ def _fit(
     macro.save(folder / "macro.json")
     write_text(folder / "fits.csv", comparison.table().to_csv())
     write_text(folder / "alpha.csv", alphas.table().to_csv())
-    return macro, comparison, published, alphas
+    return _Fits(macro, comparison, alphas, comparison.best.records(bootstrap=sampled), published, published_alpha)
 
 
 def _train(
-    folder: Path, macro: MacroParameters, settings: Settings, workers: int | None, reused: list[str]
+    folder: Path, macro: MacroParameters, settings: Settings, workers: int | None, kept: list[str]
 ) -> tuple[list[RunResult], float]:
-    from models import main_arms
+    from models import main_arms, matching_activation
 
     from .jobs import train_all
 
     context = settings.context
+    activation = matching_activation(context)
+    arms = main_arms(macro, context, activation=activation)
     jobs = []
     for seed in range(settings.seed, settings.seed + settings.training_seeds):
-        for arm, config in main_arms(macro, context).items():
+        for arm, config in arms.items():
             target = folder / "models" / f"{arm}-seed{seed}"
-            if (target / "run.json").is_file():
-                reused.append("training, evaluation and causality tests")
+            if (target / "run.json").is_file() and (target / "model.safetensors").is_file():
+                kept.append(target.name)
             job = {
                 "config": config.settings(),
                 "recipe": settings.recipe,
@@ -232,4 +252,4 @@ def _train(
                 "arm": arm,
             }
             jobs.append(job)
-    return train_all(jobs, workers), context / 2
+    return train_all(jobs, workers), activation

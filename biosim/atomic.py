@@ -18,15 +18,56 @@ class OutputError(ValueError):
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Return `path` if a file can be written there; call it before long work. Raises OutputError otherwise."""
+    """Return `path` if a file can be written there; call it before long work.
+
+    A file is made beside it and removed at once: permissions alone do not tell (read-only and virtual file systems).
+
+    Raises
+    ------
+    OutputError
+        The path is a folder, a device or no valid name, or its folder does not exist or takes no files.
+    """
+    target = _check_place(path)
+    handle, probe = _temporary(target)
+    os.close(handle)
+    os.unlink(probe)
+    return target
+
+
+def _check_place(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"cannot write {target}: it is a folder; name a file")
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot write {target}: folder {target.parent} does not exist; create it first")
+    if "\0" in str(target):
+        raise OutputError(f"cannot write {str(target)!r}: a name cannot contain a null character; choose another name")
+    try:
+        if target.is_dir():
+            raise OutputError(f"cannot write {target}: it is a folder; name a file")
+        # Renaming over a device or a pipe would remove it.
+        if target.exists() and not target.is_file():
+            raise OutputError(f"cannot write {target}: it is not an ordinary file; name another file")
+        if not target.parent.is_dir():
+            file = next((p for p in target.parents if p.exists() and not p.is_dir()), None)
+            if file is not None:
+                raise OutputError(
+                    f"cannot write {target}: folder {target.parent} does not exist, as {file} is a file; choose another folder"
+                )
+            raise OutputError(f"cannot write {target}: folder {target.parent} does not exist; create it first")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}: the place cannot be used ({error.strerror}); choose another file or folder"
+        ) from error
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {target}: folder {target.parent} is not writable; choose another folder")
     return target
+
+
+def _temporary(target: Path) -> tuple[int, str]:
+    """Descriptor and path of a new file beside `target`; its own name is short, as that of `target` may be at the limit."""
+    try:
+        return tempfile.mkstemp(prefix=".write-", suffix=".tmp", dir=target.parent)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}: folder {target.parent} is not writable ({error.strerror}); choose another folder"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -36,15 +77,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        The folder does not exist or cannot be written; the message names it and the remedy.
+        As `check_writable`; the message names the place and the remedy.
     """
-    target = check_writable(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {target}: folder {target.parent} is not writable ({error.strerror}); choose another folder"
-        ) from error
+    target = _check_place(path)
+    handle, name = _temporary(target)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -14,7 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .parameters import TripartiteParameters, check_value, quantity_names
+from .checks import numbers, real, whole
+from .messages import shown
+from .parameters import TripartiteParameters, check_value, quantity_names, unit_of
 from .registry import choose
 from .stability import rest_state
 
@@ -29,6 +31,13 @@ STRUCTURAL = frozenset({"n_neurons", "n_synapses", "release_rule", "esp_form"})
 # one period is 10^15 = 10^6 micro-hertz x 10^9 nanoseconds.
 PHASE_PERIOD = 10**15
 
+# Bounds of all times: the phase of regular input counts nanoseconds, and products of these stay within 64 bits.
+SHORTEST, LONGEST = 1e-9, 1e9
+MOST_STEPS = 10**12
+
+# Streams of other purposes begin here, see `streams`.
+MOST_UNITS = 2**40
+
 
 class SimulationError(ValueError):
     """A simulation that was asked for cannot be run as specified, or left the range in which it is valid."""
@@ -40,6 +49,12 @@ class Clock:
 
     dt : step of neurons, 2-AG, IP3, glutamate and e-SP (all exact); dt_astro : Runge-Kutta step of calcium, an even
     multiple of dt; settle : start of the measuring window; record : sampling interval of traces, None for no traces.
+
+    Raises
+    ------
+    SimulationError
+        A time is no number, lies outside 1e-9 to 1e9 s, or is no multiple of the step it must fit; or the run has more
+        than 10^12 steps of dt.
     """
 
     duration: float
@@ -49,18 +64,31 @@ class Clock:
     record: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("duration", "dt", "dt_astro"):
+        for name in ("duration", "settle", "dt", "dt_astro", "record"):
             value = getattr(self, name)
-            if not math.isfinite(value) or value <= 0:
-                raise SimulationError(f"{name} = {value!r} s: expected a finite time above 0")
+            if name == "record" and value is None:
+                continue
+            seconds = real(name, value, "s", SimulationError)
+            object.__setattr__(self, name, seconds)
+            if name == "settle":
+                continue
+            if not math.isfinite(seconds) or seconds <= 0:
+                raise SimulationError(f"{name} = {shown(value)} s: expected a finite time above 0")
+            if not SHORTEST <= seconds <= LONGEST:
+                raise SimulationError(f"{name} = {seconds} s: expected a time from {SHORTEST} s to {LONGEST:g} s")
         if not 0 <= self.settle < self.duration:
             raise SimulationError(
-                f"settle = {self.settle!r} s: expected at least 0 and below the duration of {self.duration} s"
+                f"settle = {self.settle} s: expected at least 0 and below the duration of {self.duration} s"
             )
         if _multiple(self.dt_astro, self.dt) % 2:
             raise SimulationError(
                 f"dt_astro = {self.dt_astro} s: expected an even multiple of dt = {self.dt} s, "
                 "because calcium's Runge-Kutta step needs IP3 at its midpoint"
+            )
+        if self.duration / self.dt > MOST_STEPS:
+            raise SimulationError(
+                f"duration = {self.duration} s with dt = {self.dt} s: more than {MOST_STEPS:.0e} steps; shorten duration or "
+                "lengthen dt and dt_astro"
             )
         _multiple(self.duration, self.dt_astro, "duration")
         if self.settle:
@@ -110,11 +138,10 @@ def check_input(input: str, release: str) -> None:
 
 
 def _multiple(long: float, short: float, name: str = "dt_astro") -> int:
-    if not math.isfinite(long) or long <= 0:
-        raise SimulationError(f"{name} = {long!r} s: expected a finite time above 0")
     ratio = round(long / short)
+    step = " (dt)" if name == "dt_astro" else " (dt_astro)"
     if ratio < 1 or abs(long / short - ratio) > 1e-6 * ratio:
-        raise SimulationError(f"{name} = {long} s: expected a whole multiple of {short} s")
+        raise SimulationError(f"{name} = {long} s: expected a whole multiple of {short} s{step}")
     return ratio
 
 
@@ -132,7 +159,13 @@ class Ensemble:
     release : ``bernoulli`` (each spike releases with probability PR) or ``expected`` (each spike delivers PR quanta;
         deterministic, for comparisons between engines).
     spread : shift the regular trains of different synapses against each other (True) or let all coincide.
+    seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
     first_unit : index of the first unit in the whole study; random streams belong to this index plus position.
+
+    Raises
+    ------
+    SimulationError, ParameterError, UnknownName
+        A field has a wrong type, shape or range; the message names it, its value and what was expected.
     """
 
     parameters: TripartiteParameters
@@ -146,7 +179,13 @@ class Ensemble:
     first_unit: int = 0
 
     def __post_init__(self) -> None:
-        rate = np.ascontiguousarray(self.rate, dtype=np.float64)
+        if not isinstance(self.parameters, TripartiteParameters):
+            raise SimulationError(
+                f"parameters = {shown(self.parameters)}: expected a set as parameter_set() returns it"
+            )
+        if not isinstance(self.clock, Clock):
+            raise SimulationError(f"clock = {shown(self.clock)}: expected a Clock")
+        rate = np.ascontiguousarray(numbers("rate", self.rate, "Hz", SimulationError))
         if rate.ndim != 1 or rate.size == 0:
             raise SimulationError(f"rate has shape {rate.shape}: expected one rate per unit, at least one")
         bad = np.flatnonzero(~np.isfinite(rate) | (rate < 0))
@@ -161,29 +200,44 @@ class Ensemble:
                 f"most {0.5 / self.clock.dt:g} Hz; lower the rate or dt"
             )
         object.__setattr__(self, "rate", rate)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
-            raise SimulationError(f"seed = {self.seed!r}: expected a whole number from 0 to 2^63 - 1")
-        if (
-            isinstance(self.first_unit, bool)
-            or not isinstance(self.first_unit, (int, np.integer))
-            or self.first_unit < 0
-        ):
-            raise SimulationError(f"first_unit = {self.first_unit!r}: expected a whole number of at least 0")
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0, 2**63 - 1, SimulationError))
+        most = MOST_UNITS - rate.size
+        object.__setattr__(self, "first_unit", whole("first_unit", self.first_unit, 0, most, SimulationError))
         check_input(self.input, self.release)
-        for name, values in self.overrides.items():
+        if not isinstance(self.spread, (bool, np.bool_)):
+            raise SimulationError(f"spread = {shown(self.spread)}: expected True or False")
+        if not isinstance(self.overrides, Mapping):
+            raise SimulationError(
+                f"overrides = {shown(self.overrides)}: expected a mapping from names to arrays of values"
+            )
+        overrides = {}
+        for name, given in self.overrides.items():
             choose("parameter", name, quantity_names())
             if name in STRUCTURAL:
                 raise SimulationError(f"{name} fixes the structure of an ensemble: run one ensemble per value of it")
-            if np.shape(values) != rate.shape:
-                raise SimulationError(f"{name} has shape {np.shape(values)}: expected one value per unit, {rate.shape}")
+            values = numbers(name, given, unit_of(name), SimulationError)
+            if values.shape != rate.shape:
+                raise SimulationError(f"{name} has shape {values.shape}: expected one value per unit, {rate.shape}")
             for value in np.unique(values):
                 check_value(name, float(value))
+            overrides[name] = values
+        object.__setattr__(self, "overrides", overrides)
         if self._given("Ca_init") != self._given("h_init"):
             raise SimulationError("Ca_init without h_init or the reverse: give both, or none to start at rest")
 
     @property
     def n_units(self) -> int:
         return int(self.rate.size)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of the traces per unit; 0 without traces."""
+        return self.clock.n_astro // self.clock.record_every if self.clock.record_every else 0
+
+    @property
+    def trace_bytes(self) -> int:
+        """Bytes of all traces: the variables of `STATES` per unit and sample."""
+        return 8 * self.n_units * self.n_samples * (5 + 3 * self.parameters.n_neurons)
 
     def values(self, name: str) -> Array:
         """Values of a numeric parameter, shape [n_units]."""
@@ -219,7 +273,7 @@ class Ensemble:
     def regular_increment(self) -> NDArray[np.int64]:
         """Integer phase gained per neuron step, shape [n_units]."""
         step = round(self.clock.dt * 1e9)
-        if abs(self.clock.dt * 1e9 - step) > 1e-6:
+        if abs(self.clock.dt * 1e9 - step) > max(1e-6, 1e-12 * step):
             raise SimulationError(f"dt = {self.clock.dt} s: regular input needs a whole number of nanoseconds")
         return np.rint(self.rate * 1e6).astype(np.int64) * step
 

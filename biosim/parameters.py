@@ -15,13 +15,17 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-import numpy as np
-
+from .checks import as_float, plain_number
+from .messages import shown
 from .registry import choose
 
 Status = Literal["published", "derived", "assumed", "user"]
 ReleaseRule = Literal["upward", "latched", "repeated", "continuous"]
 EspForm = Literal["ode", "algebraic"]
+
+
+# No quantity of the model lies beyond these in its unit; products of a few stay within floating-point numbers.
+SMALLEST, LARGEST = 1e-9, 1e9
 
 
 class ParameterError(ValueError):
@@ -72,7 +76,7 @@ class TripartiteParameters:
     name: str = field(metadata={"symbol": "-", "unit": "1", "meaning": "name of the parameter set"})
 
     # Structure
-    n_neurons: int = _quantity("M", "1", "postsynaptic neurons that share the astrocyte", low=1)
+    n_neurons: int = _quantity("M", "1", "postsynaptic neurons that share the astrocyte", low=1, high=10_000)
     n_synapses: int = _quantity("N", "1", "synapses per neuron, each with its own input train", low=1, high=10_000)
     PR0: float = _quantity("PR(0)", "1", "release probability without astrocyte and 2-AG", low=0.0, high=1.0)
 
@@ -185,19 +189,20 @@ def check_value(name: str, value: Any) -> Any:
     meta = _METADATA[name]
     if "choices" in meta:
         if not isinstance(value, str) or value not in meta["choices"]:
-            raise ParameterError(f"{name} = {value!r}: expected one of {', '.join(meta['choices'])}")
+            raise ParameterError(f"{name} = {shown(value)}: expected one of {', '.join(meta['choices'])}")
         return value
     if value is None and name in _OPTIONAL:
         return None
     if hasattr(value, "dimensions"):
         raise ParameterError(f"{name} = {value}: expected a plain number in {meta['unit']}, not a quantity")
-    number = _plain_number(value)
+    number = plain_number(value)
     if number is None:
-        raise ParameterError(f"{name} = {value!r}: expected a number in {meta['unit']}")
-    value = number
+        wanted = "a number" if meta["unit"] == "1" else f"a number in {meta['unit']}"
+        raise ParameterError(f"{name} = {shown(value)}: expected {wanted}")
+    value = as_float(number)
     if name in _INTEGERS and math.isfinite(value):
         if value != int(value):
-            raise ParameterError(f"{name} = {value!r}: expected a whole number")
+            raise ParameterError(f"{name} = {shown(value)}: expected a whole number")
         value = int(value)
     low, high = meta["low"], meta["high"]
     if not math.isfinite(value) or value < low or value > high or (meta["open_low"] and value == low):
@@ -205,20 +210,12 @@ def check_value(name: str, value: Any) -> Any:
         upper = "" if high == math.inf else f"at most {high:g}"
         wanted = " and ".join(part for part in (lower, upper) if part) or "finite"
         unit = "" if meta["unit"] == "1" else f" {meta['unit']}"
-        raise ParameterError(f"{name} = {value!r}{unit}: expected a finite number, {wanted} ({meta['meaning']})")
+        raise ParameterError(f"{name} = {shown(value)}{unit}: expected a finite number, {wanted} ({meta['meaning']})")
+    if abs(value) > LARGEST or (meta["open_low"] and value < SMALLEST):
+        lower = f"{SMALLEST:g}" if meta["open_low"] else f"{-LARGEST:g}" if low == -math.inf else f"{low:g}"
+        upper = f"{min(high, LARGEST):g}"
+        raise ParameterError(f"{name} = {value:g} {meta['unit']}: expected {lower} to {upper} ({meta['meaning']})")
     return value
-
-
-def _plain_number(value: Any) -> int | float | None:
-    """`value` as a Python number; None for what is none: text, truth values, complex numbers, arrays of several numbers."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 _METADATA = {f.name: f.metadata for f in fields(TripartiteParameters) if f.name not in ("name", "provenance")}

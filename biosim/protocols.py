@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from . import memory
+from .checks import numbers, whole
 from .ensemble import STRUCTURAL, Array, Clock, Ensemble, InputKind, ReleaseMode, SimulationError, check_input
+from .messages import shown
 from .parameters import TripartiteParameters, check_value, describe, parameter_set, unit_of
 from .registry import choose
 
 RATE, TRIAL = "input_rate", "trial"
+
+# What an engine and the Dataset take at least for one unit, in bytes; an engine's own count follows before it runs.
+UNIT_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,20 @@ class Protocol:
         return tuple(axis.values.size for axis in self.axes)
 
     def ensemble(self, seed: int = 0) -> Ensemble:
-        """The units of this protocol, axes in C order."""
+        """The units of this protocol, axes in C order.
+
+        Raises
+        ------
+        SimulationError
+            There are more units than fit in memory, or what Ensemble refuses.
+        """
+        size = math.prod(self.shape)
+        memory.require(
+            size * UNIT_BYTES,
+            f"{' x '.join(f'{n} ({axis.name})' for n, axis in zip(self.shape, self.axes, strict=True))} = {size} units",
+            "give fewer values or trials",
+            SimulationError,
+        )
         grids = dict(
             zip(
                 (axis.name for axis in self.axes),
@@ -58,7 +77,6 @@ class Protocol:
                 strict=True,
             )
         )
-        size = math.prod(self.shape)
         rate = grids.pop(RATE, np.full(size, self.rate))
         grids.pop(TRIAL, None)
         return Ensemble(
@@ -88,35 +106,34 @@ class Protocol:
         return replace(self, clock=replace(self.clock, **changes))
 
 
-def _numbers(name: str, values: Sequence[float] | Array, unit: str) -> Array:
-    """`values` as a one-dimensional array of at least one number."""
-    try:
-        array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise SimulationError(f"{name} = {values!r}: expected numbers in {unit}") from error
+def _points(name: str, values: Sequence[float] | Array, unit: str) -> Array:
+    """`values` as a one-dimensional array of at least one number, each of them once."""
+    array = np.atleast_1d(numbers(name, values, unit, SimulationError))
     if array.ndim != 1 or array.size == 0:
-        raise SimulationError(f"{name} = {values!r}: expected at least one number in {unit}")
+        raise SimulationError(f"{name} = {shown(values)}: expected at least one number in {unit}, in a plain list")
+    if np.unique(array).size != array.size:
+        raise SimulationError(
+            f"{name} = {shown(array.tolist())}: a value occurs twice; give each once, repeats are trials"
+        )
     return array
 
 
 def _rates(rates: Sequence[float] | Array) -> Axis:
-    values = _numbers("rates", rates, "Hz")
+    values = _points("rates", rates, "Hz")
     for value in values:
         if not math.isfinite(value) or value < 0:
             raise SimulationError(f"input rate = {value:g} Hz: expected a finite rate of at least 0")
-    if np.unique(values).size != values.size:
-        raise SimulationError(f"rates = {values.tolist()}: a rate occurs twice; use trials for repeats")
     return Axis(RATE, values, "Hz", "input rate per synapse")
 
 
 def _trials(trials: int) -> Axis:
-    if isinstance(trials, bool) or not isinstance(trials, (int, np.integer)) or trials < 1:
-        raise SimulationError(f"trials = {trials!r}: expected a whole number of at least 1")
-    return Axis(TRIAL, np.arange(int(trials), dtype=np.float64), "1", "repeat with its own random numbers")
+    count = whole("trials", trials, 1, None, SimulationError)
+    memory.require(count * UNIT_BYTES, f"trials = {shown(count)}", "lower trials", SimulationError)
+    return Axis(TRIAL, np.arange(count, dtype=np.float64), "1", "repeat with its own random numbers")
 
 
 def _parameters(parameters: TripartiteParameters | str) -> TripartiteParameters:
-    return parameter_set(parameters) if isinstance(parameters, str) else parameters
+    return parameters if isinstance(parameters, TripartiteParameters) else parameter_set(parameters)
 
 
 def fig3(
@@ -175,7 +192,7 @@ def constant_ip3(
     Starts at calcium 0.1 uM and h 0.7. The threshold of ``crossings`` and ``crossing_period`` is the mid level between
     smallest and greatest calcium of each unit.
     """
-    values = np.linspace(0.2, 0.8, 121) if ip3 is None else _numbers("ip3", ip3, "uM")
+    values = np.linspace(0.2, 0.8, 121) if ip3 is None else _points("ip3", ip3, "uM")
     for value in values:
         check_value("IP3_rest", float(value))
     start = _parameters(parameters)
@@ -208,5 +225,7 @@ def swept(base: Protocol, name: str, values: Sequence[float]) -> Protocol:
         raise SimulationError(f"{name} fixes the structure of an ensemble and cannot be swept; simulate once per value")
     if name in (axis.name for axis in base.axes):
         raise SimulationError(f"{name} is already an axis of protocol {base.name}; give its values there")
-    array = _numbers(name, [check_value(name, v) for v in values], meta["unit"])
+    array = _points(name, values, meta["unit"])
+    for value in array:
+        check_value(name, float(value))
     return replace(base, axes=(*base.axes, Axis(name, array, meta["unit"], meta["meaning"])))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .messages import shown
+
 
 class UnknownName(ValueError):
     """A name that is not among the choices."""
@@ -21,7 +23,8 @@ def choose(kind: str, name: object, choices: Iterable[str]) -> str:
     if isinstance(name, str) and name in known:
         return name
     # Symbols differ by case alone (tau_AG, tau_ag), and case is what is mistyped most.
-    near = [one for one in known if one.lower() == str(name).lower()]
-    near = near or difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    text = name if isinstance(name, str) else shown(name)
+    near = [one for one in known if one.lower() == text.lower()]
+    near = near or difflib.get_close_matches(text, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownName(f"unknown {kind} {name!r}: {hint}choose from {', '.join(known)}")
+    raise UnknownName(f"unknown {kind} {shown(name)}: {hint}choose from {', '.join(known)}")

@@ -8,18 +8,22 @@ import inspect
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import memory
 from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
+from .messages import shown
 from .parameters import TripartiteParameters
 from .protocols import TRIAL, Protocol
 from .protocols import protocol as named_protocol
 from .registry import choose
 from .stability import rest_state
+from .storage import MAX_BYTES, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,19 +35,41 @@ ENGINES = {
     "reference": "biosim.engines.reference",
 }
 
-SCHEMA_VERSION = "1.0"
-
 
 def run_ensemble(
     ensemble: Ensemble, engine: str = "numba", *, progress: Progress | None = None, **options: Any
 ) -> Outcome:
-    """Run `ensemble` by the engine named ``numba``, ``brian2`` or ``reference``; options go to the engine's ``run``."""
+    """Run `ensemble` by the engine named ``numba``, ``brian2`` or ``reference``; options go to the engine's ``run``.
+
+    Raises
+    ------
+    SimulationError, UnknownName
+        The engine or an option is unknown, the run would need more memory than there is, or the engine refuses it.
+    """
     module = importlib.import_module(ENGINES[choose("engine", engine, ENGINES)])
     known = [name for name in inspect.signature(module.run).parameters if name not in ("ensemble", "progress")]
     for option in options:
         choose(f"option of engine {engine}", option, known)
-    outcome: Outcome = module.run(ensemble, progress=progress, **options)
+    what, remedy = _size(ensemble)
+    memory.require(module.memory_needed(ensemble), f"{what} with the engine {engine}", remedy, SimulationError)
+    try:
+        outcome: Outcome = module.run(ensemble, progress=progress, **options)
+    except MemoryError as error:
+        raise SimulationError(f"{what} with the engine {engine}: the memory is exhausted; {remedy}") from error
     return outcome
+
+
+def _size(ensemble: Ensemble) -> tuple[str, str]:
+    """What makes a run large, and how to make it smaller, for the messages."""
+    p, clock = ensemble.parameters, ensemble.clock
+    if 2 * ensemble.n_samples > ensemble.n_units:
+        return (
+            f"record = {clock.record} s over duration = {clock.duration} s makes {ensemble.n_samples} samples for each of "
+            f"{ensemble.n_units} units"
+        ), "lengthen record, shorten duration, or give fewer values or trials"
+    return (
+        f"{ensemble.n_units} units of {p.n_neurons} neurons with {p.n_synapses} synapses over duration = {clock.duration} s"
+    ), "give fewer values, trials, neurons or synapses, or shorten duration"
 
 
 def simulate(
@@ -64,7 +90,7 @@ def simulate(
     protocol : name (``fig3``, ``rate_sweep``, ``constant_ip3``) with its options as keywords, or a `Protocol`.
     parameters : parameter set or its name; default: the set the protocol is meant for.
     engine : ``numba`` (fast), ``brian2`` (community reference) or ``reference`` (SciPy, deterministic input alone).
-    seed : seeds every random stream.
+    seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
     record : sampling interval of traces in s (a multiple of 0.01 s); None keeps statistics alone.
     progress : called with (finished units, all units).
 
@@ -80,20 +106,28 @@ def simulate(
         SimulationError, ParameterError or UnknownName: one line with the name, the value and the remedy.
     """
     choose("engine", engine, ENGINES)
-    if isinstance(protocol, str):
+    if not isinstance(protocol, Protocol):
         protocol = named_protocol(protocol, parameters, **protocol_options)
     elif parameters is not None or protocol_options:
         raise SimulationError("parameters and options are part of a Protocol object; set them where it is made")
     if record is not None:
         protocol = protocol.with_clock(record=record)
+    options = {} if engine_options is None else engine_options
+    if not isinstance(options, Mapping):
+        raise SimulationError(f"engine_options = {shown(options)}: expected a mapping from names to values")
     ensemble = protocol.ensemble(seed)
-    options = engine_options or {}
-    outcome = run_ensemble(ensemble, engine, progress=progress, **options)
+    if ensemble.trace_bytes > MAX_BYTES:
+        what, remedy = _size(ensemble)
+        raise SimulationError(f"{what}: more than {MAX_BYTES // 2**30} GiB of traces, which no file may hold; {remedy}")
     if protocol.mid_level_crossings:
+        untraced = replace(ensemble, clock=replace(ensemble.clock, record=None))
+        outcome = run_ensemble(untraced, engine, progress=progress, **options)
         middle = (outcome.statistics["calcium_min"] + outcome.statistics["calcium_max"]) / 2
         ensemble = replace(ensemble, overrides={**ensemble.overrides, "Ca_th": middle})
         outcome = run_ensemble(ensemble, engine, progress=progress, **options)
         outcome = _without_flat_crossings(outcome)
+    else:
+        outcome = run_ensemble(ensemble, engine, progress=progress, **options)
     return _dataset(protocol, ensemble, outcome, engine)
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from .parameters import ParameterError
+from .checks import real, whole
+from .messages import shown
+from .parameters import LARGEST, ParameterError
 from .processes import li_rinzel
 
 NAMES = ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
@@ -35,7 +37,9 @@ def fixed_points(ip3: float, parameters: Any) -> list[tuple[float, float]]:
     """All fixed points (calcium in uM, h) at constant `ip3` (uM), by increasing calcium.
 
     Net calcium influx is positive at zero calcium and negative once the store is empty, so there is at least one.
+    Raises ParameterError for an `ip3` that is no finite number of at least 0.
     """
+    ip3 = _concentration("ip3", ip3)
     p = constants(parameters)
     # A little beyond the empty store, where the influx is negative even without a pump.
     top = p["c0"] / (1.0 + p["c1"]) * (1.0 + 1e-9)
@@ -46,6 +50,13 @@ def fixed_points(ip3: float, parameters: Any) -> list[tuple[float, float]]:
         ca = float(brentq(_calcium_balance, float(grid[i]), float(grid[i + 1]), args=(ip3, p), xtol=1e-15, rtol=1e-14))
         roots.append((ca, float(_h_inf(ca, ip3, p))))
     return roots
+
+
+def _concentration(name: str, value: Any) -> float:
+    number = real(name, value, "uM", ParameterError)
+    if not 0.0 <= number <= LARGEST:
+        raise ParameterError(f"{name} = {shown(value)} uM: expected a concentration from 0 to {LARGEST:g} uM")
+    return number
 
 
 def rest_state(ip3: float, parameters: Any) -> tuple[float, float]:
@@ -82,8 +93,13 @@ def eigenvalues(ca: float, h: float, ip3: float, parameters: Any) -> NDArray[np.
 def hopf_points(parameters: Any, low: float = 0.05, high: float = 3.0, samples: int = 600) -> list[dict[str, float]]:
     """IP3 values in [low, high] (uM) at which the resting branch loses or regains stability by a pair of imaginary eigenvalues.
 
-    Returns records with ip3 (uM), calcium (uM), h, omega (rad/s) and period (s).
+    Returns records with ip3 (uM), calcium (uM), h, omega (rad/s) and period (s). Raises ParameterError unless
+    low < high are concentrations and `samples`, the points between which is searched, is a whole number of at least 2.
     """
+    low, high = _concentration("low", low), _concentration("high", high)
+    if not low < high:
+        raise ParameterError(f"low = {low} uM: expected less than high = {high} uM")
+    samples = whole("samples", samples, 2, 100_000, ParameterError)
 
     def trace(ip3: float) -> float:
         ca, h = rest_state(ip3, parameters)

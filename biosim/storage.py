@@ -12,12 +12,15 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from . import memory
 from .atomic import replacing
+from .messages import shown
 
 if TYPE_CHECKING:
     import xarray as xr
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
+SCHEMA_VERSION = "1.0"
 MAX_OBJECTS = 1000
 MAX_BYTES = 16 * 2**30
 MAX_ATTRIBUTE_BYTES = 2**20
@@ -48,8 +51,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         The file is missing, is not NetCDF, is damaged, points to other files, or has no provenance.
     """
     source = Path(path)
-    if not source.is_file():
-        raise DatasetError(f"no such file: {source}; name a NetCDF file written by astromorphic simulate")
+    _check_file(source)
     _scan(source)
     import xarray as xr
 
@@ -62,15 +64,37 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     if "provenance" not in dataset.attrs:
         raise DatasetError(f"{source} has no attribute 'provenance', so it was not written by this package; make it with "
                            "astromorphic simulate")  # fmt: skip
-    provenance(dataset)
+    try:
+        record = provenance(dataset)
+    except DatasetError as error:
+        raise DatasetError(f"{source}: {error}") from error
+    version = record.get("schema")
+    if not isinstance(version, str) or version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+        raise DatasetError(f"{source} has schema {shown(version)}, expected {SCHEMA_VERSION}: it was written by another "
+                           "version or another program; make it anew with astromorphic simulate")  # fmt: skip
     return dataset
+
+
+def _check_file(source: Path) -> None:
+    wanted = "name a NetCDF file written by astromorphic simulate"
+    try:
+        if source.is_dir():
+            raise DatasetError(f"{source} is a folder; {wanted}")
+        if source.exists() and not source.is_file():
+            raise DatasetError(f"{source} is not an ordinary file; {wanted}")
+        if not source.is_file():
+            raise DatasetError(f"no such file: {shown(str(source)) if chr(0) in str(source) else source}; {wanted}")
+        if not source.stat().st_size:
+            raise DatasetError(f"{source} is empty; {wanted}")
+    except OSError as error:
+        raise DatasetError(f"{source} cannot be read ({error.strerror}); {wanted}") from error
 
 
 def provenance(dataset: xr.Dataset) -> dict[str, Any]:
     """How a Dataset was made: protocol, parameters with source and status, engine, seed, versions."""
     try:
         record = json.loads(dataset.attrs["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DatasetError("the attribute 'provenance' is missing or not JSON; the file was changed by hand") from error
     if not isinstance(record, dict):
         raise DatasetError("the attribute 'provenance' is not a JSON object; the file was changed by hand")
@@ -82,7 +106,7 @@ def _scan(source: Path) -> None:
 
     try:
         with h5py.File(source, "r", locking=False) as file:
-            _scan_group(file, source, [0, 0])
+            _scan_group(file, source, [0, 0], min(MAX_BYTES, memory.available()))
     except DatasetError:
         raise
     except Exception as error:
@@ -90,7 +114,8 @@ def _scan(source: Path) -> None:
                            "astromorphic simulate") from error  # fmt: skip
 
 
-def _scan_group(group: Any, source: Path, totals: list[int]) -> None:
+def _scan_group(group: Any, source: Path, totals: list[int], limit: int) -> None:
+    """Refuse what could harm; `totals` counts objects and bytes over all groups, `limit` is for the bytes."""
     import h5py
 
     _scan_attributes(group, source)
@@ -102,7 +127,7 @@ def _scan_group(group: Any, source: Path, totals: list[int]) -> None:
             raise DatasetError(f"{source}: {name!r} is a link to another place; refused, as it could read other files")
         item = group[name]
         if isinstance(item, h5py.Group):
-            _scan_group(item, source, totals)
+            _scan_group(item, source, totals, limit)
             continue
         if not isinstance(item, h5py.Dataset):
             continue
@@ -111,8 +136,8 @@ def _scan_group(group: Any, source: Path, totals: list[int]) -> None:
         if item.dtype.kind == "O" and h5py.check_string_dtype(item.dtype) is None and item.dtype != h5py.ref_dtype:
             raise DatasetError(f"{source}: {name!r} has type {item.dtype}, expected numbers or text")
         totals[1] += item.size * item.dtype.itemsize
-        if totals[1] > MAX_BYTES:
-            raise DatasetError(f"{source} declares more than {MAX_BYTES // 2**30} GiB of data; refused")
+        if totals[1] > limit:
+            raise DatasetError(f"{source} declares more than {limit / 2**30:.3g} GiB of data; refused")
         _scan_attributes(item, source)
 
 

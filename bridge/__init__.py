@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     )
     from .artifact import MacroError, MacroParameters, ResponseSpec
     from .build import macro_from_fit
+    from .checks import FitError
     from .comparison import Comparison, compare
     from .curves import FAMILIES, Family, family_named
-    from .fitting import Estimate, Fit, FitError, fit
+    from .fitting import Estimate, Fit, fit
     from .measure import Curve, CurveError, parse_source, published, published_names, response_curve, rmse
     from .presets import preset, preset_names
     from .profile import ProfileInterval, profile_interval
@@ -84,7 +85,7 @@ _SUBMODULE = {
     "Estimate": "fitting",
     "Family": "curves",
     "Fit": "fitting",
-    "FitError": "fitting",
+    "FitError": "checks",
     "MacroError": "artifact",
     "MacroParameters": "artifact",
     "ProfileInterval": "profile",

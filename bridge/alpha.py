@@ -16,17 +16,18 @@ import numpy as np
 
 from biosim.registry import choose
 
+from .checks import FitError, check_level, check_resamples, check_varies, random_generator, several
 from .curves import Array, family_named
-from .fitting import FitError, fit
-from .measure import Curve
+from .fitting import fit
+from .measure import Curve, expect_curve
 from .resampling import Kind, bootstrap, percentile_interval, resample_residuals, resample_trials
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class AlphaError(ValueError):
-    """An exponent that cannot be estimated from this curve."""
+class AlphaError(FitError):
+    """An exponent that this estimator cannot read from this curve."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,11 @@ def estimate_alpha(
 ) -> AlphaEstimate:
     """Equivalent exponent of `curve` by one estimator, with a bootstrap interval (none if `n_resamples` is 0).
 
-    Trials are resampled at each rate if the curve has at least two, residuals of the fit otherwise; the estimate says
-    which. The interval is that of the noise between trials; `stderr` also holds the misfit of the power law.
+    Trials are resampled at each rate if the curve has at least two, residuals of the fit (for log-log estimators those of
+    the logarithms) otherwise; the estimate says which, and `Bootstrap` what each assumes: trials independent between
+    rates, or residuals independent between points and alike. The interval over trials is that of the noise between them;
+    `stderr` also holds the misfit of the power law. The curves are no power laws, so neighbouring residuals correlate,
+    and both `stderr` and an interval over residuals are too narrow to that extent.
 
     rng : a NumPy generator, which is advanced, or a seed.
 
@@ -147,25 +151,31 @@ def estimate_alpha(
     ------
     UnknownName
         Unknown estimator.
+    CurveError
+        `curve` is no Curve.
     AlphaError
         The estimator needs the resting calcium and the curve has none, a rate is 0 for a log-log estimator, or
-        calcium does not rise above the subtracted level somewhere; the curve is constant; 1 to 19 resamples.
+        calcium does not rise above the subtracted level somewhere.
     FitError
-        The curve is constant or too short for a least-squares fit, or an impossible level.
+        The curve is constant or too short for a least-squares fit; an impossible level, seed or number of resamples
+        (1 to 19, above 100 000). AlphaError is a FitError too.
     """
     chosen = ALPHA_ESTIMATORS[choose("alpha estimator", estimator, ALPHA_ESTIMATORS)]
-    if n_resamples != 0 and n_resamples < 20:
-        raise AlphaError(f"n_resamples is {n_resamples}, expected 0 or at least 20 (1000 for a 95 % interval)")
+    curve = expect_curve(curve)
+    check_resamples(n_resamples, none_allowed=True)
+    check_level(level)
+    generator = random_generator(rng)
     _check(curve, chosen)
     method = _loglog if chosen.method == "loglog" else _nls
-    point, resampled = method(curve, chosen, n_resamples, np.random.default_rng(rng))
+    point, resampled = method(curve, chosen, n_resamples, generator)
     if not n_resamples:
         return point
     usable = resampled[np.isfinite(resampled)]
     if len(usable) < max(20, n_resamples // 2):
         raise AlphaError(
             f"{chosen.name}: only {len(usable)} of {n_resamples} bootstrap resamples rise above the subtracted "
-            "calcium level (at least 20 and half of them are needed); add trials or use an estimator on raw calcium"
+            "calcium level (at least 20 and half of them are needed); add trials or use an estimator on raw calcium "
+            "(--estimator loglog_raw)"
         )
     low, high = percentile_interval(usable, level)
     return AlphaEstimate(
@@ -185,7 +195,7 @@ def estimate_alpha(
 
 def estimate_all(
     curve: Curve,
-    estimators: Iterable[str] | None = None,
+    estimators: Iterable[str] | str | None = None,
     *,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -193,20 +203,30 @@ def estimate_all(
 ) -> AlphaEstimates:
     """All estimators (or those named) side by side, each bootstrapped from the same `seed`.
 
-    Estimators that do not apply to the curve are listed as skipped, with the reason.
+    Estimators that do not apply to the curve are listed as skipped, with the reason. No intervals if `n_resamples` is 0.
 
     Raises
     ------
     UnknownName
         Unknown estimator.
+    CurveError
+        `curve` is no Curve.
+    FitError
+        An impossible level, seed or number of resamples, or a constant curve, which no estimator can use.
     """
-    names = [choose("alpha estimator", name, ALPHA_ESTIMATORS) for name in (estimators or ALPHA_ESTIMATORS)]
+    curve = expect_curve(curve)
+    check_resamples(n_resamples, none_allowed=True)
+    check_level(level)
+    random_generator(seed)
+    check_varies(curve, "the exponent is")
+    asked = several("estimators", ALPHA_ESTIMATORS if estimators is None else estimators)
+    names = [choose("alpha estimator", name, ALPHA_ESTIMATORS) for name in asked]
     estimates: dict[str, AlphaEstimate] = {}
     skipped: dict[str, str] = {}
     for name in names:
         try:
             estimates[name] = estimate_alpha(curve, name, n_resamples=n_resamples, rng=seed, level=level)
-        except (AlphaError, FitError) as error:
+        except FitError as error:
             skipped[name] = str(error)
     return AlphaEstimates(estimates, skipped)
 
@@ -234,6 +254,7 @@ def trial_spread(curve: Curve, estimator: str = DEFAULT_ESTIMATOR) -> TrialSprea
         Fewer than two trials, or fewer than two from which the exponent can be estimated.
     """
     choose("alpha estimator", estimator, ALPHA_ESTIMATORS)
+    curve = expect_curve(curve)
     if curve.trials is None or curve.n_trials < 2:
         raise AlphaError(f"curve has {curve.n_trials} trials, expected at least 2; simulate more trials per rate")
     values = []
@@ -241,7 +262,7 @@ def trial_spread(curve: Curve, estimator: str = DEFAULT_ESTIMATOR) -> TrialSprea
         single = Curve(x=curve.x, y=column, resting_calcium=curve.resting_calcium, source=curve.source)
         try:
             values.append(estimate_alpha(single, estimator, n_resamples=0).value)
-        except (AlphaError, FitError):
+        except FitError:
             continue
     if len(values) < 2:
         raise AlphaError(
@@ -257,14 +278,10 @@ def _check(curve: Curve, estimator: AlphaEstimator) -> None:
     subtracts = estimator.family == "power_above_rest"
     if subtracts and curve.resting_calcium is None:
         raise AlphaError(
-            f"{estimator.name} needs the resting calcium and the curve has none; set it with "
-            "curve.with_resting_calcium(value in uM) or use loglog_raw"
+            f"{estimator.name} needs the resting calcium and the curve has none; give it (--resting-calcium or, in "
+            "Python, curve.with_resting_calcium(value in uM)) or use another estimator (--estimator loglog_raw)"
         )
-    if np.ptp(curve.y) <= 1e-12 * np.max(np.abs(curve.y)):
-        raise AlphaError(
-            f"{estimator.name}: {curve.y_name} is constant ({curve.y[0]:g} {curve.y_unit}), so the exponent is not "
-            "identifiable; check the input rates and the variable"
-        )
+    check_varies(curve, "the exponent is")
     if estimator.method == "loglog" and curve.x[0] == 0:
         raise AlphaError(f"{estimator.name}: the rate 0 {curve.x_unit} has no logarithm; leave that point out")
     level = _subtracted_level(curve, estimator)
@@ -273,8 +290,8 @@ def _check(curve: Curve, estimator: AlphaEstimator) -> None:
         what = f"resting calcium {level:g}" if subtracts else "zero"
         raise AlphaError(
             f"{estimator.name}: {curve.y_name} {curve.y[i]:g} {curve.y_unit} at {curve.x[i]:g} {curve.x_unit} is "
-            f"not above {what}; correct the resting calcium, leave the point out or use "
-            f"{'loglog_raw' if subtracts else 'nls_offset'}"
+            f"not above {what}; correct the resting calcium, leave the point out or use another estimator (--estimator "
+            f"{'loglog_raw' if subtracts else 'nls_offset'})"
         )
 
 

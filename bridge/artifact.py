@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from biosim.atomic import write_text
+from biosim.folders import check_folder, output_folder
 from biosim.registry import UnknownName, choose
 
 from .curves import FAMILIES
@@ -33,11 +36,19 @@ __all__ = [
     "ParameterValue",
     "Response",
     "ResponseSpec",
+    "check_folder",
+    "output_folder",
     "write_text",
 ]
 
 FORMAT: Final = "astromorphic-macro"
 VERSION: Final = "1.0"
+
+# Rounding that is forgiven. Covariances come out of an inverse; an interval and its estimate come from two optimisers.
+_COVARIANCE_ROUNDING = 1e-9
+_INTERVAL_ROUNDING = 1e-6
+# Beyond these the response overflows or vanishes in the single precision of the networks.
+_KAPPA_RANGE = 1e-30, 1e30
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -119,12 +130,44 @@ class Response(_Part):
 
     def _check_covariance(self, order: list[str], covariance: list[list[float]]) -> None:
         unknown = [name for name in order if name not in self.parameters]
-        if unknown or len(set(order)) != len(order):
-            raise ValueError(f"parameter_order {order} must name each of {', '.join(self.parameters)} at most once")
+        if unknown or not order or len(set(order)) != len(order):
+            raise ValueError(
+                f"parameter_order {order} must name some of {', '.join(self.parameters)}, each at most once"
+            )
         if len(covariance) != len(order) or any(len(row) != len(order) for row in covariance):
             raise ValueError(f"covariance must be a {len(order)} x {len(order)} matrix, one row per parameter_order")
-        if any(covariance[i][i] < 0 for i in range(len(order))):
-            raise ValueError("covariance has a negative variance on its diagonal")
+        _check_errors_can_correlate(order, np.array(covariance, dtype=np.float64))
+
+
+def _check_errors_can_correlate(order: list[str], covariance: NDArray[np.float64]) -> None:
+    """Refuse a `covariance` [n, n] of the parameters `order` that no errors can have: within rounding, it has to be
+    symmetric and positive semidefinite."""
+    remedy = "correct it or fit the curve again"
+    variance = np.diag(covariance)
+    for name, value in zip(order, variance, strict=True):
+        if value < 0:
+            raise ValueError(f"covariance of {name!r} with itself is {value:g}, expected 0 or more; {remedy}")
+    # Correlations have no units, so that rounding is the same for all of them.
+    deviation = np.sqrt(variance)
+    scale = np.where(deviation > 0, deviation, 1.0)
+    with np.errstate(over="ignore"):
+        correlation = covariance / scale[:, None] / scale
+    for i, j in np.argwhere(np.abs(correlation) > np.sign(np.outer(deviation, deviation)) + _COVARIANCE_ROUNDING):
+        raise ValueError(
+            f"covariance of {order[i]!r} and {order[j]!r} is {covariance[i, j]:g}, expected at most the product of their "
+            f"standard deviations {deviation[i]:g} and {deviation[j]:g}; {remedy}"
+        )
+    for i, j in np.argwhere(np.abs(correlation - correlation.T) > _COVARIANCE_ROUNDING):
+        raise ValueError(
+            f"covariance of {order[i]!r} and {order[j]!r} is {covariance[i, j]:g} in one place and {covariance[j, i]:g} "
+            f"in the other, expected a symmetric matrix; {remedy}"
+        )
+    smallest = float(np.linalg.eigvalsh(correlation)[0])
+    if smallest < -_COVARIANCE_ROUNDING * len(order):
+        raise ValueError(
+            f"covariance has the eigenvalue {smallest:.3g} (of its correlations), expected 0 or more, as it is not "
+            f"positive semidefinite; {remedy}"
+        )
 
 
 class EquivalentExponent(_Part):
@@ -145,7 +188,18 @@ class EquivalentExponent(_Part):
         if (self.low is None and self.high is None) != (self.level is None):
             raise ValueError("level belongs to an interval; give it with low or high, or null for all three")
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"interval [{self.low:g}, {self.high:g}] is reversed, expected low <= high")
+            raise ValueError(
+                f"interval [{self.low:g}, {self.high:g}] is reversed, expected low <= high; exchange the two"
+            )
+        slack = _INTERVAL_ROUNDING * self.value
+        below = self.low is not None and self.value < self.low - slack
+        if below or (self.high is not None and self.value > self.high + slack):
+            low = "open" if self.low is None else f"{self.low:g}"
+            high = "open" if self.high is None else f"{self.high:g}"
+            raise ValueError(
+                f"value {self.value:g} lies outside its own interval [{low}, {high}], expected inside; correct one of them "
+                "or estimate the exponent again"
+            )
         return self
 
 
@@ -168,12 +222,36 @@ class ResponseSpec:
     family: Literal["power", "hyperbola", "logarithm"]
     parameters: dict[str, float]
 
+    def __post_init__(self) -> None:
+        family = choose("response", self.family, ("power", "hyperbola", "logarithm"))
+        name = "alpha" if family == "power" else "kappa"
+        if not isinstance(self.parameters, dict) or list(self.parameters) != [name]:
+            raise MacroError(
+                f"parameters of response {family!r} are {self.parameters!r}, expected {{{name!r}: number}}"
+            )
+        value = self.parameters[name]
+        low, high = _KAPPA_RANGE
+        if not (_is_finite(value) and value > 0 and (name == "alpha" or low <= value <= high)):
+            expected = "a finite number above 0" if name == "alpha" else f"{low:g} to {high:g}"
+            raise MacroError(f"{name} of response {family!r} is {reprlib.repr(value)}, expected {expected}; correct it")
+
     def __call__(self, activation: float) -> float:
-        """g at one activation >= 0: the reference for the networks' tensor versions."""
-        if not (math.isfinite(activation) and activation >= 0):
-            raise MacroError(f"activation is {activation}, expected a finite value of 0 or more")
+        """g at one activation >= 0: the reference for the networks' tensor versions.
+
+        Raises
+        ------
+        MacroError
+            The activation is negative or not a finite number, or its power exceeds every double.
+        """
+        if not (_is_finite(activation) and activation >= 0):
+            raise MacroError(f"activation is {reprlib.repr(activation)}, expected a finite value of 0 or more")
         if self.family == "power":
-            return float(activation ** self.parameters["alpha"])
+            try:
+                return float(activation ** self.parameters["alpha"])
+            except OverflowError:
+                raise MacroError(
+                    f"activation {activation:g} to the power {self.parameters['alpha']:g} overflows; use a smaller one"
+                ) from None
         kappa = self.parameters["kappa"]
         if self.family == "hyperbola":
             return activation * (1 + kappa) / (activation + kappa)
@@ -196,6 +274,11 @@ class MacroParameters(_Part):
     activation: ActivationScale = ActivationScale()
     provenance: dict[str, JsonValue] = {}
 
+    @model_validator(mode="after")
+    def _usable(self) -> MacroParameters:
+        self.response_function()
+        return self
+
     @classmethod
     def load(cls, path: str | Path) -> MacroParameters:
         """Read a macro file.
@@ -203,14 +286,26 @@ class MacroParameters(_Part):
         Raises
         ------
         MacroError
-            Missing or unreadable file, or content that `loads` refuses; the message starts with the file's name.
+            Missing or unreadable file, a folder, or content that `loads` refuses; the message starts with the file's
+            name.
         """
+        if not isinstance(path, str | Path):
+            raise MacroError(f"path is {reprlib.repr(path)}, expected the name of a macro.json file")
         try:
             text = Path(path).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise MacroError(f"{path}: no such file; make one with 'astromorphic fit' or use a preset") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise MacroError(f"{path}: cannot be read as text ({error}); name a macro.json file") from None
+        except IsADirectoryError:
+            inside = Path(path) / "macro.json"
+            remedy = f"name {inside}" if inside.is_file() else "name a macro.json file"
+            raise MacroError(f"{path}: cannot be read, it is a folder; {remedy}") from None
+        except UnicodeDecodeError as error:
+            raise MacroError(
+                f"{path}: cannot be read as text (byte {error.start} is not UTF-8); name a macro.json file"
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise MacroError(f"{path}: cannot be read ({reason}); name a macro.json file that can") from None
         try:
             return cls.loads(text)
         except MacroError as error:
@@ -226,6 +321,8 @@ class MacroParameters(_Part):
             Not JSON or truncated, another format, a newer version, an unknown key or family, a wrong unit, a value
             that is missing, not finite or impossible. One line.
         """
+        if not isinstance(text, str):
+            raise MacroError(f"text of a macro file is {reprlib.repr(text)}, expected a str; use load for a file")
         try:
             content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
         except MacroError:
@@ -244,7 +341,7 @@ class MacroParameters(_Part):
         """Build from parsed content, with the same checks and errors as `loads`."""
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             found = content.get("format") if isinstance(content, dict) else type(content).__name__
-            raise MacroError(f"format is {found!r}, expected {FORMAT!r}: this is not a macro file")
+            raise MacroError(f"format is {reprlib.repr(found)}, expected {FORMAT!r}: this is not a macro file")
         _check_version(content.get("version"))
         try:
             macro = cls.model_validate(content)
@@ -279,8 +376,25 @@ class MacroParameters(_Part):
         theta = self.response.parameters[family.nonlinear].value
         if family.nonlinear == "alpha":
             return ResponseSpec("power", {"alpha": theta})
-        kappa = theta / self.activation.rate_per_activation_Hz
+        unit = self.activation.rate_per_activation_Hz
+        kappa = theta / unit
+        low, high = _KAPPA_RANGE
+        if not low <= kappa <= high:
+            raise MacroError(
+                f"response.parameters.k = {theta:g} Hz over activation.rate_per_activation_Hz = {unit:g} Hz gives kappa = "
+                f"{kappa:g}, expected {low:g} to {high:g}; correct one of the two"
+            )
         return ResponseSpec("hyperbola" if family.name == "hyperbola" else "logarithm", {"kappa": kappa})
+
+
+def _is_finite(value: object) -> bool:
+    """Whether `value` is a number, and one that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _canonical(content: dict[str, Any]) -> str:
@@ -313,7 +427,9 @@ def _check_version(version: Any) -> None:
     try:
         major, minor = (int(part) for part in str(version).split("."))
     except ValueError:
-        raise MacroError(f"version is {version!r}, expected major.minor such as {VERSION!r}") from None
+        raise MacroError(
+            f"version is {reprlib.repr(version)}, expected major.minor such as {VERSION!r}; correct it"
+        ) from None
     known_major, known_minor = (int(part) for part in VERSION.split("."))
     if (major, minor) > (known_major, known_minor):
         raise MacroError(
@@ -328,7 +444,13 @@ def _one_line(error: ValidationError) -> str:
     details = error.errors()
     first = details[0]
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return _describe(first) + more
+    return _printable(_describe(first) + more)
+
+
+def _printable(text: str) -> str:
+    """`text` on one readable line: keys and values of a damaged file may hold line ends, or be pages long."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return line if len(line) <= 400 else f"{line[:250]} ... {line[-140:]}"
 
 
 def _describe(detail: ErrorDetails) -> str:
@@ -340,10 +462,12 @@ def _describe(detail: ErrorDetails) -> str:
             choose("key", path[-1], _keys_at(path[:-1]))
         except UnknownName as unknown:
             return f"{'.'.join(path[:-1]) or 'top level'}: {unknown}"
+    if kind in ("recursion_loop", "recursion_depth_exceeded"):
+        return f"{path[0]} is nested too deeply, expected at most some 200 levels; make it flatter"
     if kind == "missing":
         return f"key {place!r} is missing; add it, with null if the schema allows and it is not known"
     if kind == "value_error":
-        return f"{place}: {detail['ctx']['error']}"
+        return f"{place}: {detail['ctx']['error']}" if path else str(detail["ctx"]["error"])
     problem = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{place} is {reprlib.repr(detail['input'])}: {problem}; correct it"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import reprlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -34,7 +35,9 @@ def macro_from_fit(
     ----------
     rate_per_activation_Hz : what one unit of accumulated activation counts as. The default makes 250 units reach 10
         Hz, the top of the fitted range; it is a choice of ours and recorded as "assumed".
-    comparison, bootstrap : recorded in the provenance: the ranking of families, the intervals of the parameters.
+    comparison, bootstrap : recorded in the provenance: the ranking of families, the bootstrap intervals of the
+        parameters. Like those of the fit they tell how well the response is known and do not change it, so another
+        number of resamples leaves the digest as it is.
     provenance : further entries (command, seed, revision); they do not enter the digest.
     allow_bound : accept a response whose shape parameter sits at a limit of the fit; it is then marked as such.
 
@@ -44,20 +47,22 @@ def macro_from_fit(
     Raises
     ------
     MacroError
-        The shape parameter or the exponent is at a limit and `allow_bound` is False, the response does not rise, or the
-        provenance is not JSON.
+        The shape parameter or the exponent is at a limit and `allow_bound` is False, the response does not rise, the
+        exponent lies outside its bootstrap interval, `bootstrap` is of another family, the provenance is not JSON, or an
+        argument is of another type.
     """
+    _check_arguments(fitted, alpha, bootstrap, provenance)
     family = fitted.family
     if fitted.at_bound and not allow_bound:
         theta = fitted.parameters[family.nonlinear]
         raise MacroError(
             f"{theta.name} = {theta.value:g} of family {family.name!r} is at its {theta.at_bound} limit, so the "
-            "response is not identified by this curve; choose another family (compare ranks them) or pass allow_bound"
+            "response is not identified by this curve; choose another family (--family) or, in Python, allow_bound=True"
         )
     if alpha.at_bound and not allow_bound:
         raise MacroError(
             f"exponent {alpha.value:g} by {alpha.estimator} is at its limit, so it is not identified by this curve; "
-            "choose another estimator or pass allow_bound"
+            "choose another estimator (--estimator) or, in Python, allow_bound=True"
         )
     curve = fitted.curve
     covariance = None if fitted.covariance is None else [[float(v) for v in row] for row in fitted.covariance]
@@ -94,6 +99,26 @@ def macro_from_fit(
             "provenance": _provenance(fitted, alpha, comparison, bootstrap, provenance or {}),
         }
     )
+
+
+def _check_arguments(
+    fitted: Fit, alpha: AlphaEstimate, bootstrap: Bootstrap | None, provenance: Mapping[str, Any] | None
+) -> None:
+    if not isinstance(fitted, Fit):
+        raise MacroError(
+            f"fitted is a {type(fitted).__name__}, expected a Fit; take comparison.best or bridge.fit(...)"
+        )
+    if not isinstance(alpha, AlphaEstimate):
+        raise MacroError(
+            f"alpha is a {type(alpha).__name__}, expected an AlphaEstimate; take bridge.estimate_alpha(curve) or one of "
+            "estimate_all, by its name"
+        )
+    if bootstrap is not None and bootstrap.family.name != fitted.family.name:
+        raise MacroError(
+            f"bootstrap is of family {bootstrap.family.name!r} and the fit of {fitted.family.name!r}; bootstrap this fit"
+        )
+    if provenance is not None and not isinstance(provenance, Mapping):
+        raise MacroError(f"provenance is {reprlib.repr(provenance)}, expected a mapping of names to JSON values")
 
 
 def _provenance(

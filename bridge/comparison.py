@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .curves import FAMILIES, MissingRest, family_named
-from .fitting import Fit, FitError, fit
-from .measure import Curve, CurveError
+from .checks import FitError, check_level, random_generator, several
+from .curves import FAMILIES, Family, MissingRest, family_named
+from .fitting import Fit, fit
+from .measure import Curve, CurveError, expect_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ class Comparison:
 
 def compare(
     curve: Curve,
-    families: Iterable[str] | None = None,
+    families: Iterable[str | Family] | str | None = None,
     *,
     weighted: bool = False,
     level: float = 0.95,
@@ -84,16 +85,22 @@ def compare(
 ) -> Comparison:
     """Fit `families` (all of them if None) to `curve` and rank them by AICc with Akaike weights.
 
-    Families the curve cannot support are listed as skipped, with the reason.
+    Families the curve cannot support are listed as skipped, with the reason. The weights assume what `fit` does: with
+    correlated points they are far too sure.
 
     Raises
     ------
     UnknownName
         Unknown family.
+    CurveError
+        `curve` is no Curve.
     FitError
-        None of the families can be fitted; the message is that of the first.
+        Impossible level or seed, or none of the families can be fitted; the message is then that of the first.
     """
-    chosen = [family_named(name) for name in (FAMILIES if families is None else families)]
+    curve = expect_curve(curve)
+    check_level(level)
+    random_generator(seed)
+    chosen = [family_named(name) for name in several("families", FAMILIES if families is None else families)]
     fits: dict[str, Fit] = {}
     skipped: dict[str, str] = {}
     for family in chosen:

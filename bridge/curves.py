@@ -110,7 +110,7 @@ class Family:
         if resting_calcium is None:
             raise MissingRest(
                 f"family {self.name!r} needs the resting calcium and the curve has none; "
-                "set it with curve.with_resting_calcium(value in uM)"
+                "give it (--resting-calcium or, in Python, curve.with_resting_calcium(value in uM))"
             )
         return resting_calcium
 

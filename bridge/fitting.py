@@ -5,28 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .checks import FitError, check_count, check_problem, check_rates, random_generator
 from .curves import Array, Family, family_named
-from .measure import Curve
+from .measure import Curve, expect_curve
 from .optimiser import OptimiserError, Optimum, least_squares
 from .profile import profile_interval
 from .projection import Projected, project
 
+if TYPE_CHECKING:
+    from .resampling import Bootstrap
 
-class FitError(ValueError):
-    """A fit that the data cannot support."""
+_MOST_STARTS = 1024
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A fitted parameter.
 
-    stderr, low, high : standard error and ends of the confidence interval; None where there is none. A parameter at a
-        limit has no standard error and an interval that is open on that side.
+    stderr, low, high : standard error and ends of the confidence interval, both from the covariance of the fit (see
+        `fit` for what that assumes); None where there is none. A parameter at a limit has no standard error and a profile
+        interval that is open on that side.
     at_bound : "lower" or "upper" if the best value is a limit of the searched range, else None.
     """
 
@@ -88,24 +91,67 @@ class Fit:
         Raises
         ------
         FitError
-            A rate is negative, NaN or infinite.
+            A rate is negative, not a finite number, or above 1e9 Hz.
         """
-        rates = np.asarray(x, dtype=np.float64)
-        if not np.all(np.isfinite(rates) & (rates >= 0)):
-            raise FitError("predict: rates must be finite and 0 Hz or more; correct them")
-        predicted: Array = self.family.evaluate(rates, self.values, self.curve.resting_calcium)
+        predicted: Array = self.family.evaluate(check_rates("predict", x), self.values, self.curve.resting_calcium)
         return predicted
 
-    def report(self) -> str:
-        """The fit as plain text."""
-        lines = [f"{self.family.name}: {self.family.equation}   ({self.curve.source or 'no source given'})"]
+    def records(self, bootstrap: Bootstrap | None = None) -> list[dict[str, str | float | None]]:
+        """One row per parameter: plain values, ready for JSON or a table.
+
+        Keys: parameter, unit, value, stderr, fit_low, fit_high (interval of the fit at its `level`), bootstrap_low,
+        bootstrap_high (percentile interval of `bootstrap` at its own `level`; None without one), at_bound ("lower",
+        "upper" or None). None at one end of the fit's interval only: it is open there.
+
+        Raises
+        ------
+        FitError
+            `bootstrap` is of another family.
+        """
+        if bootstrap is not None and bootstrap.family.name != self.family.name:
+            raise FitError(
+                f"bootstrap is of family {bootstrap.family.name!r} and the fit of {self.family.name!r}; bootstrap this fit"
+            )
+        rows: list[dict[str, str | float | None]] = []
         for estimate in self.parameters.values():
-            error = "no standard error" if estimate.stderr is None else f"+- {estimate.stderr:.3g}"
-            low = "open" if estimate.low is None else f"{estimate.low:.4g}"
-            high = "open" if estimate.high is None else f"{estimate.high:.4g}"
-            bound = f"  at its {estimate.at_bound} limit" if estimate.at_bound else ""
+            low, high = (None, None) if bootstrap is None else bootstrap.interval(estimate.name)
+            rows.append(
+                {
+                    "parameter": estimate.name,
+                    "unit": estimate.unit,
+                    "value": estimate.value,
+                    "stderr": estimate.stderr,
+                    "fit_low": estimate.low,
+                    "fit_high": estimate.high,
+                    "bootstrap_low": low,
+                    "bootstrap_high": high,
+                    "at_bound": estimate.at_bound,
+                }
+            )
+        return rows
+
+    def report(self, bootstrap: Bootstrap | None = None) -> str:
+        """The fit as plain text, with both intervals of each parameter (see `records`) if its `bootstrap` is given.
+
+        Raises
+        ------
+        FitError
+            `bootstrap` is of another family.
+        """
+        lines = [f"{self.family.name}: {self.family.equation}   ({self.curve.source or 'no source given'})"]
+        for row in self.records(bootstrap):
+            error = "no standard error" if row["stderr"] is None else f"+- {row['stderr']:.3g}"
+            both = _interval(row["fit_low"], row["fit_high"])
+            if bootstrap is not None:
+                both = f"{both:24s} bootstrap {_interval(row['bootstrap_low'], row['bootstrap_high'])}"
+            unit = "" if row["unit"] == "1" else f" {row['unit']}"
+            bound = f"  at its {row['at_bound']} limit" if row["at_bound"] else ""
+            lines.append(f"  {row['parameter']:6s} {row['value']:12.6g} {error:18s} {both}{unit}{bound}")
+        if bootstrap is not None:
+            stuck = f", {bootstrap.at_bound:.1%} of them at a limit" if bootstrap.at_bound else ""
             lines.append(
-                f"  {estimate.name:6s} {estimate.value:12.6g} {error:18s} [{low}, {high}] {estimate.unit}{bound}"
+                f"  intervals: {self.level:g} of the fit; bootstrap {bootstrap.level:g} of {bootstrap.n_resamples} refits "
+                f"with resampled {bootstrap.kind}{stuck}"
             )
         lines.append(
             f"  R2 {self.r_squared:.5f}   AICc {self.aicc:.2f}   RMSE {self.rmse:.3g} {self.curve.y_unit}   "
@@ -131,6 +177,10 @@ def fit(
     points (drawn with `seed`) as a check. A nonlinear parameter that ends at a limit is held there: it then has no
     standard error and a one-sided profile interval, and the errors of the others are those given that value.
 
+    Covariance, standard errors, intervals and information criteria assume that the family is right and that the errors
+    of the points are independent, normal and, unless `weighted`, of equal size. They describe the parameters one by one;
+    where those are correlated (offset and scale always are), use the covariance, not the intervals together.
+
     Parameters
     ----------
     family : identifier (see `bridge.curves.FAMILIES`) or a `Family`.
@@ -143,21 +193,29 @@ def fit(
     UnknownName
         Unknown family.
     FitError
-        Too few points, constant data, impossible level or limits.
+        Too few points, constant data, impossible level, limits, n_starts or seed, or derivatives that vanish.
     MissingRest, CurveError
-        The family needs the resting calcium, or weights need a spread, that the curve does not have.
+        `curve` is no Curve, or the family needs the resting calcium, or weights need a spread, that it does not have.
     """
     chosen = family_named(family)
-    _check(curve, chosen, level, limits)
+    curve = expect_curve(curve)
+    check_problem(curve, chosen, level, limits)
+    check_count("n_starts", n_starts, 0, _MOST_STARTS)
+    generator = random_generator(seed)
     rest = chosen.fixed_offset(curve.resting_calcium)
     sigma = curve.standard_error() if weighted else np.ones(curve.n_points)
     searched = limits or chosen.limits(curve.x)
     projected = project(chosen, curve.x, curve.y[None, :], sigma, rest, searched)
     problem = _Problem(chosen, curve, sigma, searched)
     side = int(projected.side[0])
-    best = problem.solve(_values(chosen, projected), fixed=(chosen.nonlinear,) if side else ())
+    try:
+        best = problem.solve(_values(chosen, projected), fixed=(chosen.nonlinear,) if side else ())
+    except OptimiserError as error:
+        raise FitError(
+            f"family {chosen.name!r} cannot be fitted to this curve: {error}; check the curve or choose another family"
+        ) from None
     # Held at its limit the rest is linear and has one minimum: other starts could only creep towards the same limit.
-    starts = [] if side else problem.sobol_starts(n_starts, seed)
+    starts = [] if side else problem.sobol_starts(n_starts, generator)
     others = [optimum for start in starts if (optimum := problem.try_to_solve(start)) is not None]
     # Two minima are the same if their residual sums agree to rounding, seen against the total variation of the data.
     slack = 1e-6 * best.residual_sum + 1e-12 * problem.total_sum
@@ -168,22 +226,8 @@ def fit(
     return problem.summary(best, side, level, weighted, len(starts), n_agreeing)
 
 
-def _check(curve: Curve, family: Family, level: float, limits: tuple[float, float] | None) -> None:
-    n_parameters = len(family.parameters)
-    if curve.n_points <= n_parameters:
-        raise FitError(
-            f"family {family.name!r} has {n_parameters} parameters and the curve {curve.n_points} points, so "
-            "nothing is left to judge the fit by; add points or choose a family with fewer parameters"
-        )
-    if np.ptp(curve.y) <= 1e-12 * np.max(np.abs(curve.y)):
-        raise FitError(
-            f"{curve.y_name} is constant ({curve.y[0]:g} {curve.y_unit}): the parameters of {family.name!r} are not "
-            "identifiable; check the input rates and the variable"
-        )
-    if not 0 < level < 1:
-        raise FitError(f"level is {level}, expected a number between 0 and 1 such as 0.95")
-    if limits is not None and not (0 < limits[0] < limits[1] < math.inf):
-        raise FitError(f"limits are {limits}, expected 0 < low < high")
+def _interval(low: object, high: object) -> str:
+    return f"[{'open' if low is None else format(low, '.4g')}, {'open' if high is None else format(high, '.4g')}]"
 
 
 def _values(family: Family, projected: Projected) -> dict[str, float]:
@@ -232,13 +276,13 @@ class _Problem:
         except OptimiserError:
             return None
 
-    def sobol_starts(self, n: int, seed: int) -> list[dict[str, float]]:
+    def sobol_starts(self, n: int, generator: np.random.Generator) -> list[dict[str, float]]:
         """Starts spread over theta (logarithmically), offset and scale (over the range of the data)."""
         from scipy.stats import qmc
 
         if n == 0:
             return []
-        points = qmc.Sobol(d=3, rng=np.random.default_rng(seed)).random_base2(math.ceil(math.log2(n)))[:n]
+        points = qmc.Sobol(d=3, rng=generator).random_base2(math.ceil(math.log2(n)))[:n]
         low, high = np.log(self.limits)
         y, span = self.curve.y, float(np.ptp(self.curve.y))
         starts = []
@@ -310,8 +354,9 @@ class _Problem:
         notes = []
         theta = parameters[self.family.nonlinear]
         if theta.at_bound:
+            unit = "" if theta.unit == "1" else f" {theta.unit}"
             notes.append(
-                f"{theta.name} runs to its {theta.at_bound} limit {theta.value:g} {theta.unit}: not identifiable "
+                f"{theta.name} runs to its {theta.at_bound} limit {theta.value:g}{unit}: not identifiable "
                 "from this curve; the other errors hold for that value only"
             )
         elif n_starts and n_agreeing == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Array = NDArray[np.float64]
+
+# Far outside anything measured in Hz or uM, and inside the range where squares and tenth powers of the numbers, which the
+# fits take, are still representable.
+SMALLEST_RATE, LARGEST_RATE = 1e-9, 1e9
+_SMALLEST, _LARGEST = 1e-30, 1e30
 
 
 class CurveError(ValueError):
@@ -46,8 +52,9 @@ class Curve:
     Raises
     ------
     CurveError
-        Fewer than three points, lengths that do not match, NaN or infinite values, negative, unsorted or repeated
-        rates.
+        Fewer than three points, lengths that do not match, values that are not finite numbers, negative, unsorted or
+        repeated rates, or magnitudes that no fit can compute with (rates outside 1e-9 to 1e9, responses outside 1e-30
+        to 1e30).
     """
 
     x: Array
@@ -91,23 +98,64 @@ class Curve:
                 f"{self.x_name} is not increasing: {x[i]:g} is followed by {x[i + 1]:g} {self.x_unit}; sort the "
                 "points by rate"
             )
+        if x[-1] - x[0] <= 1e-9 * x[-1]:
+            raise CurveError(
+                f"{self.x_name} covers only {float(x[0])} to {float(x[-1])} {self.x_unit}, equal to rounding; measure rates "
+                "further apart"
+            )
+        self._check_magnitudes(x, y, sd, trials)
         if sd is not None and np.any(sd < 0):
             raise CurveError(f"sd has the negative value {sd.min():g} {self.y_unit}, expected 0 or more")
-        if trials is not None and not np.allclose(trials.mean(axis=1), y, rtol=1e-9, atol=1e-12):
+        if trials is not None and not np.allclose(
+            trials.mean(axis=1), y, rtol=1e-9, atol=1e-12 * np.max(np.abs(trials))
+        ):
             raise CurveError(f"{self.y_name} is not the mean of the trials; use Curve.from_trials(rates, trials)")
         if trials is not None and sd is None and trials.shape[1] > 1:
             sd = _frozen_array("sd", trials.std(axis=1, ddof=1), 1)
-        rest = self.resting_calcium
-        if rest is not None and not (np.isfinite(rest) and rest >= 0):
-            raise CurveError(f"resting calcium is {rest} {self.y_unit}, expected a finite value of 0 or more")
         for name, value in (("x", x), ("y", y), ("sd", sd), ("trials", trials)):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "resting_calcium", self._checked_rest())
+
+    def _check_magnitudes(self, x: Array, y: Array, sd: Array | None, trials: Array | None) -> None:
+        positive = x[x > 0]
+        if positive[0] < SMALLEST_RATE or positive[-1] > LARGEST_RATE:
+            wrong = positive[0] if positive[0] < SMALLEST_RATE else positive[-1]
+            raise CurveError(
+                f"{self.x_name} has the value {wrong:g} {self.x_unit}, expected 0 or {SMALLEST_RATE:g} to "
+                f"{LARGEST_RATE:g}; check its unit"
+            )
+        for name, array in ((self.y_name, y), ("sd", sd), ("trials", trials)):
+            largest = 0.0 if array is None else float(np.max(np.abs(array)))
+            # A spread may be as small as rounding makes it; where it is a weight, standard_error() looks at it.
+            if largest > _LARGEST or (name == self.y_name and 0 < largest < _SMALLEST):
+                raise CurveError(
+                    f"{name} reaches {largest:g} {self.y_unit}, expected magnitudes from {_SMALLEST:g} to "
+                    f"{_LARGEST:g}; check its unit"
+                )
+
+    def _checked_rest(self) -> float | None:
+        if self.resting_calcium is None:
+            return None
+        try:
+            given = numbers("resting calcium", self.resting_calcium)
+        except CurveError:
+            given = np.empty(0)
+        rest = given.item() if given.ndim == 0 else np.nan
+        if not 0 <= rest <= _LARGEST:
+            raise CurveError(
+                f"resting calcium is {reprlib.repr(self.resting_calcium)} {self.y_unit}, expected a finite value of 0 "
+                f"or more, at most {_LARGEST:g}"
+            )
+        return rest
 
     @classmethod
     def from_trials(cls, x: ArrayLike, trials: ArrayLike, **fields: Any) -> Curve:
-        """Curve whose y is the mean of `trials` [n, n_trials] at rates `x` [n]; other fields as in `Curve`."""
+        """Curve whose y is the mean of `trials` [n, n_trials] at rates `x` [n]; other fields and errors as in `Curve`."""
         values = _frozen_array("trials", trials, 2)
-        return cls(x=np.asarray(x, float), y=values.mean(axis=1), trials=values, **fields)
+        # Large values overflow in the sum; the mean is then infinite and refused like any other.
+        with np.errstate(over="ignore"):
+            mean = values.mean(axis=1)
+        return cls(x=x, y=mean, trials=values, **fields)  # type: ignore[arg-type]
 
     @property
     def n_points(self) -> int:
@@ -128,10 +176,11 @@ class Curve:
         """
         if self.sd is None:
             raise CurveError("curve has no spread between trials, so points cannot be weighted; fit it unweighted")
-        if np.any(self.sd == 0):
-            rate = self.x[self.sd == 0][0]
+        if np.any(self.sd < _SMALLEST):
+            i = int(np.argmin(self.sd))
             raise CurveError(
-                f"sd is 0 at {rate:g} {self.x_unit}, which would be an infinite weight; fit it unweighted or add trials"
+                f"sd is {self.sd[i]:g} at {self.x[i]:g} {self.x_unit}, which would be an infinite weight; fit it "
+                "unweighted or add trials"
             )
         return self.sd / np.sqrt(max(self.n_trials, 1))
 
@@ -140,11 +189,29 @@ class Curve:
         return dataclasses.replace(self, resting_calcium=value)
 
 
-def _frozen_array(name: str, values: ArrayLike, ndim: int) -> Array:
+def expect_curve(curve: object) -> Curve:
+    """`curve` itself, refused with a remedy if it is anything else, such as a Dataset."""
+    if isinstance(curve, Curve):
+        return curve
+    found = type(curve).__name__
+    remedy = "response_curve(dataset)" if found == "Dataset" else "response_curve, published or parse_source"
+    raise CurveError(f"expected a Curve, found {found}; make one with bridge.{remedy}")
+
+
+def numbers(name: str, values: ArrayLike) -> Array:
+    """A new float array of any shape. Raises CurveError, calling the values `name`, if they are not real numbers."""
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        raw = np.asarray(values)
+        # Dates, truth values and texts turn into numbers without a word, complex ones lose a part.
+        if raw.dtype.kind not in "iufO":
+            raise TypeError(f"they are of type {raw.dtype}")
+        return np.array(raw, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise CurveError(f"{name} is not an array of numbers ({error}); pass floats") from None
+
+
+def _frozen_array(name: str, values: ArrayLike, ndim: int) -> Array:
+    array = numbers(name, values)
     if array.ndim != ndim or array.size == 0:
         raise CurveError(f"{name} has shape {array.shape}, expected {ndim} dimension(s) and at least one value")
     if not np.all(np.isfinite(array)):
@@ -168,10 +235,16 @@ def response_curve(dataset: xr.Dataset, variable: str = "calcium_mean") -> Curve
     Raises
     ------
     CurveError
-        Missing variable or coordinate, other dimensions, a unit attribute that is missing or wrong, or bad values.
+        Not a Dataset, missing variable or coordinate, other dimensions, a unit attribute that is missing or wrong, or
+        bad values.
     UnknownName
         `variable` is not in the dataset.
     """
+    if not hasattr(dataset, "data_vars"):
+        raise CurveError(
+            f"expected an xarray.Dataset, found {type(dataset).__name__}; load it with biosim.load, or use parse_source "
+            "for the name of a file"
+        )
     choose("variable of the dataset", variable, map(str, dataset.data_vars))
     data = dataset[variable]
     if set(data.dims) != {"input_rate", "trial"}:
@@ -188,7 +261,7 @@ def response_curve(dataset: xr.Dataset, variable: str = "calcium_mean") -> Curve
         _expect_unit("calcium_rest", dataset["calcium_rest"], "uM")
         if dataset["calcium_rest"].ndim:
             raise CurveError(f"calcium_rest has dimensions {tuple(dataset['calcium_rest'].dims)}, expected a scalar")
-        rest = float(dataset["calcium_rest"])
+        rest = dataset["calcium_rest"].item()
     provenance = _provenance(dataset)
     protocol = provenance.get("protocol")
     name = protocol.get("name") if isinstance(protocol, dict) else None
@@ -266,18 +339,31 @@ def parse_source(source: str | Path, variable: str = "calcium_mean") -> Curve:
     UnknownName
         Unknown published curve or variable.
     CurveError
-        The file does not exist or holds no usable response curve.
+        The file does not exist, is a folder, or holds no usable response curve.
     """
+    if not isinstance(source, str | Path):
+        raise CurveError(f"source is {reprlib.repr(source)}, expected published:NAME or the path of a simulation file")
     text = str(source)
     if text.startswith("published:"):
         return published(text.removeprefix("published:"))
     path = Path(source)
+    if path.is_dir():
+        raise CurveError(f"{text!r} is a folder, expected a simulation file; {_files_in(path)}")
     if not path.is_file():
         names = ", ".join(f"published:{name}" for name in _PUBLISHED)
         raise CurveError(f"no file {text!r}; give the path of a simulation file (.nc) or one of {names}")
     import biosim
 
     return response_curve(biosim.load(path), variable)
+
+
+def _files_in(folder: Path) -> str:
+    """What to name instead of a folder: the Fig. 3 file of a run if there is one, otherwise what is there."""
+    if (folder / "fig3.nc").is_file():
+        return f"name the one in it, {str(folder / 'fig3.nc')!r}"
+    found = sorted(entry.name for entry in folder.glob("*.nc"))
+    listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+    return f"name one in it ({listed})" if found else "none (.nc) lies in it, so make one with 'astromorphic simulate'"
 
 
 def rmse(curve: Curve, other: Curve) -> float:
@@ -291,6 +377,7 @@ def rmse(curve: Curve, other: Curve) -> float:
     CurveError
         Units differ, or the curves have fewer than two rates in common range.
     """
+    curve, other = expect_curve(curve), expect_curve(other)
     if (curve.x_unit, curve.y_unit) != (other.x_unit, other.y_unit):
         raise CurveError(
             f"curves have units ({curve.x_unit}, {curve.y_unit}) and ({other.x_unit}, {other.y_unit}); convert one "

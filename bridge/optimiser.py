@@ -69,7 +69,7 @@ def least_squares(
         warnings.simplefilter("ignore", RuntimeWarning)
         norms = np.linalg.norm(jacobian(dict(start))[:, columns], axis=0)
         if not np.all(np.isfinite(norms) & (norms > 0)):
-            raise OptimiserError(f"derivatives vanish or overflow at the start {dict(start)}; choose another start")
+            raise OptimiserError(f"derivatives vanish or overflow at the start {dict(start)}")
         result = lmfit.minimize(
             lambda p: residual(p.valuesdict()),
             parameters,

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import check_problem
 from .curves import Array, Family, family_named
-from .measure import Curve
+from .measure import Curve, expect_curve
 from .projection import project, solve_linear
 
 _GRID = 400
@@ -51,31 +52,29 @@ def profile_interval(
     """Interval of the nonlinear parameter of `family` at confidence `level`.
 
     The residual sum as a function of that parameter, all others refitted, is compared with its minimum: F test with the
-    residual variance, or, if `weighted`, the chi-square test with the known spread of the points.
+    residual variance, or, if `weighted`, the chi-square test with the known spread of the points. Both tests assume
+    independent normal errors, of equal size unless `weighted`.
 
     Raises
     ------
-    MissingRest
-        The family needs the resting calcium and the curve has none.
+    UnknownName
+        Unknown family.
     FitError
-        Too few points: nothing is left to judge the fit by.
+        Too few points, constant data, impossible level or limits.
+    MissingRest, CurveError
+        `curve` is no Curve, or the family needs the resting calcium, or weights need a spread, that it does not have.
     """
     from scipy.optimize import brentq
     from scipy.special import chdtri, fdtri
 
-    from .fitting import FitError
-
     chosen = family_named(family)
+    curve = expect_curve(curve)
+    check_problem(curve, chosen, level, limits)
     rest = chosen.fixed_offset(curve.resting_calcium)
     sigma = curve.standard_error() if weighted else np.ones(curve.n_points)
     searched = limits or chosen.limits(curve.x)
     y = curve.y[None, :]
     freedom = curve.n_points - len(chosen.parameters)
-    if freedom < 1:
-        raise FitError(
-            f"family {chosen.name!r} has {len(chosen.parameters)} parameters and the curve {curve.n_points} points; "
-            "add points or choose a family with fewer parameters"
-        )
     best = project(chosen, curve.x, y, sigma, rest, searched)
     minimum, log_best = float(best.residual_sum[0]), float(np.log(best.theta[0]))
     if weighted:
@@ -92,6 +91,9 @@ def profile_interval(
 
     def end(outwards: Array) -> float | None:
         inside = log_best
+        if excess(inside) >= 0:
+            # A perfect fit: the threshold is the rounding of the minimum itself, and so is the interval.
+            return float(best.theta[0])
         for point in outwards:
             if excess(point) > 0:
                 return float(np.exp(brentq(excess, inside, point, xtol=1e-12)))

@@ -9,8 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from biosim.registry import choose
+
+from .checks import FitError, check_level, check_rates, check_resamples, random_generator
 from .curves import Array, Family
-from .fitting import Fit, FitError
+from .fitting import Fit
 from .measure import Curve
 from .projection import project
 
@@ -21,9 +24,17 @@ Kind = Literal["trials", "residuals"]
 class Bootstrap:
     """Refits of resampled curves.
 
-    kind : "trials" (trials drawn with replacement at each rate) or "residuals" (no trials: residuals of the fit drawn
-        with replacement, which assumes independent errors and a correct family).
-    samples : parameter name -> [n_resamples]. at_bound : share of refits whose nonlinear parameter sits at a limit.
+    kind : what was drawn with replacement, and with it what is assumed.
+        "trials": single trials, anew at each rate. Assumes that trials are independent, also between rates (those of a
+        simulation have a random stream each); the spread may differ from rate to rate. The family may be wrong: its
+        misfit is then the same in every refit and not part of the intervals.
+        "residuals": residuals of the fit (no trials). Assumes a correct family and errors that are independent between
+        points and equally distributed, or, in a weighted fit, so after division by their standard error. Neighbouring
+        residuals of a digitised line or a systematic misfit break this, and the intervals come out too narrow;
+        `Fit.residual_correlation` and the notes of the fit show it.
+    samples : parameter name -> [n_resamples]. Rows belong together: the parameters of one refit are correlated, and
+        intervals of single parameters do not combine to a region.
+    at_bound : share of refits whose nonlinear parameter sits at a limit.
     """
 
     family: Family
@@ -38,13 +49,27 @@ class Bootstrap:
         return len(self.samples["b"])
 
     def interval(self, parameter: str) -> tuple[float, float]:
-        """Percentile interval of one parameter at `level`."""
+        """Percentile interval of one parameter at `level`.
+
+        Raises
+        ------
+        UnknownName
+            Not a parameter of the family.
+        """
+        choose(f"parameter of family {self.family.name!r}", parameter, self.samples)
         return percentile_interval(self.samples[parameter], self.level)
 
     def band(self, x: ArrayLike) -> tuple[Array, Array]:
-        """Pointwise percentile band of the fitted curve at rates `x` [n] (Hz): low [n], high [n] in uM."""
+        """Pointwise percentile band of the fitted curve at rates `x` [n] (Hz): low [n], high [n] in uM.
+
+        Raises
+        ------
+        FitError
+            A rate is negative, not a finite number, or above 1e9 Hz.
+        """
+        rates = np.atleast_1d(check_rates("band", x))
         columns = {name: values[:, None] for name, values in self.samples.items()}
-        curves = self.family.evaluate(np.asarray(x, dtype=np.float64), columns, self.resting_calcium)
+        curves = self.family.evaluate(rates, columns, self.resting_calcium)
         tail = (1 - self.level) / 2
         low, high = np.quantile(curves, [tail, 1 - tail], axis=0)
         return low, high
@@ -52,8 +77,6 @@ class Bootstrap:
 
 def percentile_interval(samples: Array, level: float) -> tuple[float, float]:
     """Central interval that holds the share `level` of `samples` [n]."""
-    if not 0 < level < 1:
-        raise FitError(f"level is {level}, expected a number between 0 and 1 such as 0.95")
     tail = (1 - level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
@@ -62,19 +85,24 @@ def percentile_interval(samples: Array, level: float) -> tuple[float, float]:
 def bootstrap(
     fitted: Fit, *, n_resamples: int = 1000, rng: np.random.Generator | int = 0, level: float = 0.95
 ) -> Bootstrap:
-    """Bootstrap the fit `fitted`, with its own weighting.
+    """Bootstrap the fit `fitted`, with its own weighting: over trials if its curve has at least two, else over residuals.
+
+    What the two assume is told by `Bootstrap`. The weights of a weighted fit are kept, not estimated again.
 
     rng : a NumPy generator, which is advanced, or a seed.
 
     Raises
     ------
     FitError
-        Fewer than 20 resamples: their quantiles mean nothing.
+        Fewer than 20 resamples (their quantiles mean nothing) or more than 100 000, an impossible level or seed, or
+        `fitted` is no Fit.
     """
-    if n_resamples < 20:
-        raise FitError(f"n_resamples is {n_resamples}, expected at least 20 (1000 for a 95 % interval)")
+    if not isinstance(fitted, Fit):
+        raise FitError(f"expected a Fit, found {type(fitted).__name__}; make one with bridge.fit(curve, family)")
+    check_resamples(n_resamples)
+    check_level(level)
     curve, family = fitted.curve, fitted.family
-    generator = np.random.default_rng(rng)
+    generator = random_generator(rng)
     sigma = curve.standard_error() if fitted.weighted else np.ones(curve.n_points)
     kind: Kind
     if curve.n_trials > 1:
@@ -102,6 +130,7 @@ def bootstrap(
 def resample_trials(curve: Curve, n_resamples: int, generator: np.random.Generator) -> Array:
     """Mean curves [n_resamples, n] of trials drawn with replacement, independently at each rate.
 
+    The same trial number at two rates is taken for two unrelated trials, so a noise common to a whole trial is lost.
     The mean of resampled trials varies too little by the factor (n_trials - 1) / n_trials in variance, much for the few
     trials of a simulation; the deviations are rescaled so that their variance is sd**2 / n_trials.
     """
@@ -117,7 +146,10 @@ def resample_trials(curve: Curve, n_resamples: int, generator: np.random.Generat
 
 
 def resample_residuals(residuals: Array, freedom: int, n_resamples: int, generator: np.random.Generator) -> Array:
-    """Residuals [n] drawn with replacement: [n_resamples, n], centred and rescaled to the `freedom` left by the fit."""
+    """Residuals [n] drawn with replacement: [n_resamples, n], centred and rescaled to the `freedom` left by the fit.
+
+    Every point may get the residual of any other, independently of its neighbours.
+    """
     n = len(residuals)
     centred = (residuals - residuals.mean()) * np.sqrt(n / max(freedom, 1))
     drawn: Array = centred[generator.integers(n, size=(n_resamples, n))]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from biosim.folders import output_folder
 from biosim.registry import choose
 
-from .output import output_folder, write_figure
+from .output import write_figure
 
 # name -> module with TITLE, compute(quick, seed) and draw(data); imported on use.
 FIGURES = {"fig3": "fig3", "traces": "traces", "responses": "responses"}

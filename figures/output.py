@@ -7,7 +7,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biosim.atomic import OutputError, write_bytes, write_text
+from biosim.atomic import write_bytes, write_text
+from biosim.folders import output_folder
 
 from .style import house_style
 
@@ -28,26 +29,6 @@ def render(figure: Figure, kind: str) -> bytes:
 def data_uri(figure: Figure) -> str:
     """The figure as an SVG data address, for a page that needs no other file."""
     return "data:image/svg+xml;base64," + base64.b64encode(render(figure, "svg")).decode("ascii")
-
-
-def output_folder(path: str | Path) -> Path:
-    """Create the folder `path` if needed and return it.
-
-    Raises
-    ------
-    OutputError
-        A file stands in the way, or the folder cannot be made or written.
-    """
-    import os
-
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make folder {folder} ({error.strerror}); choose another one with --out") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"folder {folder} is not writable; choose another one with --out")
-    return folder
 
 
 def write_figure(name: str, figure: Figure, data: pd.DataFrame, folder: str | Path) -> list[Path]:

@@ -6,8 +6,9 @@ Every measured number is made from the run's own data; what disagrees with the p
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from .style import ARM_COLOURS, ARM_LABELS, GREY
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bridge import AlphaEstimates, Comparison, MacroParameters
+    from bridge import AlphaEstimate, AlphaEstimates, Comparison, MacroParameters
     from models import RunResult
 
 # Log-log regression above rest is the one simple estimator that gives the paper's 0.25 for the simulated curve.
@@ -31,8 +32,10 @@ class RunData:
     """What a run of the pipeline leaves behind and the report shows.
 
     fig3, traces : Datasets of the simulations; comparison, alphas : fits of the simulated curve; published_comparison : the
-    same families on the published curve; runs : one record per arm and seed; reference_activation : where the arms' gains
-    are equal; settings, timings : what was asked for and how long each stage took (s).
+    same families on the published curve; published_alpha : the default estimator on it; parameters : one row per parameter of
+    the best fit with its intervals (see `Fit.records`); runs : one record per arm and seed; reference_activation : where the
+    arms' gains are equal; settings, timings : what was asked for and how long each stage took (s); kept : what each stage
+    took over from an earlier start.
     """
 
     fig3: xr.Dataset
@@ -41,12 +44,14 @@ class RunData:
     comparison: Comparison
     published_comparison: Comparison
     alphas: AlphaEstimates
+    published_alpha: AlphaEstimate
+    parameters: list[dict[str, Any]]
     runs: Sequence[RunResult]
     reference_activation: float
     context: int
     settings: dict[str, Any]
     timings: dict[str, float]
-    reused: tuple[str, ...] = ()
+    kept: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,12 @@ class Pair:
         listed = ", ".join(f"{d:+.3f}".replace("-", "\N{MINUS SIGN}") for d in self.differences)
         if len(self.differences) == 1:
             return f"{subject}: {size}, in one seed, which says nothing about spread"
-        agree = "all seeds agree on the sign" if self.consistent else "the seeds disagree on the sign"
+        n = len(self.differences)
+        agree = (
+            f"all {n} seeds agree on the sign, as {n} seeds do by chance once in {2 ** (n - 1)}"
+            if self.consistent
+            else "the seeds disagree on the sign"
+        )
         return f"{subject}: {size} on average (per seed {listed}; {agree})"
 
 
@@ -135,14 +145,26 @@ def pairs(summaries: Sequence[ArmSummary]) -> list[Pair]:
     return out
 
 
-def write(data: RunData, path: str | Path) -> Path:
-    """Render the report to `path`, whole or not at all."""
+def draw(data: RunData) -> dict[str, str]:
+    """The figures of the report as data addresses, by name."""
+    table = fig3.tidy(data.fig3)
+    end = 2.0 * data.reference_activation
+    return {
+        "fig3": data_uri(fig3.draw(table)),
+        "traces": data_uri(traces.draw(traces.tidy(data.traces))),
+        "responses": data_uri(responses.draw(responses.tidy(data.macro, data.reference_activation, end))),
+        "learning": data_uri(learning.draw(learning.tidy(data.runs))),
+    }
+
+
+def write(data: RunData, path: str | Path, drawn: dict[str, str] | None = None) -> Path:
+    """Render the report to `path`, whole or not at all; `drawn` are the figures of `draw`, if they are made already."""
     from biosim.atomic import write_text
 
-    return write_text(path, render(data))
+    return write_text(path, render(data, drawn))
 
 
-def render(data: RunData) -> str:
+def render(data: RunData, drawn: dict[str, str] | None = None) -> str:
     """The report as HTML text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -150,8 +172,9 @@ def render(data: RunData) -> str:
         loader=PackageLoader("figures", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["micro"] = lambda unit: unit.replace("uM", "µM")
     environment.filters["zip"] = lambda a, b: list(zip(a, b, strict=True))
-    return environment.get_template("report.html").render(**_context(data))
+    return environment.get_template("report.html").render(figures=drawn or draw(data), **_context(data))
 
 
 def _context(data: RunData) -> dict[str, Any]:
@@ -167,14 +190,6 @@ def _context(data: RunData) -> dict[str, Any]:
     first = data.runs[0] if data.runs else None
     ranking = data.comparison.records()
     return {
-        "figures": {
-            "fig3": data_uri(fig3.draw(table)),
-            "traces": data_uri(traces.draw(traces.tidy(data.traces))),
-            "responses": data_uri(
-                responses.draw(responses.tidy(data.macro, data.reference_activation, float(data.context)))
-            ),
-            "learning": data_uri(learning.draw(learning.tidy(data.runs))),
-        },
         "rmse": rmse,
         "rise": float(both.calcium_um_mean.iloc[-1] - both.calcium_um_mean.iloc[0]),
         "published_rise": float(both.published_calcium.iloc[-1] - both.published_calcium.iloc[0]),
@@ -197,6 +212,15 @@ def _context(data: RunData) -> dict[str, Any]:
         "power": data.comparison.fits.get("power_above_rest"),
         "alphas": data.alphas.records(),
         "alphas_skipped": dict(data.alphas.skipped),
+        "alpha_range": _range(estimate.value for estimate in data.alphas.estimates.values()),
+        "published_alpha": data.published_alpha,
+        "fit_parameters": data.parameters,
+        "sets": [_set_summary(name, dataset) for name, dataset in data.traces.items()],
+        "operating_points": _operating_points(data.runs),
+        "gains": _gains(data.runs),
+        "fitted_from_Hz": _lowest_rate(data),
+        "rate_per_activation": data.macro.activation.rate_per_activation_Hz,
+        "extrapolated": _extrapolated_bytes(data),
         "estimator_descriptions": _estimators(),
         "summaries": summaries,
         "pairs": pairs(summaries),
@@ -211,7 +235,7 @@ def _context(data: RunData) -> dict[str, Any]:
         "context": data.context,
         "settings": data.settings,
         "timings": data.timings,
-        "reused": data.reused,
+        "kept": data.kept,
         "simulated": simulated,
         "parameters": simulated["parameters"],
         "config": json.dumps(first.config, indent=2, sort_keys=True) if first else "",
@@ -226,6 +250,69 @@ def _shape(comparison: Comparison, family: str) -> str:
     low = "open" if estimate.low is None else f"{estimate.low:.3g}"
     high = "open" if estimate.high is None else f"{estimate.high:.3g}"
     return f"{estimate.name} = {estimate.value:.4g}{unit} [{low}, {high}]{bound}"
+
+
+def _range(values: Iterable[float]) -> tuple[float, float]:
+    listed = list(values)
+    return min(listed), max(listed)
+
+
+def _span(values: Iterable[float]) -> str:
+    low, high = (f"{value:.0f}" for value in _range(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _set_summary(name: str, dataset: xr.Dataset) -> dict[str, Any]:
+    """What one trace did about the threshold of glutamate release."""
+    from biosim import provenance
+
+    parameters = provenance(dataset)["parameters"]
+    calcium = dataset.calcium.values.ravel()
+    threshold = float(parameters["Ca_th"]["value"])
+    return {
+        "name": name,
+        "peak": float(calcium.max()),
+        "threshold": threshold,
+        "releases": bool(calcium.max() > threshold),
+        "esp": float(dataset.esp.max()),
+        "K_AG": f"{parameters['K_AG']['value']:g} {parameters['K_AG']['unit']}",
+    }
+
+
+def _operating_points(runs: Sequence[RunResult]) -> dict[str, Any] | None:
+    """How far the activation moved from where gains were matched, over all runs that have one."""
+    points = [run.operating_point for run in runs if run.operating_point is not None]
+    if not points:
+        return None
+    return {
+        "tokens": points[0].tokens,
+        "start": _span(point.activation_start for point in points),
+        "end": _span(point.activation_end for point in points),
+    }
+
+
+def _gains(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """Range of the learned gains per arm."""
+    arms: dict[str, list[float]] = {}
+    for run in runs:
+        if run.operating_point is not None and run.operating_point.gains is not None:
+            heads = [abs(gain) for layer in run.operating_point.gains for gain in layer]
+            arms.setdefault(run.arm, []).extend(heads)
+    return [
+        {"label": ARM_LABELS.get(arm, arm), "mean": statistics.fmean(g), "low": min(g), "high": max(g)}
+        for arm, g in arms.items()
+    ]
+
+
+def _lowest_rate(data: RunData) -> float:
+    return float(data.fig3.input_rate.min())
+
+
+def _extrapolated_bytes(data: RunData) -> int:
+    """How many bytes from the start of a context lie, on average at the start of training, below the lowest fitted rate."""
+    lowest = _lowest_rate(data) / data.macro.activation.rate_per_activation_Hz
+    per_byte = data.reference_activation / max(data.context // 2, 1)
+    return min(data.context, math.ceil(lowest / per_byte) - 1)
 
 
 def _published_r2(data: RunData, family: str) -> float | None:

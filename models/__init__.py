@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .arms import main_arms, matched_gain
+    from .arms import main_arms, matched_gain, matching_activation
     from .astromorphic import (
         AstromorphicConfig,
         AstromorphicForCausalLM,
@@ -36,6 +36,7 @@ __all__ = [
     "causality_verdict",
     "main_arms",
     "matched_gain",
+    "matching_activation",
     "run_job",
     "train",
 ]
@@ -53,6 +54,7 @@ _WHERE = {
     "causality_verdict": "causality",
     "main_arms": "arms",
     "matched_gain": "arms",
+    "matching_activation": "arms",
     "run_job": "training",
     "train": "training",
 }

@@ -57,23 +57,30 @@ def bits_per_byte(
     half of it); only its new bytes are scored, so every byte has at least context - stride bytes before it, except in
     the first window, where it has all there are.
     The very first byte has no context and is charged log2(vocabulary) bits, so a uniform model over 256 values scores
-    exactly 8.
+    exactly 8. A window holds the byte to predict too, so a model of one position cannot be scored.
+
+    Raises ModelError for a text, context, stride or batch size that cannot be scored with this model.
     """
-    data = np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else data
-    context = context or int(model.config.max_position_embeddings)
-    stride = stride or max(1, context // 2)
-    if len(data) < 1:
-        raise ModelError("the text to score is empty; expected at least one byte")
-    if not 1 <= stride <= max(1, context // 2):
+    limit = int(model.config.max_position_embeddings)
+    context = limit if context is None else context
+    if not _is_whole(context) or not 2 <= context <= limit:
         raise ModelError(
-            f"stride is {stride}; expected 1 to {max(1, context // 2)}, half of the context of {context} bytes"
+            f"context is {context!r} bytes; expected 2 (one byte to predict another from) to {limit}, the model's "
+            "max_position_embeddings"
+            if limit > 1
+            else "max_position_embeddings is 1; expected at least 2, one byte to predict another from"
         )
-    text = torch.from_numpy(data.astype(np.int64))
+    stride = context // 2 if stride is None else stride
+    if not _is_whole(stride) or not 1 <= stride <= context // 2:
+        raise ModelError(f"stride is {stride!r}; expected 1 to {context // 2}, half of the context of {context} bytes")
+    if not _is_whole(batch_size) or batch_size < 1:
+        raise ModelError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
+    text = _token_ids(model, data)
     nats = math.log(model.config.vocab_size)
     was_training = model.training
     model.eval()
     try:
-        windows = [w for w in _windows(len(data), context, stride) if w[1]]
+        windows = [w for w in _windows(len(text), context, stride) if w[1]]
         for group in _same_shape(windows, batch_size):
             new = group[0][1]
             rows = torch.stack([text[start : start + context] for start, _ in group]).to(model.device)
@@ -81,7 +88,27 @@ def bits_per_byte(
             nats += _nats(logits, rows[:, -new:])
     finally:
         model.train(was_training)
-    return Score(nats, len(data), EvaluationPolicy(bytes_scored=len(data), context=context, stride=stride))
+    return Score(nats, len(text), EvaluationPolicy(bytes_scored=len(text), context=context, stride=stride))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _token_ids(model: PreTrainedModel, data: NDArray[np.uint8] | bytes) -> Tensor:
+    """The bytes as int64 ``[bytes]`` on the CPU; refuses what is no text of bytes, and bytes outside the vocabulary."""
+    array = np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else data
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.ndim != 1:
+        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ModelError(f"the text to score is {found}; expected bytes or a uint8 array [bytes]")
+    if not len(array):
+        raise ModelError("the text to score is empty; expected at least one byte")
+    if int(array.max()) >= model.config.vocab_size:
+        raise ModelError(
+            f"the text to score holds the byte {int(array.max())} but vocab_size is {model.config.vocab_size}; "
+            "expected a vocabulary of all its byte values"
+        )
+    return torch.from_numpy(array.astype(np.int64))
 
 
 def _same_shape(windows: list[tuple[int, int]], batch_size: int) -> list[list[tuple[int, int]]]:
@@ -103,12 +130,17 @@ def _nats(logits: Tensor, targets: Tensor) -> float:
 def carried_state_difference(model: PreTrainedModel, data: NDArray[np.uint8], *, piece: int = 7) -> float:
     """Largest difference in nats per byte between one pass over `data` and pieces of `piece` bytes with the state carried over.
 
-    `data` must fit into one context; a correct decoder gives rounding error only.
+    `data` must fit into one context; a correct decoder gives rounding error only. Raises ModelError for data or pieces
+    that the model cannot read.
     """
     limit = int(model.config.max_position_embeddings)
+    if limit < 2:
+        raise ModelError("max_position_embeddings is 1; expected at least 2, one byte to predict another from")
     if not 2 <= len(data) <= limit:
         raise ModelError(f"data has {len(data)} bytes; expected 2 to {limit}, one context of the model")
-    ids = torch.from_numpy(data.astype(np.int64))[None].to(model.device)
+    if not _is_whole(piece) or piece < 1:
+        raise ModelError(f"piece is {piece!r} bytes; expected a whole number of at least 1")
+    ids = _token_ids(model, data)[None].to(model.device)
     was_training = model.training
     model.eval()
     try:

@@ -54,10 +54,24 @@ class EvaluationPolicy(_Record):
     carried_state_max_difference: float | None = None
 
 
+class OperatingPoint(_Record):
+    """Where on its response curve the network works, on validation text.
+
+    activation_start, activation_end: summed phi(k) after `tokens` tokens, mean over layers, heads and features, before
+    and after training. gains: learned factor ``[layer][head]`` on top of `branch_gain`; None if none is learned.
+    """
+
+    tokens: int = Field(ge=1)
+    activation_start: float = Field(gt=0)
+    activation_end: float = Field(gt=0)
+    gains: list[list[float]] | None = None
+
+
 class RunResult(_Record):
     """One training run: what was trained, on what, how it went and what came out.
 
-    Bits per byte throughout; `wall_time_s` is that since the last resume, if the run was interrupted.
+    Bits per byte throughout. An interrupted run went on from step `resumed_from_step` (its last resume), and
+    `wall_time_s` counts from there.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -75,6 +89,8 @@ class RunResult(_Record):
     test_bits_per_byte: float
     evaluation: dict[str, EvaluationPolicy]
     causality: CausalityVerdict
+    operating_point: OperatingPoint | None = None
+    resumed_from_step: int | None = None
     data_digest: str
     weights_digest: str
     wall_time_s: float = Field(ge=0)

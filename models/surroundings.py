@@ -56,15 +56,22 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The commit of the checkout this package runs from, or None outside of one."""
+    """The commit of the checkout this package runs from, with "-dirty" if tracked files differ from it.
+
+    None outside of one: a package installed below another project's checkout must not name that project's commit.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "setup.cfg").is_file() or _git(root, "rev-parse", "--show-prefix") != "":
+        return None
+    commit = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if commit and changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
         answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

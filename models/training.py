@@ -33,15 +33,21 @@ from .causality import causality_verdict
 from .checkpoints import find_checkpoint
 from .errors import ModelError
 from .evaluation import bits_per_byte, carried_state_difference
+from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
-from .result import CurvePoint, RunResult
+from .result import CurvePoint, OperatingPoint, RunResult
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
 from .tasks.shakespeare import ByteText, RandomBlocks
 
 Progress = Callable[[int, int, dict[str, float]], None]
 RUN_FILE = "run.json"
+WEIGHTS_FILE = "model.safetensors"
 _SETTINGS_FILE = "settings.json"
+# NumPy's global generator, which the library seeds, takes 32 bits.
+LARGEST_SEED = 2**32 - 1
+# Settings that follow from others; when two runs differ, the user's own setting is named before these.
+_DERIVED = ("branch_gain", "hebbian_scale", "hidden_dim", "macro_digest")
 
 
 class _BlockTrainer(Trainer):
@@ -78,7 +84,7 @@ class _LearningCurve(TrainerCallback):
         if logs is None or "loss" not in logs or model is None:
             return
         if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
+            raise ModelError(
                 f"the training loss is {logs['loss']} at step {state.global_step}; lower the recipe's learning_rate"
             )
         score = bits_per_byte(model, self.data.validation[: self.recipe.curve_bytes])
@@ -105,13 +111,16 @@ def train(
 ) -> RunResult:
     """Train `config` from `seed` and write config.json, model.safetensors and, last, run.json into `out_dir`.
 
-    Interrupted runs continue from their newest complete checkpoint and end with the same weights (same machine and
-    thread count); a finished one is returned as it is. `progress(step, total_steps, metrics)` is called after every
+    Interrupted runs continue from their newest complete checkpoint and end with the same weights (same machine, versions
+    and thread count); a finished one is returned as it is. `progress(step, total_steps, metrics)` is called after every
     step, and again when the metrics are new; `data` replaces the task's text.
-    Raises ValueError if `out_dir` holds a run of other settings, FloatingPointError if the loss is no longer finite.
+    Raises ModelError if the settings cannot be trained, if `out_dir` holds something else or a run of other settings or
+    versions, or if the loss is no longer finite; OutputError if the folder cannot be written. Nothing is written before
+    all settings are known to be good.
     """
     started = time.monotonic()
     recipe = Recipe.resolve(recipe)
+    _check_seed(seed)
     out = Path(out_dir)
     text = data if data is not None else load_task(task)
     settings = {
@@ -120,36 +129,74 @@ def train(
     finished = _finished(out, settings)
     if finished is not None:
         return finished
+    _check_alone()
+    _check_folder(out)
+    _check_trainable(config, text)
     work = out / "checkpoints"
-    if out.exists() and not out.is_dir():
-        raise ModelError(f"{out} is a file; name a folder for the run")
-    if out.is_dir() and any(out.iterdir()) and not (work / _SETTINGS_FILE).is_file():
-        raise ModelError(f"{out} is not empty and holds no run of astromorphic; choose another folder")
-    if config.vocab_size < 256:
-        raise ModelError(f"vocab_size is {config.vocab_size}; expected at least 256, one for every byte value")
-    _claim(work, settings)
     with own_random_state(seed), quiet_library():
         model = AstromorphicForCausalLM(config)
-        trainer = _trainer(model, text, recipe, work, seed, _LearningCurve(text, recipe, progress), device)
-        checkpoint = find_checkpoint(work)
+        blocks = RandomBlocks(text.train, config.max_position_embeddings, recipe.steps * recipe.batch_size, seed)
+        half = max(config.max_position_embeddings // 2, 1)
+        start = mean_activation(model, text.validation, half)
+        checkpoint = _claim(work, settings)
+        trainer = _trainer(model, blocks, recipe, work, seed, _LearningCurve(text, recipe, progress), device)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        result = _record(model, text, recipe, settings, trainer.state, started)
+        end = mean_activation(model, text.validation, half)
+        point = None
+        if start is not None and end is not None:
+            point = OperatingPoint(tokens=half, activation_start=start, activation_end=end, gains=learned_gains(model))
+        resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
+        result = _record(model, text, recipe, settings, trainer.state, started, point, resumed)
         _publish(model, out)
     result.save(out / RUN_FILE)
     shutil.rmtree(work)
     return result
 
 
+def _check_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise ModelError(f"seed is {seed!r}; expected a whole number from 0 to {LARGEST_SEED}")
+
+
+def _check_alone() -> None:
+    """Under a launcher of several processes all of them would write into one folder."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise ModelError(f"WORLD_SIZE is {processes}; this training is for one process, start it without a launcher")
+
+
+def _check_folder(out: Path) -> None:
+    """Raise unless `out` can become the folder of this run; makes nothing."""
+    from bridge.artifact import check_folder
+
+    check_folder(out)
+    ours = (out / RUN_FILE).is_file() or (out / "checkpoints" / _SETTINGS_FILE).is_file()
+    if out.is_dir() and any(out.iterdir()) and not ours:
+        raise ModelError(f"{out} is not empty and holds no run of astromorphic; choose another folder")
+
+
+def _check_trainable(config: AstromorphicConfig, text: ByteText) -> None:
+    if config.vocab_size < 256:
+        raise ModelError(f"vocab_size is {config.vocab_size}; expected at least 256, one for every byte value")
+    length = config.max_position_embeddings
+    shortest = min(len(part) for part in (text.train, text.validation, text.test))
+    if not 2 <= length <= shortest:
+        raise ModelError(
+            f"max_position_embeddings is {length}; expected 2 to {shortest} to train on {text.name}: a block predicts "
+            "bytes from earlier ones, and every split must hold one"
+        )
+    config.check_memory(copies=4)
+
+
 def _trainer(
     model: AstromorphicForCausalLM,
-    text: ByteText,
+    blocks: RandomBlocks,
     recipe: Recipe,
     work: Path,
     seed: int,
     curve: _LearningCurve,
     device: str,
 ) -> Trainer:
-    blocks = RandomBlocks(text.train, model.config.max_position_embeddings, recipe.steps * recipe.batch_size, seed)
     arguments = TrainingArguments(
         output_dir=str(work),
         max_steps=recipe.steps,
@@ -188,6 +235,8 @@ def _record(
     settings: dict[str, Any],
     state: TrainerState,
     started: float,
+    point: OperatingPoint | None,
+    resumed_from_step: int | None,
 ) -> RunResult:
     validation = bits_per_byte(model, text.validation[: recipe.final_bytes])
     test = bits_per_byte(model, text.test[: recipe.final_bytes])
@@ -218,6 +267,8 @@ def _record(
             "test": test.policy,
         },
         causality=causality_verdict(model),
+        operating_point=point,
+        resumed_from_step=resumed_from_step,
         weights_digest=weights_digest(model),
         wall_time_s=time.monotonic() - started,
         device=str(model.device),
@@ -238,23 +289,51 @@ def _publish(model: AstromorphicForCausalLM, out: Path) -> None:
 
 
 def _finished(out: Path, settings: dict[str, Any]) -> RunResult | None:
+    """The record in `out` if its weights are there too; a record without weights counts as unfinished."""
     if not (out / RUN_FILE).is_file():
         return None
     result = RunResult.load(out / RUN_FILE)
     _compare(out, {name: getattr(result, name) for name in settings}, settings)
+    if not (out / WEIGHTS_FILE).is_file():
+        return None
+    with quiet_library():
+        found = weights_digest(AstromorphicForCausalLM.from_pretrained(out))
+    if found != result.weights_digest:
+        raise ModelError(
+            f"{out / WEIGHTS_FILE} does not hold the weights that {RUN_FILE} is about (digest {found[:12]}..., expected "
+            f"{result.weights_digest[:12]}...); choose another folder or remove it"
+        )
+    # Left behind if the process was killed between the record and the clearing up.
+    if (out / "checkpoints" / _SETTINGS_FILE).is_file():
+        shutil.rmtree(out / "checkpoints")
     return result
 
 
-def _claim(work: Path, settings: dict[str, Any]) -> None:
-    """Note the settings before the first step; refuse to continue a run of other settings, which would pass silently."""
-    from bridge.artifact import write_text
+def _claim(work: Path, settings: dict[str, Any]) -> Path | None:
+    """Note settings and versions before the first step; return the checkpoint to continue from, if there is one.
 
-    work.mkdir(parents=True, exist_ok=True)
+    A run of other settings or versions is refused, because it would pass silently for this one; a claim that has no
+    checkpoint yet is taken over.
+    """
+    from bridge.artifact import output_folder, write_text
+
+    output_folder(work)
     note = work / _SETTINGS_FILE
-    if note.is_file():
-        _compare(work.parent, json.loads(note.read_text(encoding="utf-8")), settings)
-    else:
-        write_text(note, json.dumps(settings, sort_keys=True, indent=2, allow_nan=False) + "\n")
+    checkpoint = find_checkpoint(work)
+    if checkpoint is not None:
+        try:
+            there = json.loads(note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            there = None
+        if not isinstance(there, dict):
+            raise ModelError(
+                f"{note} is damaged, so its checkpoints cannot be trusted; choose another folder or remove it"
+            )
+        _compare(work.parent, there, {**settings, "versions": versions()})
+        return checkpoint
+    noted = {**settings, "versions": versions()}
+    write_text(note, json.dumps(noted, sort_keys=True, indent=2, allow_nan=False) + "\n")
+    return None
 
 
 def _compare(out: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -266,7 +345,8 @@ def _compare(out: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
 def _short(there: Any, wanted: Any) -> str:
     if isinstance(there, dict) and isinstance(wanted, dict):
-        key = next((k for k in sorted({*there, *wanted}) if there.get(k) != wanted.get(k)), "")
+        keys = sorted({*there, *wanted}, key=lambda k: (k in _DERIVED, k))
+        key = next((k for k in keys if there.get(k) != wanted.get(k)), "")
         return f"{key} = {there.get(key)!r}, not {wanted.get(key)!r}"
     return f"{there!r}, not {wanted!r}"
 

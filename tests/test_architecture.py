@@ -132,6 +132,9 @@ def test_every_package_is_typed_and_declares_its_names():
 
 def test_the_wheel_holds_the_five_packages(tmp_path):
     pytest.importorskip("build")
+    pytest.importorskip(
+        "setuptools", minversion="69"
+    )  # without isolation the build fetches nothing, so it must be there
     source = tmp_path / "source"
     source.mkdir()
     for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
@@ -153,5 +156,22 @@ def test_the_wheel_holds_the_five_packages(tmp_path):
         assert modules <= set(names), sorted(modules - set(names))
         if (ROOT / package / "py.typed").is_file():
             assert f"{package}/py.typed" in names
-    data = [p for p in (ROOT / "bridge").rglob("*") if p.suffix in (".csv", ".json")]
-    assert {str(path.relative_to(ROOT)) for path in data} <= set(names)
+    # Whatever lies beside the modules is read at run time; these are named, so that a lost file is seen as well.
+    for file in (
+        "figures/templates/report.html",
+        "bridge/presets/fig3_published_hyperbola.json",
+        "models/tasks/data/tinyshakespeare.txt.xz",
+    ):
+        assert file in names
+    assert any(name.startswith("figures/") and name.endswith(".mplstyle") for name in names)
+    assert any(name.startswith("bridge/data/") and name.endswith(".csv") for name in names)
+    beside = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".pyo") and "__pycache__" not in path.parts
+    }
+    assert beside <= set(names), sorted(beside - set(names))
+    with zipfile.ZipFile(wheel) as content:
+        for name in sorted(beside):
+            assert content.read(name) == (ROOT / name).read_bytes(), name

@@ -1,5 +1,7 @@
 """What the documentation promises: the README's example runs, and every public name is there and documented."""
 
+import ast
+import contextlib
 import importlib
 import re
 from pathlib import Path
@@ -20,14 +22,56 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
     assert names["config"].macro_digest == names["macro"].digest  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("package", ["biosim", "bridge", "models", "figures"])
+LAZY = ["biosim", "bridge", "models", "figures"]
+
+
+@pytest.mark.parametrize("package", LAZY)
 def test_every_public_name_resolves_and_is_documented(package):
     module = importlib.import_module(package)
-    assert sorted(module.__all__) == sorted(dir(module))
     for name in module.__all__:
         thing = getattr(module, name)
         if callable(thing):
             assert (thing.__doc__ or "").strip(), f"{package}.{name} has no docstring"
+
+
+def literals(tree: ast.Module) -> dict[str, object]:
+    """Names bound to a literal at the top of a module."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+    return found
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_the_lists_of_public_names_agree(package):
+    """`__all__`, the table of lazy names, what `dir` shows, and what a type checker is told: each name in the same module."""
+    module = importlib.import_module(package)
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))  # type: ignore[arg-type]
+    (table,) = (value for value in literals(tree).values() if isinstance(value, dict))
+    assert set(table) == set(module.__all__) and len(set(module.__all__)) == len(module.__all__)
+    assert set(dir(module)) == set(module.__all__)
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {
+        alias.asname or alias.name: node.module
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told == table
+    for name, home in table.items():
+        assert getattr(module, name) is getattr(importlib.import_module(f"{package}.{home}"), name)
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_a_name_that_is_none_is_refused_by_name(package):
+    module = importlib.import_module(package)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'no_such_name'"):
+        _ = module.no_such_name
+    with pytest.raises(ImportError, match="no_such_name"):
+        exec(f"from {package} import no_such_name")
+    assert not hasattr(module, "no_such_name")
 
 
 def test_documents_link_to_files_that_exist():

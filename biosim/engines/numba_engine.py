@@ -20,11 +20,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import whole
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
 from . import propagators
 from .statistics import crossing_period
+
+
+def memory_needed(ensemble: Ensemble) -> float:
+    """Bytes at the peak of `run` and of the Dataset made from it, by the shapes of the arrays below and a little more."""
+    m, synapses = ensemble.parameters.n_neurons, ensemble.parameters.n_neurons * ensemble.parameters.n_synapses
+    per_unit = 8 * (110 + 8 * m)
+    # The phases of regular input: Python integers while they are made, then one copy per lane in every thread.
+    per_synapse = 64 + (8 * 32 * _usable_cores())
+    # The largest trace, one value per neuron, is copied twice when it is written.
+    traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
+    return ensemble.n_units * per_unit + synapses * per_synapse + traces
 
 
 def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | None = None) -> Outcome:
@@ -38,11 +50,9 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     Raises
     ------
     SimulationError
-        For a thread count below 1, or when a state leaves the valid range.
+        `threads` is no whole number of at least 1, or a state leaves the valid range.
     """
-    threads = _usable_cores() if threads is None else threads
-    if threads < 1:
-        raise SimulationError(f"threads = {threads}: expected at least 1")
+    threads = _usable_cores() if threads is None else whole("threads", threads, 1, None, SimulationError)
     from . import numba_kernels as kernels
 
     started = time.perf_counter()
@@ -121,6 +131,20 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     )
     outcome.check_finite()
     return outcome
+
+
+def cache_folder() -> Path | None:
+    """The folder in which compiled kernels are kept between processes; None where none can be written."""
+    kernel = _kernel(stamp=source_stamp(), **_SMALLEST)
+    folder = kernel._cache.cache_path  # type: ignore[attr-defined]
+    return None if folder is None else Path(folder)
+
+
+# A structure to ask about; nothing is compiled before the first call.
+_SMALLEST = {
+    "n_neurons": 1, "n_synapses": 1, "terms": 1, "rule": RULES["upward"], "algebraic": False, "regular": False,
+    "expected": False,
+}  # fmt: skip
 
 
 def _usable_cores() -> int:

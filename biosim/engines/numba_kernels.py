@@ -58,6 +58,23 @@ def _rk4(ca, h, ip3_start, ip3_middle, ip3_end, dt, r_C, r_L, v_ER, k_ER, c0, c1
     )
 
 
+@_inline
+def _uniform(s0, s1, s2, s3, lane):
+    """Next number of the stream of `lane`, uniform on [0, 1): one step of xoshiro256+ (Blackman and Vigna 2018).
+
+    `s0` to `s3` [lanes] hold the words of the states and are advanced in place. The upper 53 bits make the number.
+    """
+    word = s0[lane] + s3[lane]
+    t = s1[lane] << np.uint64(17)
+    s2[lane] ^= s0[lane]
+    s3[lane] ^= s1[lane]
+    s1[lane] ^= s2[lane]
+    s0[lane] ^= s3[lane]
+    s2[lane] ^= t
+    s3[lane] = (s3[lane] << np.uint64(45)) | (s3[lane] >> np.uint64(19))
+    return np.float64(word >> np.uint64(11)) * 1.1102230246251565e-16
+
+
 @functools.cache
 def kernel(
     stamp: str,
@@ -201,26 +218,10 @@ def kernel(
                                     if expected:
                                         quanta += pr if arrived else 0.0
                                     else:
-                                        word = s0[l] + s3[l]
-                                        t = s1[l] << np.uint64(17)
-                                        s2[l] ^= s0[l]
-                                        s3[l] ^= s1[l]
-                                        s1[l] ^= s2[l]
-                                        s0[l] ^= s3[l]
-                                        s2[l] ^= t
-                                        s3[l] = (s3[l] << np.uint64(45)) | (s3[l] >> np.uint64(19))
-                                        uniform = np.float64(word >> np.uint64(11)) * 1.1102230246251565e-16
+                                        uniform = _uniform(s0, s1, s2, s3, l)
                                         quanta += 1.0 if (arrived and uniform < pr) else 0.0
                             else:
-                                word = s0[l] + s3[l]
-                                t = s1[l] << np.uint64(17)
-                                s2[l] ^= s0[l]
-                                s3[l] ^= s1[l]
-                                s1[l] ^= s2[l]
-                                s0[l] ^= s3[l]
-                                s2[l] ^= t
-                                s3[l] = (s3[l] << np.uint64(45)) | (s3[l] >> np.uint64(19))
-                                uniform = np.float64(word >> np.uint64(11)) * 1.1102230246251565e-16
+                                uniform = _uniform(s0, s1, s2, s3, l)
                                 quanta = _binomial_count(uniform, k[INPUT_PROBABILITY, l] * pr, n_, terms)
                             releases[l] += quanta
                             voltage += (k[JUMP, l] * quanta) if wait == 0.0 else 0.0

@@ -19,6 +19,16 @@ from ..processes.release import release_probability
 TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
 
 
+def memory_needed(ensemble: Ensemble) -> float:
+    """Bytes at the peak of `run`: every step of one unit at a time, the input spikes of the fastest, and all traces."""
+    p, clock = ensemble.parameters, ensemble.clock
+    per_step = 200 + 8 * 3 * (6 + 3 * p.n_neurons)
+    spikes = p.n_neurons * p.n_synapses * (1 + float(ensemble.rate.max()) * clock.duration)
+    return (
+        clock.n_astro * per_step + spikes * (250 + 8 * p.n_neurons) + 2 * ensemble.trace_bytes + 1000 * ensemble.n_units
+    )
+
+
 def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
     """Simulate `ensemble` unit by unit.
 

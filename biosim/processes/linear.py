@@ -24,6 +24,9 @@ def transfer(dt: float, tau_x: ArrayLike, tau_y: ArrayLike, k: ArrayLike) -> NDA
     rate_x = 1.0 / np.asarray(tau_x, dtype=np.float64)
     rate_y = 1.0 / np.asarray(tau_y, dtype=np.float64)
     difference = (rate_x - rate_y) * dt
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         fraction = np.where(difference == 0.0, 1.0, -np.expm1(-difference) / difference)
-    return np.asarray(k, dtype=np.float64) * dt * np.exp(-dt * rate_y) * fraction
+        gain = np.exp(-dt * rate_y) * fraction
+        # Far apart the two factors are zero and infinite; what is left then is the slower decay alone.
+        slower = np.exp(-dt * np.minimum(rate_x, rate_y)) / np.abs(difference)
+    return np.asarray(k, dtype=np.float64) * dt * np.where(np.abs(difference) > 100.0, slower, gain)

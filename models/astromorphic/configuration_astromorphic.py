@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MIXERS = ("astromorphic", "softmax", "linear", "kozachkov", "none")
 NORM_PLACEMENTS = ("post", "pre")
 
+# Past these a size does not fit torch's indices, and a factor is infinite in float32.
+_LARGEST_COUNT = 2**31 - 1
+_LARGEST_FACTOR = 3.4028234e38
+
 # What the library itself writes into config.json or passes on, beyond the declared fields.
 _LIBRARY_KEYS = frozenset(
     {
@@ -70,6 +74,8 @@ class AstromorphicConfig(PreTrainedConfig):
         causal: False gives the literal eq. 18, one global state for all positions. It leaks the future and is not a
             language model.
         macro_digest: digest of the macro parameters that the response came from, if any.
+
+    Raises ModelError for an unknown setting, a value of another type or range, or widths that do not fit together.
     """
 
     model_type = "astromorphic"
@@ -124,7 +130,10 @@ class AstromorphicConfig(PreTrainedConfig):
             self.hidden_dim = max(1, self.hidden_size // self.num_attention_heads)
         if self.hebbian_scale is None and _is_count(self.max_position_embeddings):
             self.hebbian_scale = 1.0 / self.max_position_embeddings
-        super().__post_init__(**kwargs)
+        try:
+            super().__post_init__(**kwargs)
+        except AttributeError as error:  # the library looks the name of a dtype up in torch
+            raise ModelError(f"dtype is {_shown(self.dtype)}; expected the name of a torch dtype ({error})") from error
         # Called here, not through the library's @strict: that would wrap every message in a second error that is no ValueError.
         self.validate_architecture()
 
@@ -138,14 +147,16 @@ class AstromorphicConfig(PreTrainedConfig):
         return self.hidden_size // self.num_attention_heads
 
     def validate_architecture(self) -> None:
-        """Check types, ranges and how the widths fit; ValueError names the setting, its value and what was expected."""
+        """Check types, ranges and how the widths fit; ModelError names the setting, its value and what was expected."""
         for name in (
             "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
             "intermediate_size", "max_position_embeddings", "hidden_dim",
         ):  # fmt: skip
             value = getattr(self, name)
             if not _is_count(value):
-                raise ModelError(f"{name} is {value!r}; expected a whole number of at least 1")
+                too_large = isinstance(value, int) and value > _LARGEST_COUNT
+                expected = f"at most {_LARGEST_COUNT}" if too_large else "at least 1"
+                raise ModelError(f"{name} is {_shown(value)}; expected a whole number of {expected}")
         if self.hidden_size % self.num_attention_heads:
             raise ModelError(
                 f"hidden_size is {self.hidden_size}; expected a multiple of num_attention_heads = {self.num_attention_heads}"
@@ -156,7 +167,13 @@ class AstromorphicConfig(PreTrainedConfig):
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, bool):
-                raise ModelError(f"{name} is {value!r}; expected True or False")
+                raise ModelError(f"{name} is {_shown(value)}; expected True or False")
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            if value is not None and (not _is_whole(value) or not 0 <= value < self.vocab_size):
+                raise ModelError(
+                    f"{name} is {_shown(value)}; expected None or a whole number from 0 to {self.vocab_size - 1}"
+                )
         for name in (
             "hebbian_scale",
             "branch_gain",
@@ -177,30 +194,74 @@ class AstromorphicConfig(PreTrainedConfig):
         ):
             value = getattr(self, name)
             if value not in choices:
-                raise ModelError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+                raise ModelError(f"{name} is {_shown(value)}; expected one of {', '.join(choices)}")
         if not self.causal and self.mixer != "astromorphic":
             raise ModelError(f"causal=False is the literal eq. 18 of mixer 'astromorphic'; got mixer {self.mixer!r}")
         if self.macro_digest is not None and not isinstance(self.macro_digest, str):
-            raise ModelError(f"macro_digest is {self.macro_digest!r}; expected a hexadecimal string or None")
-        response = self.response
-        shaped = isinstance(response, dict) and set(response) == {"family", "parameters"}
-        if not shaped or not isinstance(response["parameters"], dict):  # type: ignore[index]
-            raise ModelError(f'response is {response!r}; expected {{"family": ..., "parameters": {{...}}}}')
-        make_response(response["family"], response["parameters"])  # type: ignore[index]
+            raise ModelError(f"macro_digest is {_shown(self.macro_digest)}; expected a hexadecimal string or None")
+        _check_response(self.response)
         super().validate_architecture()
+
+    def num_parameters(self) -> int:
+        """Parameters of a decoder of this configuration (the language-model head included), without building it."""
+        wide, heads = self.hidden_size, self.num_attention_heads
+        features = heads * int(self.hidden_dim or self.head_width)
+        norm = 2 * wide
+        layer = norm + (wide + 1) * self.intermediate_size + (self.intermediate_size + 1) * wide
+        if self.second_norm or self.norm_placement == "pre":
+            layer += norm
+        if self.mixer != "none":
+            layer += 2 * (wide + 1) * features + (wide + 1) * wide
+            layer += (wide + 1) * wide if self.out_proj else 0
+            layer += heads if self.learnable_gain else 0
+            layer += features * self.max_position_embeddings if self._is_coded else 0
+        total = self.num_hidden_layers * layer + self.vocab_size * wide
+        total += self.max_position_embeddings * wide if self.position_embeddings else 0
+        total += norm if self.embedding_norm else 0
+        total += norm if self.norm_placement == "pre" else 0
+        return total + (0 if self.tie_word_embeddings else self.vocab_size * wide)
+
+    @property
+    def _is_coded(self) -> bool:
+        return self.position_code and self.mixer == "astromorphic"
+
+    def check_memory(self, copies: int = 1) -> None:
+        """Raise ModelError, before anything is allocated, if the weights cannot fit into this machine's memory.
+
+        `copies` is how often each weight is held in float32: 1 to run the model, 4 to train it (weight, gradient and
+        the two moments of AdamW). The matrix of distances between positions, which the position code needs, counts too.
+        """
+        limit = _physical_memory()
+        weights = 4 * copies * self.num_parameters()
+        distances = 4 * self.max_position_embeddings**2 if self._is_coded else 0
+        if limit is not None and weights + distances > limit:
+            raise ModelError(
+                f"the network has {self.num_parameters():,} parameters and needs {_gib(weights + distances)} GiB "
+                f"({_gib(weights)} for weights, {_gib(distances)} for distances of positions), but this machine has "
+                f"{_gib(limit)} GiB of memory; lower hidden_size = {self.hidden_size}, num_hidden_layers = "
+                f"{self.num_hidden_layers}, intermediate_size = {self.intermediate_size} or max_position_embeddings = "
+                f"{self.max_position_embeddings}"
+            )
 
     @classmethod
     def from_preset(cls, name: str, **settings: Any) -> AstromorphicConfig:
-        """The named preset ("tuned", "paper_eq11", "kozachkov", ...) with `settings` on top."""
-        if name not in PRESETS:
-            nearest = difflib.get_close_matches(name, PRESETS, n=1)
+        """The named preset ("tuned", "paper_eq11", "kozachkov", ...) with `settings` on top; ModelError as for the class."""
+        if not isinstance(name, str) or name not in PRESETS:
+            nearest = difflib.get_close_matches(name, PRESETS, n=1) if isinstance(name, str) else []
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ModelError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}{hint}")
+            raise ModelError(f"preset is {_shown(name)}; expected one of {', '.join(PRESETS)}{hint}")
         hidden_size = settings.get("hidden_size", cls.hidden_size)
-        width = settings.get("hidden_dim") or hidden_size // settings.get(
-            "num_attention_heads", cls.num_attention_heads
-        )
-        fields = {k: v(hidden_size, width) if callable(v) else v for k, v in PRESETS[name].items()}
+        heads = settings.get("num_attention_heads", cls.num_attention_heads)
+        width = settings.get("hidden_dim")
+        if width is None and _is_count(hidden_size) and _is_count(heads):
+            width = max(1, hidden_size // heads)
+        # Sizes that are no sizes leave the entries worked out from them open: the constructor names the fault.
+        usable = _is_count(hidden_size) and _is_count(width)
+        fields = {
+            k: v(hidden_size, width) if callable(v) else v
+            for k, v in PRESETS[name].items()
+            if usable or not callable(v)
+        }
         return cls(**{**fields, **settings})
 
     @classmethod
@@ -208,11 +269,13 @@ class AstromorphicConfig(PreTrainedConfig):
         """The `tuned` preset with the response that was fitted to the biology, from macro.json or its parsed form.
 
         The digest of the macro parameters is kept in the config, so that a checkpoint names the biology it was built
-        from.
+        from. Raises MacroError for a file that is missing or damaged, ModelError for anything else that does not fit.
         """
         from bridge.artifact import MacroParameters
 
         parsed = MacroParameters.load(os.fspath(macro)) if isinstance(macro, str | os.PathLike) else macro
+        if not hasattr(parsed, "response_function"):
+            raise ModelError(f"macro is {_shown(macro)}; expected the path of a macro.json or a MacroParameters")
         spec = parsed.response_function()
         response = {"family": str(spec.family), "parameters": {k: float(v) for k, v in spec.parameters.items()}}
         digest = parsed.digest
@@ -223,18 +286,63 @@ def _own_fields() -> list[str]:
     return [name for name in AstromorphicConfig.__annotations__ if not name.startswith("_")]
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return _is_whole(value) and 1 <= value <= _LARGEST_COUNT  # type: ignore[operator]
 
 
-def _check_number(name: str, value: object, *, low: float, high: float = math.inf, open_low: bool = False) -> None:
+def _check_number(
+    name: str, value: object, *, low: float, high: float = _LARGEST_FACTOR, open_low: bool = False
+) -> None:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not math.isfinite(value)
+        # Compared, not passed to math.isfinite, which cannot take an integer beyond float; NaN fails every comparison.
         or not low <= value < high
         or (open_low and value == low)
     ):
         span = f"above {low:g}" if open_low else f"at least {low:g}"
-        ceiling = "" if high == math.inf else f" and below {high:g}"
-        raise ModelError(f"{name} is {value!r}; expected a finite number {span}{ceiling}")
+        finite = isinstance(value, int | float) and value != math.inf
+        beyond = finite and value >= _LARGEST_FACTOR  # type: ignore[operator]
+        ceiling = f" and below {high:g}" if beyond or high < _LARGEST_FACTOR else ""
+        raise ModelError(f"{name} is {_shown(value)}; expected a finite number {span}{ceiling}")
+
+
+def _check_response(response: object) -> None:
+    if (
+        not isinstance(response, dict)
+        or set(response) != {"family", "parameters"}
+        or not isinstance(response["family"], str)
+        or not isinstance(response["parameters"], dict)
+        or not all(isinstance(name, str) for name in response["parameters"])
+    ):
+        raise ModelError(
+            f'response is {_shown(response)}; expected {{"family": ..., "parameters": {{...}}}} with a name and numbers by name'
+        )
+    for name, value in response["parameters"].items():
+        _check_number(f"response {response['family']}: {name}", value, low=0.0, open_low=True)
+    make_response(response["family"], response["parameters"])
+
+
+def _shown(value: object) -> str:
+    """The value in an error message: on one line, cut short, and whatever Python itself refuses to print by its type."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of thousands of digits
+        return f"a number of type {type(value).__name__} with too many digits to print"
+    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+
+
+def _physical_memory() -> int | None:
+    """Bytes of this machine's memory, or None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:,.1f}"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -25,11 +27,14 @@ from ..ops.response import Power, make_response
 from ..ops.softmax import SoftmaxState, causal_softmax
 from ..ops.state import HebbianState
 from ..ops.step import causal_step
+from ..surroundings import quiet_library
 from .configuration_astromorphic import AstromorphicConfig
-from .state import AstromorphicState, LayerState
+from .state import AstromorphicState, LayerState, PositionCode
 
 if TYPE_CHECKING:
     from bridge.artifact import MacroParameters
+
+WEIGHTS_FILE = "model.safetensors"
 
 
 class AstromorphicMixer(nn.Module):
@@ -57,9 +62,14 @@ class AstromorphicMixer(nn.Module):
         self.position_matrix = nn.Parameter(torch.empty(shape)) if coded else None
 
     def forward(
-        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
-    ) -> tuple[Tensor, LayerState]:
-        """The branch ``[batch, time, model]`` and the new state.
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor | None,
+        state: LayerState,
+        known: PositionCode | None = None,
+    ) -> tuple[Tensor, LayerState, PositionCode | None]:
+        """The branch ``[batch, time, model]``, the new state, and the position code for the next call if it may be kept.
 
         x ``[batch, time, model]``, positions ``[time]`` or ``[batch, time]``, mask ``[batch, time]`` or None.
         """
@@ -67,23 +77,32 @@ class AstromorphicMixer(nn.Module):
         q = self.query(x).view(batch, time, self.heads, self.m)
         k = self.key(x).view(batch, time, self.heads, self.m)
         v = self.value(x).view(batch, time, self.heads, self.d)
-        out, new_state = self._mix(q, k, v, positions, mask, state)
+        code, keep = self._position_code(known)
+        out, new_state = self._mix(q, k, v, None if code is None else code[positions], mask, state)
         out = out * self.branch_gain
         if self.gain is not None:
             out = out * self.gain[:, None]
         flat = out.to(x.dtype).reshape(batch, time, self.heads * self.d)
-        return (flat if self.output is None else self.output(flat)), new_state
+        return (flat if self.output is None else self.output(flat)), new_state, keep
+
+    def _position_code(self, known: PositionCode | None) -> tuple[Tensor | None, PositionCode | None]:
+        """W_astro^T ``[N_max, heads, m]``, always for all N_max positions (see `position_code`), and what may be kept of it."""
+        matrix = self.position_matrix
+        if matrix is None:
+            return None, None
+        wants_gradient = torch.is_grad_enabled() and matrix.requires_grad
+        if known is not None and not wants_gradient and known.belongs_to(matrix):
+            return known.code, known
+        code = position_code(matrix, self.distance, decay=self.distance_decay)
+        # A code that hangs in a graph must not outlive it. Taken while training, it would be out of date at once.
+        return code, None if wants_gradient or self.training else PositionCode(code, matrix.detach().clone())
 
     def _mix(
-        self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
+        self, q: Tensor, k: Tensor, v: Tensor, code: Tensor | None, mask: Tensor | None, state: LayerState
     ) -> tuple[Tensor, LayerState]:
         if self.kind == "softmax":
             past = state if isinstance(state, SoftmaxState) else None
             return causal_softmax(q, k, v, mask=mask, initial_state=past)
-        code = None
-        if self.position_matrix is not None:
-            # Always evaluated for all N_max positions, then picked: see `position_code`.
-            code = position_code(self.position_matrix, self.distance, decay=self.distance_decay)[positions]
         query, key = feature_map(q), feature_map(k)
         settings: dict[str, Any] = {
             "response": self.response, "scale": self.scale, "placement": self.placement, "code": code, "mask": mask,
@@ -114,40 +133,65 @@ class AstromorphicBlock(nn.Module):
         self.dropout = nn.Dropout(float(config.dropout))
 
     def _branch(
-        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
-    ) -> tuple[Tensor, LayerState]:
+        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState, known: PositionCode | None
+    ) -> tuple[Tensor, LayerState, PositionCode | None]:
         if self.mixer is None:
-            return torch.zeros_like(x), None
-        return self.mixer(x, positions, mask, state)
+            return torch.zeros_like(x), None, None
+        return self.mixer(x, positions, mask, state, known)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.down(self.activation(self.up(x))))
 
     def forward(
-        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState
-    ) -> tuple[Tensor, LayerState]:
-        """``[batch, time, model]`` in and out, with the layer's new state."""
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor | None,
+        state: LayerState,
+        known: PositionCode | None = None,
+    ) -> tuple[Tensor, LayerState, PositionCode | None]:
+        """``[batch, time, model]`` in and out, with the layer's new state and the position code to keep."""
         if self.pre_norm:
-            branch, new_state = self._branch(self.mixer_norm(x), positions, mask, state)
+            branch, new_state, keep = self._branch(self.mixer_norm(x), positions, mask, state, known)
             x = x + self.dropout(branch)
-            return x + self._feed_forward(self.feed_forward_norm(x)), new_state
-        branch, new_state = self._branch(x, positions, mask, state)
+            return x + self._feed_forward(self.feed_forward_norm(x)), new_state, keep
+        branch, new_state, keep = self._branch(x, positions, mask, state, known)
         x = self.mixer_norm(x + self.dropout(branch))
-        return self.feed_forward_norm(x + self._feed_forward(x)), new_state
+        return self.feed_forward_norm(x + self._feed_forward(x)), new_state, keep
 
 
 def _check_folder(folder: Path) -> None:
-    """Without its own config.json a checkpoint would be loaded into the default architecture, silently if shapes match."""
+    """Raise ModelError unless `folder` is that of one saved model of ours, with weights that are no pickle."""
+    if not folder.exists():
+        raise ModelError(f"{folder} does not exist; name the folder of a saved model (nothing is downloaded)")
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is a file; name the folder of a saved model, such as {folder.parent}")
+    # Without its own config.json a checkpoint would be loaded into the default architecture, silently if shapes match.
+    if not (folder / "config.json").is_file():
+        within = sorted({*folder.glob("*/config.json"), *folder.glob("*/*/config.json")})
+        names = ", ".join(str(file.parent.relative_to(folder)) for file in within[:4])
+        more = f" ... ({len(within)} in all)" if len(within) > 4 else ""
+        remedy = f"one of its folders {names}{more}" if within else "the folder of a saved model"
+        raise ModelError(f"{folder} holds no config.json; name {remedy}")
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ModelError(
-            f"{folder} holds no readable config.json ({type(error).__name__}); name the folder of a saved model"
-        ) from None
+            f"{folder / 'config.json'} is damaged ({type(error).__name__}); save the model again, or name another folder"
+        ) from error
     if kind != AstromorphicConfig.model_type:
         raise ModelError(
             f"{folder} holds a model of type {kind!r}, expected {AstromorphicConfig.model_type!r}; name another folder"
         )
+    if (folder / WEIGHTS_FILE).is_file() or (folder / f"{WEIGHTS_FILE}.index.json").is_file():
+        return
+    pickles = sorted(file.name for suffix in ("bin", "pt", "pth", "ckpt") for file in folder.glob(f"*.{suffix}"))
+    if pickles:
+        raise ModelError(
+            f"{folder} holds no {WEIGHTS_FILE} but {pickles[0]}, a pickle, which could run code and is never loaded; "
+            "save the model with save_pretrained"
+        )
+    raise ModelError(f"{folder} holds config.json but no {WEIGHTS_FILE}; train again, or name another folder")
 
 
 class AstromorphicPreTrainedModel(PreTrainedModel):
@@ -186,33 +230,82 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
     ) -> Any:
         """Load a local folder written by `save_pretrained`: safetensors only, no network.
 
-        Weights that the checkpoint lacks, has too many of, or has in another shape raise ValueError unless
-        `allow_mismatch`.
+        Raises ModelError for a folder without a whole model of ours, values that are not finite, and weights that the
+        checkpoint lacks, has too many of, or has in another shape (these three only without `allow_mismatch`).
         """
-        _check_folder(Path(path))
-        kwargs.setdefault("use_safetensors", True)
-        kwargs.setdefault("local_files_only", True)
+        if not isinstance(path, str | os.PathLike):
+            raise ModelError(f"path is {path!r}; expected the folder of a saved model")
+        if kwargs.get("use_safetensors") is False:
+            raise ModelError("use_safetensors is False; pickles could run code and are never loaded")
+        folder = Path(path, kwargs.get("subfolder") or "")
+        _check_folder(folder)
         wants_info = kwargs.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        # Shapes are compared here, where one message can name all that differ.
+        kwargs.setdefault("ignore_mismatched_sizes", True)
+        kwargs.update(use_safetensors=True, local_files_only=True, output_loading_info=True)
+        try:
+            config = kwargs.get("config")
+            if config is None:
+                config = AstromorphicConfig.from_pretrained(folder)
+            if isinstance(config, AstromorphicConfig):
+                config.check_memory()
+            with quiet_library():
+                loaded: Any = super().from_pretrained(path, *args, **kwargs)
+        except ModelError:
+            raise
+        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"{folder} cannot be loaded ({reason}); its files are cut short or not of one model, save it again or "
+                "name another folder"
+            ) from error
         model, info = loaded
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
-        wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info.get(kind)}
+        wrong = {kind: sorted(map(_tensor_name, info[kind])) for kind in kinds if info.get(kind)}
         if wrong and not allow_mismatch:
             what = "; ".join(
                 f"{k.replace('_', ' ')}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in wrong.items()
             )
             raise ModelError(
-                f"checkpoint {path} does not fit the configuration ({what}); "
+                f"checkpoint {folder} does not fit the configuration ({what}); "
                 "load it with its own config, or pass allow_mismatch=True"
             )
+        for name, tensor in model.named_parameters():
+            if tensor.device.type != "meta" and not bool(tensor.isfinite().all()):
+                raise ModelError(f"checkpoint {folder} holds NaN or infinity in {name}; train again with a lower rate")
         return (model, info) if wants_info else model
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Write config.json and model.safetensors into a folder, made if need be; ModelError if there is a file instead."""
+        folder = Path(save_directory)
+        if folder.is_file():  # the library only logs this
+            raise ModelError(f"{folder} is a file; name a folder to save the model in")
+        super().save_pretrained(save_directory, *args, **kwargs)
+        # The library writes weights for the owner alone; they get the ordinary mode, that of their neighbour.
+        if (folder / "config.json").is_file():
+            mode = stat.S_IMODE((folder / "config.json").stat().st_mode)
+            for file in folder.glob("model*.safetensors"):
+                file.chmod(mode)
+
+
+def _tensor_name(key: Any) -> str:
+    """A key as the library reports it: a name, or a name with the shapes in the file and in the model."""
+    if isinstance(key, str):
+        return key
+    name, *shapes = key
+    return f"{name} is {' instead of '.join(str(list(shape)) for shape in shapes)}"
 
 
 class AstromorphicModel(AstromorphicPreTrainedModel):
-    """Embeddings and layers; returns hidden states and the state after the last token."""
+    """Embeddings and layers; returns hidden states and the state after the last token.
+
+    Raises ModelError if the weights cannot fit into memory (see `AstromorphicConfig.check_memory`).
+    """
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
+        if torch.empty(0).device.type != "meta":  # there, weights take no memory: parameter counts, loading
+            config.check_memory()
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
         self.embed_positions = (
             nn.Embedding(config.max_position_embeddings, config.hidden_size) if config.position_embeddings else None
@@ -280,13 +373,16 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
             x = self.embedding_norm(x)
         x = self.dropout(x)
         layers: list[LayerState] = []
+        known = (state.codes if state is not None else None) or [None] * len(self.layers)
+        codes: list[PositionCode | None] = []
         for i, layer in enumerate(self.layers):
-            x, new = layer(x, positions, mask, None if state is None else state.layers[i])
+            x, new, code = layer(x, positions, mask, None if state is None else state.layers[i], known[i])
             layers.append(new)
+            codes.append(code)
         if self.final_norm is not None:
             x = self.final_norm(x)
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
-        after = AstromorphicState(layers, counted, seen + time) if wanted and self.config.causal else None
+        after = AstromorphicState(layers, counted, seen + time, codes) if wanted and self.config.causal else None
         return BaseModelOutputWithPast(last_hidden_state=x, past_key_values=after)  # type: ignore[arg-type]
 
     def _positions(

@@ -48,9 +48,44 @@ def test_help_imports_no_heavy_package():
         (("simulate", "fig3", "--set", "trials=1.5", "--out", "a.nc"), ("trials = 1.5", "whole number")),
         (("simulate", "fig3", "--set", "n_neurons=1,2", "--out", "a.nc"), ("n_neurons", "cannot be swept")),
         (("simulate", "fig3", "--out", "missing/a.nc"), ("missing", "does not exist")),
-        (("simulate", "fig3"), ("--out",)),
+        (("simulate", "fig3"), ("--out", "astromorphic simulate --help")),
+        (("simulate", "fig3", "--set", "duration=1,2", "--out", "a.nc"), ("duration",)),
+        (("simulate", "fig3", "--set", "duration=abc", "--out", "a.nc"), ("duration", "'abc'")),
+        (("simulate", "fig3", "--set", "duration=1e300", "--out", "a.nc"), ("duration",)),
+        (("simulate", "fig3", "--set", "settle=none", "--out", "a.nc"), ("settle", "None")),
+        (("simulate", "fig3", "--set", "trials=99999999999", "--out", "a.nc"), ("trials",)),
+        (("simulate", "rate_sweep", "--set", "rates=true", "--out", "a.nc"), ("rate", "True")),
+        (("simulate", "rate_sweep", "--set", "rates=1:10:9999999999", "--out", "a.nc"), ("rates", "9999999999")),
+        (("simulate", "fig3", "--record", "1e-12", "--out", "a.nc"), ("record",)),
+        (("simulate", "fig3", "--seed", "4294967296", "--out", "a.nc"), ("--seed", "4294967295")),
         (("fit", "nothing.nc", "--out", "m.json"), ("nothing.nc",)),
         (("fit", "published:fig4", "--out", "m.json"), ("fig4", "astromorphic_fig3")),
+        (
+            ("fit", "published:astromorphic_fig3", "--family", "hyperbole", "--out", "m.json"),
+            ("'hyperbole'", "hyperbola"),
+        ),
+        (("fit", "published:astromorphic_fig3", "--estimator", "loglog", "--out", "m.json"), ("loglog",)),
+        (("train", "shakespear", "--out", "r"), ("'shakespear'", "shakespeare")),
+        (("train", "shakespeare", "--preset", "big", "--out", "r"), ("'big'", "quick")),
+        (("train", "shakespeare", "--set", "hiden_size=8", "--out", "r"), ("hiden_size", "did you mean")),
+        (("train", "shakespeare", "--set", "hidden_size=8,16", "--out", "r"), ("hidden_size", "one value")),
+        (("train", "shakespeare", "--set", "hidden_size=1000000000", "--out", "r"), ("hidden_size", "memory")),
+        (
+            ("train", "shakespeare", "--set", "max_position_embeddings=1", "--out", "r"),
+            ("max_position_embeddings is 1",),
+        ),
+        (("train", "shakespeare", "--set", "vocab_size=100", "--out", "r"), ("vocab_size is 100",)),
+        (("train", "shakespeare", "--set", "num_attention_heads=0", "--out", "r"), ("num_attention_heads is 0",)),
+        (("train", "shakespeare", "--out", "/proc/nowhere"), ("/proc",)),
+        (("train", "shakespeare", "--macro", "nothing.json", "--out", "r"), ("nothing.json",)),
+        (("run", "--seed", "4294967295", "--out", "r"), ("seed is 4294967295",)),
+        (("run", "--out", "/proc/nowhere"), ("/proc",)),
+        (("run", "--workers", "0", "--out", "r"), ("--workers", "astromorphic run --help")),
+        (("generate", "nowhere", "--prompt", "a"), ("nowhere",)),
+        (("generate", ".", "--prompt", "a"), ("config.json",)),
+        (("generate", ".", "--prompt", ""), ("--prompt",)),
+        (("generate", ".", "--prompt", "a", "--temperature", "1e-320"), ("--temperature",)),
+        (("generate", ".", "--prompt", "a", "--temperature", "nan"), ("--temperature",)),
         (("figures", "fig33", "--out", "f"), ("'fig33'", "did you mean 'fig3'")),
         (("benchmark", "speed"), ("'speed'", "simulation")),
         (("nonsense",), ("nonsense",)),
@@ -167,6 +202,106 @@ def test_interrupt_leaves_no_file(tmp_path):
     assert "interrupted" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_arguments_show_the_help_and_nothing_else(capfd):
+    assert call() == 2
+    captured = capfd.readouterr()
+    assert "Usage" in captured.out
+    assert captured.err == ""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "model"
+    size = [
+        f"--set={name}" for name in ("hidden_size=16", "num_attention_heads=2", "hidden_dim=4", "intermediate_size=16")
+    ]
+    assert call("train", "shakespeare", "--preset", "smoke", *size, "--out", str(out)) == 0
+    return out
+
+
+def test_generate_continues_the_prompt_and_repeats_with_its_seed(trained, capsys):
+    texts = []
+    for seed in ("1", "1", "2"):
+        assert call("generate", str(trained), "--prompt", "To be", "--length", "20", "--seed", seed) == 0
+        texts.append(capsys.readouterr().out)
+    assert all(text.startswith("To be") for text in texts)
+    assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize("damage", ["cut weights", "no weights", "cut config", "foreign weights"])
+def test_a_damaged_model_is_named_by_generate(trained, tmp_path, capfd, damage):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(trained, folder)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "cut config":
+        config.write_text(config.read_text()[:50])
+    else:
+        content = json.loads(config.read_text())
+        config.write_text(json.dumps({**content, "hidden_size": 32}))
+    assert call("generate", str(folder), "--prompt", "To be") == 2
+    captured = capfd.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    assert str(folder) in captured.err
+    assert captured.out == ""
+
+
+def _child_processes(pid: int) -> list[int]:
+    """All descendants of a process, from /proc."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, waiting = [], [pid]
+    while waiting:
+        new = children.get(waiting.pop(), [])
+        found += new
+        waiting += new
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc to see other processes")
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+def test_a_stopped_run_ends_its_workers_and_can_be_continued(tmp_path, name, status):
+    """Stopped while training: the workers go too, no half-written file stays, and the same command would go on."""
+    import signal
+    import time
+
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "astromorphic", "run", "--quick", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 240
+    while not list(out.glob("models/*/checkpoints/settings.json")):
+        assert process.poll() is None and time.monotonic() < deadline, "the run never came to training"
+        time.sleep(0.05)
+    workers = _child_processes(process.pid)
+    assert workers
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlived the run"
+        time.sleep(0.05)
+    assert not (out / "report.html").exists()
+    assert not [path for path in out.rglob("*.tmp") if path.is_file()]
 
 
 @pytest.mark.parametrize(

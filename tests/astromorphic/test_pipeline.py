@@ -1,7 +1,6 @@
 """The main job, small: every stage, what it leaves, that the report's numbers are those of the run, and continuing it."""
 
 import base64
-import json
 import re
 from pathlib import Path
 
@@ -51,16 +50,21 @@ def test_the_fit_is_that_of_the_simulation_and_reaches_the_models(folder):
     assert all(run.causality.verdict == "causal" for run in runs.values())
 
 
-def test_arms_have_equal_gain_at_the_reference_activation(folder):
-    from models import RunResult
+def test_arms_have_equal_gain_at_the_measured_activation(folder):
+    """At G of the untrained network after half a context, not at half the context: phi(k) does not average 1."""
+    from models import RunResult, matching_activation
 
-    macro = json.loads((folder / "models" / "fitted-seed3" / "run.json").read_text())["config"]
-    kappa, gain = macro["response"]["parameters"]["kappa"], macro["branch_gain"]
-    at = SMALL.context / 2
+    records = {arm: RunResult.load(folder / "models" / f"{arm}-seed3" / "run.json") for arm in ARMS}
+    at = matching_activation(SMALL.context)
+    starts = [r.operating_point.activation_start for r in records.values() if r.operating_point]
+    assert len(starts) == 3
+    assert starts == pytest.approx([at] * 3, rel=0.1)  # other seeds than that of the matching
+    fitted = records["fitted"].config
+    kappa, gain = fitted["response"]["parameters"]["kappa"], fitted["branch_gain"]
     hyperbola = at * (1 + kappa) / (at + kappa)
     assert gain / hyperbola == pytest.approx(at**-0.25, rel=1e-6)
-    linear = RunResult.load(folder / "models" / "alpha1_matched-seed3" / "run.json").config
-    assert linear["branch_gain"] / at == pytest.approx(at**-0.25, rel=1e-6)
+    assert records["alpha1_matched"].config["branch_gain"] / at == pytest.approx(at**-0.25, rel=1e-6)
+    assert records["alpha025"].config["branch_gain"] == 1.0
 
 
 def test_the_report_shows_the_numbers_of_the_run_and_needs_no_other_file(folder):
@@ -111,7 +115,8 @@ def test_a_run_without_a_report_continues_and_a_finished_one_is_refused(folder, 
     assert (out / "fig3.nc").stat().st_mtime_ns == simulated
     again = models.RunResult.load(out / "models" / "none-seed3" / "run.json")
     assert again.weights_digest == before.weights_digest
-    assert "kept from an interrupted run" in (out / "report.html").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "kept from an interrupted start: fitted-seed3, alpha025-seed3, alpha1_matched-seed3)" in page
 
     # A finished run is refused and stays as it is.
     report = (out / "report.html").read_bytes()

@@ -16,7 +16,8 @@ import biosim
 from biosim import Clock, Ensemble, parameter_set, run_ensemble
 parameters = parameter_set("wade2012").with_values(n_neurons=1, n_synapses=1, Ca_init=0.1, h_init=0.7)
 outcome = run_ensemble(Ensemble(parameters, Clock(1.0), np.zeros(1), input="regular", release="expected"), threads=1)
-print(repr(float(outcome.final["calcium"][0])), biosim.__file__)
+from biosim.engines.numba_engine import cache_folder
+print(repr(float(outcome.final["calcium"][0])), biosim.__file__, cache_folder())
 """
 
 
@@ -30,8 +31,9 @@ def test_an_edited_process_changes_the_result(tmp_path):
         run = subprocess.run(
             [sys.executable, "-c", SCRIPT], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
         )
-        value, where = run.stdout.split()
+        value, where, folder = run.stdout.split()
         assert Path(where).parent == package
+        assert Path(folder).is_relative_to(cache) and list(Path(folder).glob("*.nbc"))
         return float(value), len(list(cache.rglob("*.nbc")))
 
     first, compiled = calcium()
@@ -66,4 +68,5 @@ def test_without_a_writable_cache_the_kernel_still_runs(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert float(run.stdout.split()[0]) > 0
+    assert run.stdout.split()[2] == "None"
     assert not list(tmp_path.rglob("*.nbc"))

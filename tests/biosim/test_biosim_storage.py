@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 
 import biosim
-from biosim import DatasetError
-from biosim.atomic import OutputError, replacing, write_bytes, write_text
+from biosim import DatasetError, memory
+from biosim.atomic import OutputError, check_writable, replacing, write_bytes, write_text
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,30 @@ def test_truncated_file(saved, keep):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(DatasetError, match=r"no such file: .*none\.nc"):
         biosim.load(tmp_path / "none.nc")
-    with pytest.raises(DatasetError, match="no such file"):
+    with pytest.raises(DatasetError, match="is a folder; name a NetCDF file"):
         biosim.load(tmp_path)
+    with pytest.raises(DatasetError, match=r"no such file: .*'; name a NetCDF file"):
+        biosim.load("a\0b.nc")
+    with pytest.raises(DatasetError, match=r"cannot be read .*too long"):
+        biosim.load(tmp_path / ("n" * 300))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DatasetError, match="no such file"):
+        biosim.load(tmp_path / "file" / "run.nc")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nc")
+    with pytest.raises(DatasetError, match=r"pipe\.nc is not an ordinary file"):
+        biosim.load(tmp_path / "pipe.nc")
+    with pytest.raises(OutputError, match=r"pipe\.nc: it is not an ordinary file; name another file"):
+        check_writable(tmp_path / "pipe.nc")
+
+
+def test_empty_file(tmp_path):
+    (tmp_path / "empty.nc").touch()
+    with pytest.raises(DatasetError, match=r"empty\.nc is empty; name a NetCDF file"):
+        biosim.load(tmp_path / "empty.nc")
 
 
 def test_text_is_no_netcdf(tmp_path):
@@ -86,11 +108,31 @@ def test_foreign_netcdf(tmp_path):
         biosim.load(tmp_path / "x.nc")
 
 
-@pytest.mark.parametrize("text", ["not json", "[1, 2]", ""])
+def test_classic_netcdf(tmp_path):
+    """The format before HDF5, which the reader of this package does not open."""
+    xr.Dataset({"x": ("t", np.arange(3.0))}).to_netcdf(tmp_path / "x.nc", engine="scipy")
+    with pytest.raises(DatasetError, match=r"x\.nc is not a readable NetCDF-4 file"):
+        biosim.load(tmp_path / "x.nc")
+
+
+@pytest.mark.parametrize("text", ["not json", "[1, 2]", "", "[" * 100_000])
 def test_changed_provenance(dataset, tmp_path, text):
     path = biosim.save(dataset.assign_attrs(provenance=text), tmp_path / "p.nc")
-    with pytest.raises(DatasetError, match="the attribute 'provenance' is"):
+    with pytest.raises(DatasetError, match=r"p\.nc: the attribute 'provenance' is"):
         biosim.load(path)
+
+
+@pytest.mark.parametrize("record", [{}, {"schema": None}, {"schema": "2.0"}, {"institution": "another program"}])
+def test_provenance_of_another_program_or_version(dataset, tmp_path, record):
+    path = biosim.save(dataset.assign_attrs(provenance=json.dumps(record)), tmp_path / "p.nc")
+    with pytest.raises(DatasetError, match=r"p\.nc has schema .*, expected 1\.0: .*make it anew"):
+        biosim.load(path)
+
+
+def test_a_later_minor_version_is_read(dataset, tmp_path):
+    record = biosim.provenance(dataset) | {"schema": "1.7"}
+    path = biosim.save(dataset.assign_attrs(provenance=json.dumps(record)), tmp_path / "p.nc")
+    assert biosim.provenance(biosim.load(path))["schema"] == "1.7"
 
 
 # Files from strangers -------------------------------------------------------------------------------------------------
@@ -145,11 +187,14 @@ def test_external_storage(saved, tmp_path):
     _refused(saved, "the data of 'leak' lie in another file; refused")
 
 
-def test_declared_size(saved):
+def test_declared_size(saved, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 2**40)
     with h5py.File(saved, "a") as file:
         file.create_dataset("huge", shape=(2**40,), dtype="f8", chunks=(2**20,))
     assert saved.stat().st_size < 10**6
     _refused(saved, "declares more than 16 GiB of data; refused")
+    monkeypatch.setattr(memory, "available", lambda: 2**30)
+    _refused(saved, "declares more than 1 GiB of data; refused")
 
 
 def test_many_objects(saved):
@@ -207,11 +252,29 @@ def test_written_bytes_and_permissions(tmp_path):
     assert write_bytes(path, b"\x00\xff").read_bytes() == b"\x00\xff"
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_saved_dataset_has_the_permissions_of_any_new_file(dataset, tmp_path, umask, mode):
+    """The temporary file is private; the final one must not be, or a colleague could not read it."""
+    old = os.umask(umask)
+    try:
+        path = biosim.save(dataset, tmp_path / "run.nc")
+        plain = tmp_path / "plain"
+        plain.write_text("x")
+    finally:
+        os.umask(old)
+    assert path.stat().st_mode & 0o777 == plain.stat().st_mode & 0o777 == mode
+
+
 def test_places_that_cannot_be_written(dataset, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"folder .*nowhere does not exist; create it first"):
         biosim.save(dataset, tmp_path / "nowhere" / "run.nc")
     with pytest.raises(OutputError, match="it is a folder; name a file"):
         biosim.save(dataset, tmp_path)
+    (tmp_path / "file").write_text("x")
+    for below in ("file/run.nc", "file/deeper/run.nc"):
+        with pytest.raises(OutputError, match=r"does not exist, as .*file is a file; choose another folder"):
+            biosim.save(dataset, tmp_path / below)
+    (tmp_path / "file").unlink()
 
     def refuse(**options):
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -220,6 +283,40 @@ def test_places_that_cannot_be_written(dataset, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"cannot write .*run\.nc: folder .* is not writable"):
         biosim.save(dataset, tmp_path / "run.nc")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a\0b.nc", "a name cannot contain a null character; choose another name"),
+        ("n" * 300 + ".nc", r"the place cannot be used \(File name too long\); choose another"),
+        ("", "it is a folder; name a file"),
+        ("none/run.nc", "does not exist; create it first"),
+    ],
+)
+def test_check_writable_refuses(tmp_path, name, message):
+    with pytest.raises(OutputError, match=message) as caught:
+        check_writable(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system has no /proc")
+@pytest.mark.parametrize("path", ["/proc/run.nc", "/proc/self/run.nc"])
+def test_a_virtual_file_system_is_found_out_before_the_work(path):
+    """Permissions allow it there to the superuser, and yet no file can be made."""
+    with pytest.raises(OutputError, match=r"cannot write /proc/.*run\.nc: folder /proc.* is not writable"):
+        check_writable(path)
+
+
+def test_check_writable_leaves_no_trace(tmp_path):
+    longest = tmp_path / ("n" * 252 + ".nc")
+    assert check_writable(longest) == longest
+    assert list(tmp_path.iterdir()) == []
+    write_text(longest, "old")
+    check_writable(longest)
+    assert longest.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [longest]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind the superuser")

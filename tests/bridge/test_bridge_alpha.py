@@ -112,10 +112,8 @@ def test_curves_an_exponent_cannot_be_read_from() -> None:
     with pytest.raises(AlphaError, match="is not above zero"):
         estimate_alpha(Curve(x=[1.0, 2, 3], y=[-0.1, 0.2, 0.3]), "loglog_raw")
     for estimator in ("nls_raw", "loglog_raw"):
-        with pytest.raises(AlphaError, match=r"constant \(0.1 uM\), so the exponent is not identifiable"):
+        with pytest.raises(FitError, match=r"constant \(0.1 uM\), so the exponent is not identifiable"):
             estimate_alpha(Curve(x=X, y=np.full(15, 0.1)), estimator)
-    with pytest.raises(AlphaError, match="n_resamples is 7, expected 0 or at least 20"):
-        estimate_alpha(curve, "loglog_raw", n_resamples=7)
     with pytest.raises(FitError, match="level is 95"):
         estimate_alpha(curve, "loglog_raw", level=95)
     with pytest.raises(FitError, match="3 parameters"):
@@ -133,6 +131,49 @@ def test_all_estimators_keep_going_without_a_resting_level() -> None:
     assert "resting calcium" in estimates.skipped["nls_above_rest"]
     with pytest.raises(AlphaError, match="resting calcium"):
         estimates["nls_above_rest"]
+
+
+def test_no_resamples_give_all_estimates_without_intervals(seeds32: Curve) -> None:
+    plain, sampled = (estimate_all(seeds32, n_resamples=n) for n in (0, 20))
+    assert list(plain.estimates) == list(ALPHA_ESTIMATORS) and not plain.skipped
+    for name, estimate in plain.estimates.items():
+        assert (estimate.low, estimate.high, estimate.level, estimate.bootstrap) == (None, None, None, None)
+        assert estimate.n_resamples == 0
+        assert (estimate.value, estimate.stderr) == (sampled[name].value, sampled[name].stderr)
+    assert "[" not in plain.text()
+    assert plain.records()[0]["low"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"n_resamples": 7},
+            r"n_resamples \(--bootstraps on the command line\) is 7, expected 0 for none, or at least 20",
+        ),
+        ({"level": 95}, "level is 95"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_wrong_settings_are_refused_and_not_listed_as_skipped(
+    seeds32: Curve, settings: dict[str, float], message: str
+) -> None:
+    with pytest.raises(FitError, match=message):
+        estimate_all(seeds32, **settings)  # type: ignore[arg-type]
+
+
+def test_one_estimator_may_be_named_alone(seeds32: Curve) -> None:
+    assert list(estimate_all(seeds32, "nls_raw", n_resamples=0).estimates) == ["nls_raw"]
+
+
+def test_remedies_hold_on_the_command_line_and_in_python() -> None:
+    curve = Curve(x=X, y=0.05 + 0.1 * X**0.25)
+    with pytest.raises(
+        AlphaError, match=r"--resting-calcium or, in Python, curve\.with_resting.*--estimator loglog_raw"
+    ):
+        estimate_alpha(curve)
+    with pytest.raises(AlphaError, match="--estimator loglog_raw"):
+        estimate_alpha(curve.with_resting_calcium(0.2))
 
 
 def test_noise_larger_than_the_rise_is_reported_not_hidden() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -232,6 +234,23 @@ def test_ill_posed_fits_are_refused_by_name(fig3: Curve) -> None:
         fit(fig3, "power", limits=(0.0, 1.0))
     with pytest.raises(FitError, match="rates must be finite"):
         fit(fig3, "power").predict([1.0, float("nan")])
+
+
+def test_family_without_a_slope_is_refused() -> None:
+    flat = dataclasses.replace(
+        FAMILIES["power"], name="stuck", shape_derivative=lambda f, theta: np.zeros(np.broadcast(f, theta).shape)
+    )
+    with pytest.raises(
+        FitError, match=r"family 'stuck' cannot be fitted to this curve: derivatives vanish .*choose another"
+    ):
+        fit(synthetic("power", 1e-4), flat)
+
+
+def test_units_of_one_are_not_printed(fig3: Curve) -> None:
+    text = fit(fig3, "power_offset").report()
+    assert "alpha runs to its lower limit 0.001: not identifiable" in text and "] 1" not in text
+    k = next(line for line in fit(fig3, "hyperbola").report().splitlines() if line.startswith("  k "))
+    assert k.endswith("] Hz")
 
 
 def test_own_limits_hold_the_parameter() -> None:

@@ -29,9 +29,27 @@ Y = np.array([0.1, 0.12, 0.13, 0.135])
         ({"sd": [0.1, 0.1]}, "sd has 2 points"),
         ({"sd": [0.1, 0.1, -0.1, 0.1]}, "sd has the negative value"),
         ({"trials": np.ones((4, 2))}, "not the mean of the trials"),
+        ({"y": Y * 1e-14, "trials": np.ones((4, 2)) * 1e-14}, "not the mean of the trials"),
         ({"resting_calcium": float("nan")}, "resting calcium is nan"),
         ({"x": X[:, None]}, "expected 1 dimension"),
         ({"y": ["a", "b", "c", "d"]}, "not an array of numbers"),
+        ({"y": ["1", "2", "3", "4"]}, "mean calcium is not an array of numbers .*pass floats"),
+        ({"y": Y + 1j}, "mean calcium is not an array of numbers .*complex"),
+        ({"y": [10**400, 1, 2, 3]}, "mean calcium is not an array of numbers .*too large"),
+        ({"y": [True, False, True, True]}, "mean calcium is not an array of numbers .*bool"),
+        ({"x": np.arange("2020-01", "2020-05", dtype="M8[M]")}, "input rate is not an array of numbers .*datetime"),
+        ({"x": X * 1e-12}, r"input rate has the value 1e-12 Hz, expected 0 or 1e-09 to 1e\+09; check its unit"),
+        ({"x": X * 1e9}, r"input rate has the value 4e\+09 Hz"),
+        ({"x": 1 + X * 1e-12}, r"covers only 1\.000000000001 to 1.000000000004 Hz, equal to rounding"),
+        (
+            {"y": Y * 1e200},
+            r"mean calcium reaches 1.35e\+199 uM, expected magnitudes from 1e-30 to 1e\+30; check its unit",
+        ),
+        ({"y": Y * 1e-200}, "mean calcium reaches 1.35e-201 uM"),
+        ({"sd": Y * 1e200}, r"sd reaches 1.35e\+199 uM"),
+        ({"resting_calcium": "0.07"}, "resting calcium is '0.07' uM, expected a finite value"),
+        ({"resting_calcium": [0.07]}, r"resting calcium is \[0.07\] uM"),
+        ({"resting_calcium": 1e308}, r"resting calcium is 1e\+308 uM"),
     ],
 )
 def test_bad_curves_are_refused_by_name(fields: dict[str, object], message: str) -> None:
@@ -60,6 +78,22 @@ def test_points_without_spread_cannot_be_weights() -> None:
         Curve(x=X, y=Y).standard_error()
     with pytest.raises(CurveError, match="sd is 0 at 2 Hz"):
         Curve(x=X, y=Y, sd=np.array([1.0, 0.0, 1.0, 1.0])).standard_error()
+    with pytest.raises(CurveError, match="sd is 1e-200 at 4 Hz, which would be an infinite weight"):
+        Curve(x=X, y=Y, sd=np.array([1.0, 1.0, 1.0, 1e-200])).standard_error()
+
+
+def test_identical_trials_are_a_curve() -> None:
+    """A deterministic protocol repeats itself exactly: its spread is rounding, which is no wrong magnitude."""
+    curve = Curve.from_trials(X, np.repeat(Y[:, None], 3, axis=1))
+    assert curve.sd is not None and np.all(curve.sd < 1e-15)
+
+
+@pytest.mark.parametrize("trials", [np.full((4, 3), 1e308), [["a"] * 2] * 4, [[1.0], [1.0, 2.0]], None])
+def test_bad_trials_are_refused(trials: object) -> None:
+    with pytest.raises(CurveError):
+        Curve.from_trials(X, trials)  # type: ignore[arg-type]
+    with pytest.raises(CurveError, match="input rate is not an array of numbers"):
+        Curve.from_trials("abc", np.ones((4, 2)))
 
 
 def dataset(**changes: str) -> xr.Dataset:
@@ -71,7 +105,7 @@ def dataset(**changes: str) -> xr.Dataset:
             "calcium_rest": ((), 0.0722, {"units": "uM"}),
         },
         coords={"input_rate": ("input_rate", X, {"units": "Hz"}), "trial": np.arange(3)},
-        attrs={"provenance": json.dumps({"protocol": {"name": "fig3"}, "seed": 7})},
+        attrs={"provenance": json.dumps({"schema": "1.0", "protocol": {"name": "fig3"}, "seed": 7})},
     )
     for name, unit in changes.items():
         ds[name].attrs["units"] = unit
@@ -107,6 +141,19 @@ def test_other_datasets_are_refused() -> None:
         response_curve(dataset(), "firing_rate")
     with pytest.raises(CurveError, match=r"dimensions \('input_rate',\), expected \('input_rate', 'trial'\)"):
         response_curve(dataset().mean("trial", keep_attrs=True))
+
+
+def test_what_is_no_dataset_or_curve_is_refused_with_the_remedy() -> None:
+    with pytest.raises(
+        CurveError, match=r"expected an xarray.Dataset, found str; load it with biosim.load, or use parse"
+    ):
+        response_curve("fig3.nc")  # type: ignore[arg-type]
+    with pytest.raises(
+        CurveError, match=r"expected a Curve, found Dataset; make one with bridge.response_curve\(dataset\)"
+    ):
+        rmse(dataset(), Curve(x=X, y=Y))  # type: ignore[arg-type]
+    with pytest.raises(CurveError, match="resting calcium is nan"):
+        response_curve(dataset().assign(calcium_rest=((), np.nan, {"units": "uM"})))
 
 
 def test_missing_unit_attribute_is_refused() -> None:
@@ -148,6 +195,21 @@ def test_sources_of_the_command_line(tmp_path: Path, fig3: Curve) -> None:
         parse_source("published:nothing")
     with pytest.raises(CurveError, match=r"no file .*published:astromorphic_fig3"):
         parse_source(tmp_path / "absent.nc")
+    with pytest.raises(CurveError, match="source is 3, expected published:NAME or the path"):
+        parse_source(3)  # type: ignore[arg-type]
+
+
+def test_a_folder_as_source_names_the_file_that_is_meant(tmp_path: Path) -> None:
+    with pytest.raises(CurveError, match=r"is a folder, expected a simulation file; none \(.nc\) lies in it.*simulate"):
+        parse_source(tmp_path)
+    for i in range(7):
+        (tmp_path / f"sweep{i}.nc").touch()
+    with pytest.raises(CurveError, match=r"name one in it \(sweep0.nc, .*, sweep4.nc, \.\.\.\)"):
+        parse_source(str(tmp_path))
+    (tmp_path / "fig3.nc").touch()
+    with pytest.raises(CurveError, match="is a folder, expected a simulation file; name the one in it, ") as caught:
+        parse_source(str(tmp_path))
+    assert str(caught.value).endswith(repr(str(tmp_path / "fig3.nc")))
 
 
 def test_source_from_a_file(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 
 import numpy as np
 import pytest
 
-from bridge import FAMILIES, Curve, FitError, bootstrap, compare, estimate_all, fit
+from biosim.registry import UnknownName
+from bridge import FAMILIES, Curve, Fit, FitError, bootstrap, compare, estimate_all, fit
 from bridge.resampling import resample_residuals, resample_trials
 
 X = np.geomspace(0.5, 20, 12)
@@ -78,8 +80,75 @@ def test_bootstrap_says_how_often_it_ran_to_a_limit(fig3: Curve) -> None:
 
 
 def test_too_few_resamples_are_refused(fig3: Curve) -> None:
-    with pytest.raises(FitError, match="n_resamples is 5, expected at least 20"):
-        bootstrap(fit(fig3, "power"), n_resamples=5)
+    fitted = fit(fig3, "power")
+    for n in (5, 0, -1, 10**6, 20.5, math.nan, True, "a", None):
+        with pytest.raises(
+            FitError, match=r"n_resamples \(--bootstraps .*\) is .*, expected at least 20 and at most 100000"
+        ):
+            bootstrap(fitted, n_resamples=n)  # type: ignore[arg-type]
+
+
+def test_report_and_records_show_both_intervals(seeds32: Curve) -> None:
+    fitted = fit(seeds32, "hyperbola")
+    sampled = bootstrap(fitted, n_resamples=60, level=0.9)
+    rows = fitted.records(sampled)
+    assert [row["parameter"] for row in rows] == ["c", "b", "k"]
+    for row in rows:
+        estimate = fitted.parameters[str(row["parameter"])]
+        assert (row["value"], row["unit"], row["stderr"]) == (estimate.value, estimate.unit, estimate.stderr)
+        assert (row["fit_low"], row["fit_high"], row["at_bound"]) == (estimate.low, estimate.high, None)
+        low, high = np.quantile(sampled.samples[estimate.name], [0.05, 0.95])
+        assert (row["bootstrap_low"], row["bootstrap_high"]) == pytest.approx((low, high))
+    assert json.loads(json.dumps(rows)) == rows
+    text, low_k, high_k = fitted.report(bootstrap=sampled), *sampled.interval("k")
+    line = next(line for line in text.splitlines() if line.startswith("  k "))
+    k = fitted.parameters["k"]
+    assert f"[{k.low:.4g}, {k.high:.4g}]" in line and f"bootstrap [{low_k:.4g}, {high_k:.4g}] Hz" in line
+    assert "0.95 of the fit; bootstrap 0.9 of 60 refits with resampled trials" in text
+    # Without a bootstrap nothing is said about one.
+    assert "bootstrap" not in fitted.report()
+    assert all(row["bootstrap_low"] is None and row["bootstrap_high"] is None for row in fitted.records())
+
+
+def test_report_says_how_many_refits_ran_to_a_limit(fig3: Curve) -> None:
+    fitted = fit(fig3, "power_offset")
+    sampled = bootstrap(fitted, n_resamples=100)
+    assert f"{sampled.at_bound:.1%} of them at a limit" in fitted.report(sampled)
+    row = next(row for row in fitted.records(sampled) if row["parameter"] == "alpha")
+    assert row["at_bound"] == "lower" and row["fit_low"] is None and row["bootstrap_low"] == 1e-3
+
+
+def test_bootstrap_of_another_family_is_refused(seeds32: Curve) -> None:
+    other = bootstrap(fit(seeds32, "power"), n_resamples=20)
+    for method in (fit(seeds32, "hyperbola").report, fit(seeds32, "hyperbola").records):
+        with pytest.raises(
+            FitError, match=r"bootstrap is of family 'power' and the fit of 'hyperbola'; bootstrap this"
+        ):
+            method(other)
+    with pytest.raises(UnknownName, match=r"unknown parameter of family 'power' 'k': .*choose from b, alpha"):
+        other.interval("k")
+    with pytest.raises(FitError, match="band: rates must be finite"):
+        other.band([1.0, np.inf])
+    with pytest.raises(FitError, match="expected a Fit, found Comparison"):
+        bootstrap(compare(seeds32, "power"))  # type: ignore[arg-type]
+
+
+def test_correlated_errors_make_the_residual_bootstrap_too_sure() -> None:
+    """What the docstring warns of: neighbours that err alike are counted as independent."""
+    x = np.linspace(1, 10, 60)
+    kernel = np.exp(-0.5 * (np.arange(-15, 16) / 5) ** 2)
+
+    def refit(seed: int) -> Fit:
+        white = np.random.default_rng(seed).normal(size=len(x) + 30)
+        smooth = np.convolve(white, kernel / np.linalg.norm(kernel), mode="valid")
+        return fit(Curve(x=x, y=0.1 * x**0.3 + 1e-3 * smooth), "power", n_starts=0)
+
+    refits = [refit(seed) for seed in range(40)]
+    true_spread = np.std([fitted.values["alpha"] for fitted in refits], ddof=1)
+    believed = np.mean([np.std(bootstrap(fitted, n_resamples=100).samples["alpha"]) for fitted in refits])
+    assert believed < 0.6 * true_spread
+    # Every one of them says so.
+    assert all(any("neighbouring residuals correlate" in note for note in fitted.notes) for fitted in refits)
 
 
 def test_single_trial_falls_back_to_residuals() -> None:

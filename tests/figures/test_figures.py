@@ -81,7 +81,7 @@ def test_pairs_compare_seed_by_seed_and_say_when_seeds_disagree():
     agree = by_name["fitted", "none"]
     assert agree.mean == pytest.approx(-0.95)
     assert "better than none" in agree.sentence
-    assert "all seeds agree" in agree.sentence
+    assert "all 2 seeds agree on the sign, as 2 seeds do by chance once in 2" in agree.sentence
 
 
 def test_one_seed_makes_no_statement_about_spread():

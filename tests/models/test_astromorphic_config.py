@@ -8,10 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from models import AstromorphicConfig
+from models import AstromorphicConfig, AstromorphicForCausalLM
 from models.arms import main_arms
+from models.astromorphic import configuration_astromorphic
 from models.astromorphic.presets import PRESETS
+from models.errors import ModelError
 from models.ops.response import Hyperbola, Power
 
 MACRO = Path(__file__).parents[2] / "bridge" / "presets" / "fig3_published_hyperbola.json"
@@ -44,12 +47,118 @@ MACRO = Path(__file__).parents[2] / "bridge" / "presets" / "fig3_published_hyper
         ({"response": {"family": "power", "parameters": {"kappa": 1.0}}}, r"expected exactly \['alpha'\]"),
         ({"response": {"family": "power", "parameters": {"alpha": float("nan")}}}, "alpha is nan"),
         ({"position_matrix_std": 0.0}, "position_matrix_std is 0.0"),
+        (
+            {"hidden_size": 10**400},
+            r"hidden_size is 10+\.\.\. \(401 characters\); expected a whole number of at most 2147483647",
+        ),
+        (
+            {"max_position_embeddings": 2**31},
+            "max_position_embeddings is 2147483648; expected a whole number of at most",
+        ),
+        ({"hebbian_scale": 10**400}, r"hebbian_scale is 10+\.\.\. .* above 0 and below 3\.40282e\+38"),
+        ({"hebbian_scale": 10**5000}, "hebbian_scale is a number of type int with too many digits to print"),
+        ({"branch_gain": 1e39}, r"branch_gain is 1e\+39; expected a finite number above 0 and below 3\.4"),
+        ({"dropout": 10**400}, "dropout is 10.*at least 0 and below"),
+        ({"position_matrix_std": -(10**400)}, "position_matrix_std is -10"),
+        ({"mixer": ["softmax"]}, r"mixer is \['softmax'\]; expected one of"),
+        ({"distance": None}, "distance is None; expected one of"),
+        ({"pad_token_id": 256}, "pad_token_id is 256; expected None or a whole number from 0 to 255"),
+        ({"eos_token_id": "x"}, "eos_token_id is 'x'"),
+        ({"bos_token_id": True}, "bos_token_id is True"),
+        ({"dtype": "float17"}, "dtype is 'float17'; expected the name of a torch dtype"),
+        ({"response": 5}, "response is 5; expected"),
+        ({"response": {"family": ["power"], "parameters": {"alpha": 1.0}}}, r"response is {'family': \['power'\]"),
+        ({"response": {"family": "power", "parameters": {1: 2.0, "alpha": 1.0}}}, "response is .*by name"),
+        ({"response": {"family": "power", "parameters": [0.25]}}, "response is .*by name"),
+        (
+            {"response": {"family": "powr", "parameters": {"alpha": 1.0}}},
+            "response family is 'powr'; expected one of power",
+        ),
+        (
+            {"response": {"family": "power", "parameters": {"alpha": "1"}}},
+            "response power: alpha is '1'; expected a finite",
+        ),
+        ({"response": {"family": "power", "parameters": {"alpha": None}}}, "response power: alpha is None"),
+        ({"response": {"family": "power", "parameters": {"alpha": True}}}, "response power: alpha is True"),
+        ({"response": {"family": "hyperbola", "parameters": {"kappa": 10**400}}}, "response hyperbola: kappa is 10"),
     ],
+    ids=lambda value: value[:40] if isinstance(value, str) else next(iter(value)),
 )
 def test_faults_are_named(settings, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        AstromorphicConfig(**settings)
-    assert "\n" not in str(caught.value)
+    for make in (AstromorphicConfig, lambda **s: AstromorphicConfig.from_preset("tuned", **s)):
+        with pytest.raises(ModelError, match=message) as caught:
+            make(**settings)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_attention_heads": 0}, "num_attention_heads is 0; expected a whole number of at least 1"),
+        ({"num_attention_heads": None}, "num_attention_heads is None"),
+        ({"hidden_size": "x"}, "hidden_size is 'x'; expected a whole number"),
+        ({"hidden_size": 10**400}, "hidden_size is 10"),
+        ({"hidden_dim": "x"}, "hidden_dim is 'x'; expected a whole number"),
+        ({"hidden_dim": 0}, "hidden_dim is 0"),
+        (
+            {"hidden_size": 4, "num_attention_heads": 8},
+            "hidden_size is 4; expected a multiple of num_attention_heads = 8",
+        ),
+    ],
+    ids=lambda value: f"{value!r:.40}",
+)
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_presets_name_sizes_that_are_no_sizes(preset, settings, message):
+    """Some presets work their scale out from the sizes, before the constructor could check them."""
+    with pytest.raises(ModelError, match=message):
+        AstromorphicConfig.from_preset(preset, **settings)
+    with pytest.raises(ModelError, match=message):
+        AstromorphicConfig.from_macro(MACRO, **settings)
+
+
+@pytest.mark.parametrize("name", [5, None, ["tuned"], "", "Tuned"])
+def test_names_that_are_no_presets(name):
+    with pytest.raises(ModelError, match=r"preset is .*; expected one of tuned, paper_eq11"):
+        AstromorphicConfig.from_preset(name)
+
+
+@pytest.mark.parametrize("macro", [None, 5, {"response": 1}])
+def test_what_is_no_macro(macro):
+    with pytest.raises(ModelError, match=r"macro is .*; expected the path of a macro\.json or a MacroParameters"):
+        AstromorphicConfig.from_macro(macro)
+
+
+SHAPES = [
+    {"norm_placement": "pre"}, {"norm_placement": "pre", "second_norm": False}, {"second_norm": False},
+    {"embedding_norm": True}, {"position_code": False}, {"position_embeddings": False}, {"tie_word_embeddings": False},
+    {"hidden_dim": 5}, {"learnable_gain": True, "out_proj": False},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SHAPES, ids=str)
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_the_number_of_parameters_is_that_of_the_network(preset, settings):
+    config = AstromorphicConfig.from_preset(preset, **{"hidden_size": 24, "num_hidden_layers": 3, **settings})
+    with torch.device("meta"):
+        assert config.num_parameters() == AstromorphicForCausalLM(config).num_parameters()
+
+
+def test_memory_is_checked_with_the_copies_that_training_holds(monkeypatch):
+    config = AstromorphicConfig(position_code=False)
+    n_bytes = 4 * config.num_parameters()
+    monkeypatch.setattr(configuration_astromorphic, "_physical_memory", lambda: 3 * n_bytes)
+    config.check_memory(3)
+    with pytest.raises(ModelError, match=f"the network has {config.num_parameters():,} parameters and needs"):
+        config.check_memory(copies=4)
+    # The distances between all pairs of positions take memory of their own.
+    long = AstromorphicConfig(max_position_embeddings=4096)
+    monkeypatch.setattr(
+        configuration_astromorphic, "_physical_memory", lambda: 4 * (long.num_parameters() + 4096**2) - 1
+    )
+    with pytest.raises(ModelError, match="max_position_embeddings = 4096"):
+        long.check_memory()
+    monkeypatch.setattr(configuration_astromorphic, "_physical_memory", lambda: None)
+    AstromorphicConfig(hidden_size=10**9, num_attention_heads=1).check_memory()  # the system does not tell
 
 
 def test_derived_defaults():
@@ -101,7 +210,7 @@ def test_from_macro_needs_only_the_response_and_the_digest(monkeypatch):
 
 
 def test_main_arms_differ_in_shape_and_not_in_gain():
-    arms = main_arms(MACRO, context=64)
+    arms = main_arms(MACRO, context=64, activation=32.0)
     assert list(arms) == ["fitted", "alpha025", "alpha1_matched", "none"]
     kappa = arms["fitted"].response["parameters"]["kappa"]
     gains = {

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from models.astromorphic import AstromorphicConfig, AstromorphicForCausalLM, AstromorphicModel, AstromorphicState
 from models.astromorphic.presets import PRESETS
+from models.errors import ModelError
 
 CAUSAL = list(PRESETS)
 SETTINGS = {"do_sample": False, "pad_token_id": 0}
@@ -32,21 +33,30 @@ def test_full_pass_equals_step_by_step_and_pieces(tiny, tokens, preset, randomis
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "base"),
     [
-        {"norm_placement": "pre"},
-        {"norm_placement": "pre", "second_norm": False},
-        {"embedding_norm": True},
-        {"distance": "exp", "distance_decay": 0.3},
-        {"position_code": False, "position_embeddings": False},
-        {"tie_word_embeddings": False, "hidden_dim": 3},
-        {"response": {"family": "hyperbola", "parameters": {"kappa": 5.0}}, "branch_gain": 2.0},
-        {"response": {"family": "logarithm", "parameters": {"kappa": 5.0}}, "out_proj": False},
+        ({"norm_placement": "pre"}, {}),
+        ({"second_norm": False}, {}),
+        ({"embedding_norm": True}, {}),
+        ({"distance": "exp"}, {}),
+        ({"distance_decay": 0.3}, {"distance": "exp"}),
+        ({"position_code": False}, {}),
+        ({"position_embeddings": False}, {}),
+        ({"tie_word_embeddings": False}, {}),
+        ({"hidden_dim": 3}, {}),
+        ({"out_proj": False}, {}),
+        ({"learnable_gain": False}, {}),
+        ({"branch_gain": 2.0}, {}),
+        ({"hebbian_scale": 0.5}, {}),
+        ({"sigmoid_placement": "inside"}, {}),
+        ({"response": {"family": "hyperbola", "parameters": {"kappa": 5.0}}}, {}),
+        ({"response": {"family": "logarithm", "parameters": {"kappa": 5.0}}}, {}),
+        ({"layer_norm_eps": 0.1}, {}),
     ],
     ids=str,
 )
-def test_every_setting_keeps_steps_and_files_equal(tiny, tokens, tmp_path, settings, randomise):
-    model = randomise(tiny(**settings))
+def test_every_setting_acts_and_keeps_steps_and_files_equal(tiny, tokens, tmp_path, settings, base, randomise):
+    model = randomise(tiny(**base, **settings))
     whole, state, parts = model(tokens).logits, None, []
     for t in range(tokens.shape[1]):
         out = model(tokens[:, t : t + 1], past_key_values=state, use_cache=True)
@@ -56,9 +66,25 @@ def test_every_setting_keeps_steps_and_files_equal(tiny, tokens, tmp_path, setti
     model.save_pretrained(tmp_path)
     loaded = AstromorphicForCausalLM.from_pretrained(tmp_path)
     assert torch.equal(loaded(tokens).logits, whole)
-    plain = randomise(tiny())
-    same_shapes = [p.shape for p in plain.parameters()] == [p.shape for p in model.parameters()]
-    assert not same_shapes or not torch.equal(plain(tokens).logits, whole)
+    # The setting changes what is stored, or, with the same weights, what is computed from it.
+    without = tiny(**base)
+    mine, theirs = stored_shapes(model), stored_shapes(without)
+    if mine == theirs:
+        without.load_state_dict(model.state_dict())
+        assert (without(tokens).logits - whole).abs().max() > 1e-3 * whole.abs().max()
+    else:
+        assert settings.keys() <= STRUCTURAL
+
+
+STRUCTURAL = {
+    "norm_placement", "second_norm", "embedding_norm", "position_code", "position_embeddings", "tie_word_embeddings",
+    "hidden_dim", "out_proj", "learnable_gain",
+}  # fmt: skip
+
+
+def stored_shapes(model):
+    """Name and shape of every parameter that is a tensor of its own (a tied head is not)."""
+    return {name: p.shape for name, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("preset", ["tuned", "paper_alg1", "softmax", "katharopoulos"])
@@ -81,6 +107,38 @@ def test_cached_generation_equals_uncached(tiny, tokens, preset, mode, randomise
         outputs.append(model.generate(tokens, max_new_tokens=12, use_cache=cached, **{**SETTINGS, **mode}))
     assert torch.equal(*outputs)
     assert outputs[0].shape[1] == tokens.shape[1] + 12
+
+
+def argmax_loop(model, ids, new):
+    """Greedy decoding without any state: the whole prefix again for every token."""
+    for _ in range(new):
+        ids = torch.cat([ids, model(ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
+    return ids
+
+
+# These initial weights do not fall into repeating one token, which even a lost state would repeat.
+LIVELY = 6
+
+
+@pytest.mark.parametrize("preset", CAUSAL)
+def test_greedy_generation_is_the_argmax_loop_over_whole_prefixes(tiny, tokens, preset, randomise):
+    model = randomise(tiny(LIVELY, preset=preset))
+    expected = argmax_loop(model, tokens, 20)
+    assert torch.equal(model.generate(tokens, max_new_tokens=20, **SETTINGS), expected)
+    # A state that forgets the prompt would give other tokens, so the comparison can fail.
+    assert not torch.equal(argmax_loop(model, tokens[:, -1:], 20)[:, 1:], expected[:, 20:])
+
+
+@pytest.mark.parametrize("preset", ["tuned", "rmaat", "softmax", "none"])
+def test_left_padded_greedy_batch_is_the_argmax_loop_of_single_rows(tiny, tokens, preset, randomise):
+    model = randomise(tiny(LIVELY, preset=preset))
+    mask = torch.zeros_like(tokens)
+    lengths = (20, 11, 3)
+    for row, n in enumerate(lengths):
+        mask[row, -n:] = 1
+    together = model.generate(tokens * mask, attention_mask=mask, max_new_tokens=20, **SETTINGS)
+    for row, n in enumerate(lengths):
+        assert torch.equal(together[row, -n - 20 :], argmax_loop(model, tokens[row : row + 1, -n:], 20)[0])
 
 
 @pytest.mark.parametrize("preset", ["tuned", "paper_eq18", "rmaat", "softmax"])
@@ -174,8 +232,99 @@ def test_state_stays_wide_under_bfloat16_weights(tiny, tokens):
     out = model(tokens, use_cache=True)
     assert out.logits.dtype == torch.bfloat16
     assert {t.dtype for layer in out.past_key_values.layers for t in layer} == {torch.float32}
-    greedy = [model.generate(tokens, max_new_tokens=6, use_cache=c, **SETTINGS) for c in (True, False)]
-    assert greedy[0].shape == greedy[1].shape
+
+
+@pytest.mark.parametrize("seed", [2, 3, 6])
+def test_bfloat16_generation_chooses_what_whole_prefixes_choose(tiny, tokens, seed, randomise):
+    """Up to ties: the two forms round differently, and bfloat16 keeps 8 bits of a logit."""
+    model = randomise(tiny(seed)).bfloat16()
+    for row in model.generate(tokens, max_new_tokens=12, **SETTINGS):
+        logits = model(row[None], use_cache=False).logits[0, 19:-1].float()
+        chosen, best = logits.gather(-1, row[20:, None])[:, 0], logits.max(-1).values
+        assert (best - chosen).max() <= 2**-6 * logits.abs().max()
+        # Another token would not pass for a tie.
+        assert (best - logits.topk(2).values[:, 1]).median() > 2**-6 * logits.abs().max()
+
+
+def count_codes(monkeypatch):
+    from models.astromorphic import modeling_astromorphic as modeling
+
+    calls, real = [], modeling.position_code
+    monkeypatch.setattr(modeling, "position_code", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
+    return calls
+
+
+def test_position_codes_are_worked_out_once_per_sequence(tiny, tokens, monkeypatch, randomise):
+    """The state hands them on; a code is worked out once per layer, and never stored in the weights."""
+    model = randomise(tiny())
+    keys = set(model.state_dict())
+    expected = argmax_loop(model, tokens, 10)
+    calls = count_codes(monkeypatch)
+    assert torch.equal(model.generate(tokens, max_new_tokens=10, **SETTINGS), expected)
+    assert len(calls) == 2
+    model.generate(tokens, max_new_tokens=3, **SETTINGS)
+    assert len(calls) == 4 and set(model.state_dict()) == keys
+
+
+def change_in_place(model):
+    with torch.no_grad():
+        model.model.layers[1].mixer.position_matrix.mul_(1.5)
+
+
+def change_behind_the_version_counter(model):
+    model.model.layers[1].mixer.position_matrix.data.mul_(1.5)
+
+
+def change_by_loading(model):
+    content = {k: v * 1.5 if k.endswith("1.mixer.position_matrix") else v for k, v in model.state_dict().items()}
+    model.load_state_dict(content)
+
+
+def change_the_parameter(model):
+    mixer = model.model.layers[1].mixer
+    mixer.position_matrix = torch.nn.Parameter(mixer.position_matrix.detach() * 1.5)
+
+
+@pytest.mark.parametrize(
+    "change", [change_in_place, change_behind_the_version_counter, change_by_loading, change_the_parameter]
+)
+def test_a_changed_position_matrix_is_seen_in_the_middle_of_a_sequence(tiny, tokens, change, randomise):
+    """The step after the change equals the one from the same state without any code handed on."""
+    with torch.no_grad():
+        model = randomise(tiny())
+        state = model(tokens[:, :9], use_cache=True).past_key_values
+        bare = AstromorphicState(state.layers, state.positions, state.seen)
+        before = model(tokens[:, 9:10], past_key_values=state, use_cache=True).logits
+        change(model)
+        after = model(tokens[:, 9:10], past_key_values=state, use_cache=True).logits
+        assert torch.equal(after, model(tokens[:, 9:10], past_key_values=bare, use_cache=True).logits)
+        assert not torch.equal(after, before)
+
+
+def test_a_moved_model_works_its_position_codes_out_again(tiny, tokens, monkeypatch, randomise):
+    with torch.no_grad():
+        model = randomise(tiny())
+        state = model(tokens[:, :9], use_cache=True).past_key_values
+        calls = count_codes(monkeypatch)
+        model.double()(tokens[:, 9:10], past_key_values=state, use_cache=True)
+        assert len(calls) == 2
+
+
+def test_gradients_through_the_position_code_do_not_depend_on_what_was_handed_on(tiny, tokens, randomise):
+    """Training on from a state made without gradients: the code of this piece is differentiated, twice if need be."""
+    model = randomise(tiny())
+    with torch.no_grad():
+        state = model(tokens[:, :9], use_cache=True).past_key_values
+    bare = AstromorphicState(state.layers, state.positions, state.seen)
+    gradients = []
+    for given in (state, bare, state):
+        model.zero_grad()
+        out = model(tokens[:, 9:], past_key_values=given, use_cache=True)
+        (out.logits**2).mean().backward()
+        gradients.append(model.model.layers[0].mixer.position_matrix.grad.clone())
+        assert not any(torch.is_tensor(c) and c.requires_grad for code in out.past_key_values.codes for c in code or ())
+    assert gradients[0].abs().max() > 0
+    assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
 
 
 def test_wrong_state_is_refused(tiny, tokens):
@@ -235,7 +384,8 @@ def test_save_and_load_is_bit_equal_and_tied(tiny, tokens, tmp_path, randomise):
         loaded = AstromorphicForCausalLM.from_pretrained(tmp_path / preset)
         mine, theirs = model.state_dict(), loaded.state_dict()
         assert mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
-        assert dict(model.named_buffers()).keys() == dict(loaded.named_buffers()).keys()
+        mine, theirs = dict(model.named_buffers()), dict(loaded.named_buffers())
+        assert mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
         assert loaded.lm_head.weight is loaded.model.embed.weight and not loaded.training
         assert torch.equal(loaded(tokens).logits, model(tokens).logits)
 
@@ -265,8 +415,10 @@ def test_planted_pickle_is_refused(tiny, tmp_path):
     tiny().save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Planted()))
-    with pytest.raises(OSError, match=r"model\.safetensors"):
+    with pytest.raises(ModelError, match=r"holds no model\.safetensors but pytorch_model\.bin, a pickle"):
         AstromorphicForCausalLM.from_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="use_safetensors is False; pickles could run code and are never loaded"):
+        AstromorphicForCausalLM.from_pretrained(tmp_path, use_safetensors=False)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +437,11 @@ def test_mismatched_config_raises_unless_opted_in(tiny, tmp_path, change, messag
 def test_other_width_raises(tiny, tmp_path, tiny_size):
     tiny().save_pretrained(tmp_path)
     config = AstromorphicConfig(**{**tiny_size, "hidden_size": 32})
-    with pytest.raises((RuntimeError, ValueError)):
-        AstromorphicForCausalLM.from_pretrained(tmp_path, config=config)
-    with pytest.raises(ValueError, match="mismatched keys"):
-        AstromorphicForCausalLM.from_pretrained(tmp_path, config=config, ignore_mismatched_sizes=True)
+    for settings in ({}, {"ignore_mismatched_sizes": True}):
+        with pytest.raises(ModelError, match=r"mismatched keys: .*embed.* is \[31, 16\] instead of \[31, 32\]"):
+            AstromorphicForCausalLM.from_pretrained(tmp_path, config=config, **settings)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        AstromorphicForCausalLM.from_pretrained(tmp_path, config=config, ignore_mismatched_sizes=False)
 
 
 def test_initialisation_leaves_loaded_parameters_alone(tiny, tmp_path, randomise):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.errors import ModelError
 from models.evaluation import _windows, bits_per_byte, carried_state_difference
 
 
@@ -70,11 +71,49 @@ def test_carried_state_agrees(tiny, randomise):
         assert carried_state_difference(randomise(tiny(preset=preset)), text(48)) < 1e-4
 
 
-def test_bad_requests_are_named(tiny):
+@pytest.mark.parametrize(
+    ("data", "settings", "message"),
+    [
+        (b"", {}, "the text to score is empty"),
+        (text(60), {"stride": 30}, "stride is 30; expected 1 to 24, half of the context of 48 bytes"),
+        (text(60), {"stride": 0}, "stride is 0; expected 1 to 24"),
+        (text(60), {"stride": 2.0}, r"stride is 2\.0"),
+        (text(60), {"context": 1}, r"context is 1 bytes; expected 2 \(one byte to predict another from\) to 48"),
+        (text(60), {"context": 0}, "context is 0 bytes"),
+        (text(60), {"context": 49}, "context is 49 bytes; expected 2 .* to 48, the model's max_position_embeddings"),
+        (text(60), {"context": "all"}, "context is 'all' bytes"),
+        (text(60), {"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1"),
+        (
+            text(60).astype(np.int64),
+            {},
+            r"the text to score is int64 of shape \(60,\); expected bytes or a uint8 array",
+        ),
+        (text(60).reshape(6, 10), {}, r"the text to score is uint8 of shape \(6, 10\)"),
+        ("text", {}, "the text to score is str"),
+        (b"text", {}, "the text to score holds the byte 120 but vocab_size is 31"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_requests_are_named(tiny, data, settings, message):
+    with pytest.raises(ModelError, match=message):
+        bits_per_byte(tiny(), data, **settings)
+
+
+def test_bad_pieces_are_named(tiny):
     model = tiny()
-    with pytest.raises(ValueError, match="the text to score is empty"):
-        bits_per_byte(model, b"")
-    with pytest.raises(ValueError, match="stride is 30; expected 1 to 24"):
-        bits_per_byte(model, text(60), stride=30)
-    with pytest.raises(ValueError, match="data has 49 bytes; expected 2 to 48"):
+    with pytest.raises(ModelError, match="data has 49 bytes; expected 2 to 48"):
         carried_state_difference(model, text(49))
+    with pytest.raises(ModelError, match="piece is 0 bytes; expected a whole number of at least 1"):
+        carried_state_difference(model, text(48), piece=0)
+
+
+def test_a_model_of_one_position_cannot_be_scored(tiny):
+    """It can read one byte, but a window of one byte has none left to predict."""
+    model = tiny(max_position_embeddings=1)
+    message = "max_position_embeddings is 1; expected at least 2, one byte to predict another from"
+    with pytest.raises(ModelError, match=message):
+        bits_per_byte(model, text(60))
+    with pytest.raises(ModelError, match=message):
+        carried_state_difference(model, text(2))
+    score = bits_per_byte(tiny(max_position_embeddings=2), text(60))
+    assert score.policy.context == 2 and score.policy.stride == 1 and math.isfinite(score.nats)

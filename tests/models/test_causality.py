@@ -48,16 +48,16 @@ def test_a_code_that_depends_on_the_length_is_caught(tiny, monkeypatch, randomis
     from models.astromorphic import modeling_astromorphic as modeling
     from models.ops.features import position_code
 
-    real = modeling.AstromorphicMixer._mix
+    real = modeling.AstromorphicMixer.forward
 
-    def sliced_first(self, q, k, v, positions, mask, state):
+    def sliced_first(self, x, positions, mask, state, known=None):
         seen = int(positions.max()) + 1
         short = lambda matrix, kind, *, decay: position_code(matrix[..., :seen], kind, decay=decay)  # noqa: E731
         with monkeypatch.context() as patch:
             patch.setattr(modeling, "position_code", short)
-            return real(self, q, k, v, positions, mask, state)
+            return real(self, x, positions, mask, state)
 
-    monkeypatch.setattr(modeling.AstromorphicMixer, "_mix", sliced_first)
+    monkeypatch.setattr(modeling.AstromorphicMixer, "forward", sliced_first)
     verdict = causality_verdict(randomise(tiny()))
     assert verdict.chunked_vs_step > 1e-3 and verdict.verdict == "leaks"
 

@@ -21,8 +21,9 @@ from transformers.utils import logging as library_logging
 
 from models.astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from models.checkpoints import find_checkpoint, why_unusable
+from models.errors import ModelError
 from models.evaluation import bits_per_byte
-from models.recipes import RECIPES, Recipe
+from models.recipes import RECIPES
 from models.result import RunResult
 from models.tasks import load_task
 from models.tasks.shakespeare import ByteText
@@ -132,6 +133,76 @@ def test_finished_run_is_returned_and_other_settings_are_refused(finished, text)
         train(config(dropout=0.0), "words", RECIPE, out, 3, "tuned", data=text)
 
 
+def test_a_record_without_its_weights_is_not_believed(finished, text, tmp_path):
+    out, result, _ = finished
+    for copy in ("lost", "other"):
+        shutil.copytree(out, tmp_path / copy)
+    (tmp_path / "lost" / "model.safetensors").unlink()
+    again = train(config(), "words", RECIPE, tmp_path / "lost", 3, "tuned", data=text)
+    assert again.weights_digest == result.weights_digest
+    assert (tmp_path / "lost" / "model.safetensors").is_file()
+    model = AstromorphicForCausalLM.from_pretrained(tmp_path / "other")
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] += 1e-3
+    model.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match=r"does not hold the weights that run\.json is about"):
+        train(config(), "words", RECIPE, tmp_path / "other", 3, "tuned", data=text)
+
+
+def test_checkpoints_left_behind_by_a_finished_run_are_cleared(finished, interrupted, text, tmp_path):
+    out, result, _ = finished
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(interrupted / "checkpoints", tmp_path / "checkpoints")
+    assert train(config(), "words", RECIPE, tmp_path, 3, "tuned", data=text) == result
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "seed", "message"),
+    [
+        ({"vocab_size": 100}, 0, "vocab_size is 100; expected at least 256"),
+        ({"max_position_embeddings": 1}, 0, "max_position_embeddings is 1; expected 2 to"),
+        ({"max_position_embeddings": 10**6}, 0, "max_position_embeddings is 1000000; expected 2 to"),
+        ({}, -1, "seed is -1; expected a whole number from 0 to 4294967295"),
+        ({}, 2**32, "seed is 4294967296"),
+        ({}, True, "seed is True"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(settings, seed, message, text, tmp_path):
+    with pytest.raises(ModelError, match=message):
+        train(config(**settings), "words", RECIPE, tmp_path / "a" / "run", seed, data=text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launcher_of_several_processes_is_refused(text, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ModelError, match="WORLD_SIZE is 2; this training is for one process"):
+        train(config(), "words", RECIPE, tmp_path / "run", 3, data=text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_operating_point_is_that_of_the_validation_text(finished, text):
+    """Half a block of 16: G after 8 tokens, from the definition, and the gains of the saved weights."""
+    from models.operating_point import initial_activation
+    from models.ops.features import feature_map
+
+    out, result, _ = finished
+    point = result.operating_point
+    assert point is not None and point.tokens == 8
+    assert point.activation_start == pytest.approx(initial_activation(config(), text.validation, 8, seed=3), rel=1e-6)
+    model = AstromorphicForCausalLM.from_pretrained(out).eval()
+    assert point.gains == [layer.mixer.gain.tolist() for layer in model.model.layers]
+    starts = np.unique(np.linspace(0, len(text.validation) - 8, 64).round().astype(int))
+    keys: list[list[torch.Tensor]] = [[], []]
+    for i, layer in enumerate(model.model.layers):
+        layer.mixer.key.register_forward_hook(lambda _, __, k, i=i: keys[i].append(k.detach()))
+    for start in starts:
+        ids = torch.from_numpy(text.validation[start : start + 8].astype(np.int64))[None]
+        model(input_ids=ids)
+    by_hand = [sum(float(feature_map(k).sum(1).mean()) for k in layer) / len(starts) for layer in keys]
+    assert point.activation_end == pytest.approx(sum(by_hand) / 2, rel=1e-5)
+
+
 class Stop(Exception):
     pass
 
@@ -153,7 +224,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished, text, tmp_path, 
     steps = []
     resumed = train(config(), "words", RECIPE, tmp_path, 3, "tuned", lambda s, *_: steps.append(s), data=text)
     assert steps[0] == step // 4 * 4 + 1  # continued, not started again
-    unlike = {"wall_time_s"}
+    assert resumed.resumed_from_step == (step // 4 * 4 or None)
+    unlike = {"wall_time_s", "resumed_from_step"}
     assert resumed.model_dump(exclude=unlike) == result.model_dump(exclude=unlike)
 
 
@@ -162,6 +234,36 @@ def test_changed_settings_are_not_resumed(text, tmp_path):
         train(config(), "words", RECIPE, tmp_path, 3, "tuned", stop_at(6), data=text)
     with pytest.raises(ValueError, match="whose recipe is batch_size = 4, not 8"):
         train(config(), "words", replace(RECIPE, batch_size=8), tmp_path, 3, "tuned", data=text)
+
+
+def test_a_claim_without_a_checkpoint_is_taken_over(text, tmp_path):
+    with pytest.raises(Stop):
+        train(config(), "words", RECIPE, tmp_path, 3, "tuned", stop_at(2), data=text)
+    assert train(config(), "words", RECIPE, tmp_path, 4, "tuned", data=text).seed == 4
+
+
+@pytest.mark.parametrize("note", [b"{", b"[1]", b"\xff"])
+def test_checkpoints_with_a_damaged_note_are_refused(interrupted, text, tmp_path, note):
+    shutil.copytree(interrupted, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "checkpoints" / "settings.json").write_bytes(note)
+    with pytest.raises(ModelError, match=r"settings\.json is damaged"):
+        train(config(), "words", RECIPE, tmp_path, 3, "tuned", data=text)
+
+
+def test_other_versions_are_not_resumed(interrupted, text, tmp_path):
+    shutil.copytree(interrupted, tmp_path, dirs_exist_ok=True)
+    note = tmp_path / "checkpoints" / "settings.json"
+    content = json.loads(note.read_text())
+    content["versions"]["torch"] = "1.0"
+    note.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"whose versions is torch = '1\.0', not"):
+        train(config(), "words", RECIPE, tmp_path, 3, "tuned", data=text)
+
+
+def test_the_users_own_setting_is_named_before_derived_ones(finished, text):
+    out, _, _ = finished
+    with pytest.raises(ModelError, match="whose config is max_position_embeddings = 16, not 12"):
+        train(config(max_position_embeddings=12), "words", RECIPE, out, 3, "tuned", data=text)
 
 
 def break_by_removing(name):
@@ -224,18 +326,18 @@ def test_no_checkpoint_at_all(tmp_path):
 
 def test_diverging_run_is_stopped_by_name(text, tmp_path):
     wild = replace(RECIPE, learning_rate=1e18, gradient_clip=1e30)
-    with pytest.raises(
-        FloatingPointError, match=r"the training loss is .* at step 4; lower the recipe's learning_rate"
-    ):
+    with pytest.raises(ModelError, match=r"the training loss is .* at step 4; lower the recipe's learning_rate"):
         train(config(norm_placement="pre"), "words", wild, tmp_path, 3, data=text)
     assert not (tmp_path / "run.json").exists()
 
 
 def test_vectors_are_not_decayed(text, tmp_path):
+    from models.tasks.shakespeare import RandomBlocks
     from models.training import _LearningCurve, _trainer
 
     model = AstromorphicForCausalLM(config())
-    trainer = _trainer(model, text, RECIPE, tmp_path, 0, _LearningCurve(text, RECIPE, None), "cpu")
+    blocks = RandomBlocks(text.train, 16, 8, 0)
+    trainer = _trainer(model, blocks, RECIPE, tmp_path, 0, _LearningCurve(text, RECIPE, None), "cpu")
     decayed = set(trainer.get_decay_parameter_names(model))
     for name, parameter in model.named_parameters():
         assert (name in decayed) == (parameter.dim() >= 2)
@@ -321,27 +423,6 @@ def test_sigkill_and_resume_gives_the_same_weights(tmp_path):
     resumed = RunResult.load(tmp_path / "killed" / "run.json")
     assert resumed.weights_digest == whole["weights_digest"]
     assert resumed.model_dump(mode="json")["learning_curve"] == whole["learning_curve"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"steps": 0}, "recipe smoke: steps is 0"),
-        ({"batch_size": True}, "batch_size is True"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"warmup_steps": 21}, "warmup_steps is 21; expected 0 to steps = 20"),
-        ({"save_every": 15}, "save_every is 15; expected a multiple of evaluate_every = 10"),
-    ],
-)
-def test_bad_recipes_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(RECIPES["smoke"], **change)
-
-
-def test_recipe_from_a_mapping_refuses_unknown_keys():
-    assert Recipe.resolve(vars(RECIPES["quick"])) == RECIPES["quick"]
-    with pytest.raises(ValueError, match="recipe has no setting 'learning_rat'"):
-        Recipe.resolve({"learning_rat": 1.0})
 
 
 def test_unknown_task_is_named():

@@ -1,0 +1,64 @@
+"""`--set NAME=VALUE`: what the command line makes of it, and that biosim refuses by name what it then receives."""
+
+from __future__ import annotations
+
+import pytest
+
+import biosim
+from astromorphic.assignments import MOST_VALUES, AssignmentError, parse_assignments
+from biosim.registry import UnknownName
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a=,", "--set a=,: expected a number on each side of a comma"),
+        ("a=,1", "expected a number on each side"),
+        ("a=1,,2", "expected a number on each side"),
+        ("a=1,b", "'b' is not a number"),
+        ("a=1:2:9999999999", f"a range has at most {MOST_VALUES} values; lower the count"),
+        ("a=1:2:" + "9" * 5000, f"a range has at most {MOST_VALUES} values"),
+        ("a=1:2:1", "a count of at least 2"),
+        ("a=1:2:-3", "a count of at least 2"),
+        ("a=1:2:2.5", "a count of at least 2"),
+        ("a=1:2:²", "a count of at least 2"),
+        ("a=1:2:3:4", "expected LOW:HIGH:COUNT"),
+        ("a=0:1e400:3", "expected finite numbers"),
+        ("a=nan:1:3", "expected finite numbers"),
+        ("a=-1e308:1e308:3", "expected finite numbers"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(text, message):
+    with pytest.raises(AssignmentError, match=message) as caught:
+        parse_assignments([text])
+    assert "\n" not in str(caught.value)
+
+
+def test_lists_and_ranges_of_the_greatest_length():
+    assert parse_assignments(["a=1,"]) == {"a": [1.0]}
+    values = parse_assignments([f"a=0:1:{MOST_VALUES}"])["a"]
+    assert isinstance(values, list) and len(values) == MOST_VALUES and values[0] == 0.0 and values[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "duration=1,2", "duration=abc", "duration=none", "duration=1e300", "duration=true", "duration=1e400",
+        "settle=abc", "settle=none", "settle=1,2", "rates=true", "rates=abc", "rates=none", "rates=1e400", "trials=none",
+        "trials=99999999999", "trials=1,2", "trials=1e400", "input=none", "release=1,2",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["fig3", "rate_sweep"])
+def test_what_the_command_line_passes_on_is_refused_by_name(name, text):
+    changes = parse_assignments([text])
+    option = text.partition("=")[0]
+    if name == "fig3" and option in ("input", "release"):
+        with pytest.raises(UnknownName, match=f"unknown option of protocol fig3 '{option}'"):
+            biosim.protocol(name, **changes)
+        return
+    # The command makes a list of a single rate.
+    if option == "rates":
+        changes = {"rates": [changes["rates"]]}
+    with pytest.raises(ValueError, match=option.rstrip("s")) as caught:
+        biosim.protocol(name, **changes)
+    assert type(caught.value).__module__.startswith("biosim.")
