@@ -1,6 +1,17 @@
-"""`python -m astromorphic` is the command `astromorphic`."""
+"""The command `astromorphic`, also as `python -m astromorphic`."""
 
-from .cli import main
+import sys
+
+
+def main() -> None:
+    """Start the command line; an interrupt while it is being loaded ends as one during a command does."""
+    try:
+        from .cli import main as command
+    except KeyboardInterrupt:
+        print("astromorphic: interrupted; no half-written file is left", file=sys.stderr)
+        sys.exit(130)
+    command()
+
 
 if __name__ == "__main__":
     main()

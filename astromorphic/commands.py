@@ -69,9 +69,13 @@ def fit(
     out: Path,
 ) -> tuple[Path, str]:
     """Fit and save the macro file; returns its path and the tables as text."""
+    import os
+
     import bridge
 
     _check_target(out)
+    if out.exists() and os.path.exists(source) and os.path.samefile(source, out):
+        raise AssignmentError(f"--out {out}: is the simulation itself, which would be lost; name another file")
     curve = bridge.parse_source(source)
     if resting_calcium is not None:
         curve = curve.with_resting_calcium(resting_calcium)
@@ -102,9 +106,7 @@ def train(
 ) -> str:
     """Train and return a summary as text."""
     from biosim.registry import choose
-    from models import RECIPES, AstromorphicConfig
-    from models import train as train_model
-    from models.arms import MAIN_SIZE
+    from models.recipes import RECIPES
     from models.tasks import TASKS
 
     choose("task", task, TASKS)
@@ -113,6 +115,13 @@ def train(
     for name, value in changes.items():
         if isinstance(value, list):
             raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
+    # What takes seconds to import comes after what can be refused without it.
+    from models import AstromorphicConfig
+    from models import train as train_model
+    from models.arms import MAIN_SIZE
+
+    for name in changes:
+        choose("setting of the model", name, AstromorphicConfig().settings())
     size = {**MAIN_SIZE, "max_position_embeddings": 64, **changes}
     config = AstromorphicConfig.from_macro(macro, **size) if macro else AstromorphicConfig(**size)
     result = train_model(
@@ -142,7 +151,12 @@ def generate(folder: Path, prompt: str, length: int | None, temperature: float, 
     model = AstromorphicForCausalLM.from_pretrained(folder).eval()
     ids = torch.tensor([list(prompt.encode("utf-8"))])
     room = int(model.config.max_position_embeddings) - ids.shape[1]
-    length = max(room, 1) if length is None else length
+    if room < 1:
+        raise AssignmentError(
+            f"--prompt has {ids.shape[1]} bytes and fills the {model.config.max_position_embeddings} positions of the model; "
+            "shorten it"
+        )
+    length = room if length is None else length
     if length > room:
         raise AssignmentError(
             f"--length {length} with a prompt of {ids.shape[1]} bytes: the model's positions end at "

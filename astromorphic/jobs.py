@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.connection import wait
 from queue import Empty
@@ -36,7 +37,8 @@ def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> 
     )
     try:
         with _Bars(queue, jobs):
-            futures = {pool.submit(_run, dict(job)): i for i, job in enumerate(jobs)}
+            with _interrupts_held_back():
+                futures = {pool.submit(_run, dict(job)): i for i, job in enumerate(jobs)}
             records: list[RunResult | None] = [None] * len(jobs)
             for future in as_completed(futures):
                 records[futures[future]] = RunResult.model_validate(future.result())
@@ -47,6 +49,19 @@ def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> 
         raise
     pool.shutdown()
     return [record for record in records if record is not None]
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes started inside inherit it: Ctrl-C reaches them too, and before they can ignore it they would print traces."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker:

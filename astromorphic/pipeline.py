@@ -86,8 +86,15 @@ def run(out: str | Path, settings: Settings | None = None, *, workers: int | Non
     PipelineError, OutputError
         The folder cannot be written, or holds something else.
     """
+    from biosim.folders import exclusive, output_folder
+
     folder = Path(out)
     settings = settings or Settings()
+    with exclusive(output_folder(folder)):
+        return _run(folder, settings, workers)
+
+
+def _run(folder: Path, settings: Settings, workers: int | None) -> Path:
     _claim(folder, settings)
     timings: dict[str, float] = {}
     # stage -> what an earlier, interrupted start left whole
@@ -123,13 +130,11 @@ def run(out: str | Path, settings: Settings | None = None, *, workers: int | Non
 
 def _claim(folder: Path, settings: Settings) -> None:
     """Make the folder ready: empty, or the unfinished part of a run with the same settings."""
-    from biosim.atomic import write_text
-    from biosim.folders import check_folder, output_folder
+    from biosim.atomic import is_temporary, write_text
 
-    check_folder(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
+    content = [path for path in folder.iterdir() if not is_temporary(path)] if folder.is_dir() else []
+    if content and not (folder / SETTINGS).is_file():
         raise PipelineError(f"{folder} is not empty and holds no run of astromorphic; choose another folder with --out")
-    output_folder(folder)
     text = json.dumps({"format": FORMAT, **asdict(settings)}, indent=2, sort_keys=True) + "\n"
     note = folder / SETTINGS
     if note.is_file():

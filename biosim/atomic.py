@@ -12,6 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Names of temporary files.
+_PREFIX, _SUFFIX = ".write-", ".tmp"
+
 
 class OutputError(ValueError):
     """A place that was named for output cannot be written."""
@@ -63,11 +66,16 @@ def _check_place(path: str | os.PathLike[str]) -> Path:
 def _temporary(target: Path) -> tuple[int, str]:
     """Descriptor and path of a new file beside `target`; its own name is short, as that of `target` may be at the limit."""
     try:
-        return tempfile.mkstemp(prefix=".write-", suffix=".tmp", dir=target.parent)
+        return tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=target.parent)
     except OSError as error:
         raise OutputError(
             f"cannot write {target}: folder {target.parent} is not writable ({error.strerror}); choose another folder"
         ) from error
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether `path` is named like a file that was being written, left behind by a process that was killed."""
+    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
-"""Folders for output: made if needed, refused with a remedy if they cannot be used."""
+"""Folders for output: made if needed, refused with a remedy if they cannot be used or another process uses them."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from .atomic import OutputError
@@ -41,3 +44,33 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"cannot make folder {folder}: {nearest} is not writable; choose another folder")
     return folder
+
+
+@contextlib.contextmanager
+def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes that ask for it out of the folder `path` inside the block.
+
+    The system drops the lock with the process, however that ends. Where it cannot lock folders, nothing is kept out.
+
+    Raises
+    ------
+    OutputError
+        Another process has the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise OutputError(
+                    f"{path} is in use by another process; wait until it is done, or choose another folder"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from biosim.atomic import write_text
-from biosim.folders import check_folder, output_folder
+from biosim.atomic import OutputError, is_temporary, write_text
+from biosim.folders import check_folder, exclusive, output_folder
 from biosim.registry import UnknownName, choose
 
 from .curves import FAMILIES
@@ -33,10 +33,13 @@ __all__ = [
     "EquivalentExponent",
     "MacroError",
     "MacroParameters",
+    "OutputError",
     "ParameterValue",
     "Response",
     "ResponseSpec",
     "check_folder",
+    "exclusive",
+    "is_temporary",
     "output_folder",
     "write_text",
 ]

@@ -236,6 +236,11 @@ def _context(data: RunData) -> dict[str, Any]:
         "settings": data.settings,
         "timings": data.timings,
         "kept": data.kept,
+        "resumed": [
+            f"{run.arm}-seed{run.seed} at step {run.resumed_from_step}"
+            for run in data.runs
+            if run.resumed_from_step is not None
+        ],
         "simulated": simulated,
         "parameters": simulated["parameters"],
         "config": json.dumps(first.config, indent=2, sort_keys=True) if first else "",

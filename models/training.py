@@ -6,6 +6,7 @@ from our own evaluation.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -132,12 +133,15 @@ def train(
     _check_alone()
     _check_folder(out)
     _check_trainable(config, text)
+    from bridge.artifact import exclusive, output_folder
+
     work = out / "checkpoints"
-    with own_random_state(seed), quiet_library():
+    with own_random_state(seed), quiet_library(), contextlib.ExitStack() as held:
         model = AstromorphicForCausalLM(config)
         blocks = RandomBlocks(text.train, config.max_position_embeddings, recipe.steps * recipe.batch_size, seed)
         half = max(config.max_position_embeddings // 2, 1)
         start = mean_activation(model, text.validation, half)
+        held.enter_context(exclusive(output_folder(out)))
         checkpoint = _claim(work, settings)
         trainer = _trainer(model, blocks, recipe, work, seed, _LearningCurve(text, recipe, progress), device)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -148,8 +152,8 @@ def train(
         resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
         result = _record(model, text, recipe, settings, trainer.state, started, point, resumed)
         _publish(model, out)
-    result.save(out / RUN_FILE)
-    shutil.rmtree(work)
+        result.save(out / RUN_FILE)
+        shutil.rmtree(work)
     return result
 
 
@@ -170,9 +174,19 @@ def _check_folder(out: Path) -> None:
     from bridge.artifact import check_folder
 
     check_folder(out)
-    ours = (out / RUN_FILE).is_file() or (out / "checkpoints" / _SETTINGS_FILE).is_file()
-    if out.is_dir() and any(out.iterdir()) and not ours:
+    work = out / "checkpoints"
+    ours = (out / RUN_FILE).is_file() or (work / _SETTINGS_FILE).is_file()
+    # A stop between making the folder and noting the settings leaves this.
+    barely_begun = out.is_dir() and {p.name for p in out.iterdir()} == {work.name} and not _content(work)
+    if not (ours or barely_begun) and _content(out):
         raise ModelError(f"{out} is not empty and holds no run of astromorphic; choose another folder")
+
+
+def _content(folder: Path) -> list[Path]:
+    """What a folder holds, without files that were being written when something was killed."""
+    from bridge.artifact import is_temporary
+
+    return [p for p in folder.iterdir() if not is_temporary(p)] if folder.is_dir() else []
 
 
 def _check_trainable(config: AstromorphicConfig, text: ByteText) -> None:

@@ -24,6 +24,8 @@ NORM_PLACEMENTS = ("post", "pre")
 # Past these a size does not fit torch's indices, and a factor is infinite in float32.
 _LARGEST_COUNT = 2**31 - 1
 _LARGEST_FACTOR = 3.4028234e38
+# Beyond any sensible start: features and logits overflow in the first forward pass.
+_LARGEST_INIT = 1e3
 
 # What the library itself writes into config.json or passes on, beyond the declared fields.
 _LIBRARY_KEYS = frozenset(
@@ -179,12 +181,11 @@ class AstromorphicConfig(PreTrainedConfig):
             "branch_gain",
             "distance_decay",
             "layer_norm_eps",
-            "initializer_range",
-            "query_key_init",
         ):
             _check_number(name, getattr(self, name), low=0.0, open_low=True)
-        if self.position_matrix_std is not None:
-            _check_number("position_matrix_std", self.position_matrix_std, low=0.0, open_low=True)
+        for name in ("initializer_range", "query_key_init", "position_matrix_std"):
+            if name != "position_matrix_std" or self.position_matrix_std is not None:
+                _check_number(name, getattr(self, name), low=0.0, high=_LARGEST_INIT, open_low=True)
         _check_number("dropout", self.dropout, low=0.0, high=1.0)
         for name, choices in (
             ("mixer", MIXERS),

@@ -251,8 +251,8 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
                 config.check_memory()
             with quiet_library():
                 loaded: Any = super().from_pretrained(path, *args, **kwargs)
-        except ModelError:
-            raise
+        except ModelError as error:
+            raise ModelError(f"{folder}: {error}") from None
         except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
@@ -268,7 +268,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
             )
             raise ModelError(
                 f"checkpoint {folder} does not fit the configuration ({what}); "
-                "load it with its own config, or pass allow_mismatch=True"
+                "load it with its own config.json or, in Python, pass allow_mismatch=True"
             )
         for name, tensor in model.named_parameters():
             if tensor.device.type != "meta" and not bool(tensor.isfinite().all()):

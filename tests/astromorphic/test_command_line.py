@@ -68,6 +68,10 @@ def test_help_imports_no_heavy_package():
         (("train", "shakespear", "--out", "r"), ("'shakespear'", "shakespeare")),
         (("train", "shakespeare", "--preset", "big", "--out", "r"), ("'big'", "quick")),
         (("train", "shakespeare", "--set", "hiden_size=8", "--out", "r"), ("hiden_size", "did you mean")),
+        (
+            ("train", "shakespeare", "--set", "torch_dtype=float16", "--out", "r"),
+            ("torch_dtype", "setting of the model"),
+        ),
         (("train", "shakespeare", "--set", "hidden_size=8,16", "--out", "r"), ("hidden_size", "one value")),
         (("train", "shakespeare", "--set", "hidden_size=1000000000", "--out", "r"), ("hidden_size", "memory")),
         (
@@ -187,6 +191,18 @@ def test_fit_with_a_resting_calcium_above_the_curve_says_so(tmp_path, capfd):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fit_does_not_overwrite_the_simulation_it_reads(tmp_path, capfd):
+    source = tmp_path / "sweep.nc"
+    options = [f"--set={text}" for text in ("rates=1,2,4,8", "trials=2", "duration=2", "settle=1")]
+    assert call("simulate", "rate_sweep", *options, "--out", str(source)) == 0
+    before = source.read_bytes()
+    (tmp_path / "link.nc").symlink_to(source)
+    for out in (source, tmp_path / "link.nc"):
+        assert call("fit", str(source), "--out", str(out), "--bootstraps", "0") == 2
+        assert "name another file" in capfd.readouterr().err
+    assert source.read_bytes() == before
+
+
 def test_interrupt_leaves_no_file(tmp_path):
     """Ctrl-C in the middle of a long simulation: status 130, no traceback, no file."""
     import signal
@@ -228,6 +244,13 @@ def test_generate_continues_the_prompt_and_repeats_with_its_seed(trained, capsys
         texts.append(capsys.readouterr().out)
     assert all(text.startswith("To be") for text in texts)
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_prompt_that_fills_the_positions_is_named(trained, capfd):
+    assert call("generate", str(trained), "--prompt", "x" * 64) == 2
+    err = capfd.readouterr().err
+    assert "--prompt has 64 bytes" in err
+    assert "--length" not in err
 
 
 @pytest.mark.parametrize("damage", ["cut weights", "no weights", "cut config", "foreign weights"])

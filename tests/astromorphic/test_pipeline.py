@@ -126,6 +126,17 @@ def test_a_run_without_a_report_continues_and_a_finished_one_is_refused(folder, 
     assert (out / "report.html").read_bytes() == report
 
 
+def test_a_folder_that_another_run_uses_is_refused(tmp_path):
+    from biosim.atomic import OutputError
+    from biosim.folders import exclusive
+
+    out = tmp_path / "run"
+    out.mkdir()
+    with exclusive(out), pytest.raises(OutputError, match="in use by another process"):
+        pipeline.run(out, SMALL)
+    assert list(out.iterdir()) == []
+
+
 @pytest.mark.parametrize("note", ['{"editor": "x"}', "not json", '{"format": "astromorphic-run", "seed": 99}'])
 def test_folders_of_others_and_other_runs_are_refused_and_left_alone(tmp_path, note):
     out = tmp_path / "run"

@@ -236,6 +236,23 @@ def test_changed_settings_are_not_resumed(text, tmp_path):
         train(config(), "words", replace(RECIPE, batch_size=8), tmp_path, 3, "tuned", data=text)
 
 
+def test_a_folder_in_use_is_refused(text, tmp_path):
+    from bridge.artifact import OutputError, exclusive
+
+    with exclusive(tmp_path), pytest.raises(OutputError, match="in use by another process"):
+        train(config(), "words", RECIPE, tmp_path, 3, "tuned", data=text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_a_run_that_was_stopped_at_once_is_used(finished, text, tmp_path):
+    """A stop between making the folder and noting the settings."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / ".write-abc.tmp").write_text("{")
+    again = train(config(), "words", RECIPE, tmp_path, 3, "tuned", data=text)
+    assert again.weights_digest == finished[1].weights_digest
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_a_claim_without_a_checkpoint_is_taken_over(text, tmp_path):
     with pytest.raises(Stop):
         train(config(), "words", RECIPE, tmp_path, 3, "tuned", stop_at(2), data=text)
