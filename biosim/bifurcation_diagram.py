@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .checks import numbers
 from .cycles import LONGEST, LimitCycle, check_longest, limit_cycles, step_for
 from .ensemble import Array, Progress
 from .fixed_point_curve import HopfPoint, SaddleNode, check_dependence, special_points
 from .messages import shown
-from .oscillation_windows import EDGE_KINDS, Window, windows
+from .oscillation_windows import EDGE_KINDS, Window, special_ip3, windows
 from .parameters import LARGEST, ParameterError, TripartiteParameters, check_value, parameter_set
 from .simulation import _versions
 from .stability import eigenvalues, fixed_points
@@ -34,6 +35,8 @@ STABILITIES = ("none", "stable_node", "stable_focus", "saddle", "unstable_focus"
 
 # The default range of IP3 reaches beyond the special points by this share of their distance, and has this many points.
 MARGIN, POINTS = 0.35, 121
+# Points of the range of given values at which cycles are looked for in addition.
+LOOKED_AT = 31
 # Without special points, and the highest IP3 to which the range is widened to find the end of the oscillation, uM.
 PLAIN_RANGE, WIDEST = (0.05, 3.0), 20.0
 
@@ -120,7 +123,8 @@ def bifurcation(
 
     low, high = (given[0], given[-1]) if given is not None else _range(p, cycles)
     hopf, folds = special_points(p, low, high)
-    regular = np.linspace(low, high, POINTS) if low < high else np.array([low])
+    # Where to look for windows: a grid of our own beside the points that were asked for.
+    regular = np.linspace(low, high, POINTS) if given is None else np.union1d(given, np.linspace(low, high, LOOKED_AT))
     found = windows(cycles, low, high, hopf, folds, regular)
     grid = given if given is not None else _refined(regular, hopf, folds, found)
     for done, x in enumerate(grid):
@@ -146,7 +150,7 @@ def _points(ip3: Any) -> Array:
 def _range(p: dict[str, float], cycles: Callable[[float], list[LimitCycle]]) -> tuple[float, float]:
     """Around all Hopf points and saddle-nodes, and on until the oscillation has ended."""
     hopf, folds = special_points(p, 1e-3, WIDEST)
-    places = [point.ip3 for point in (*hopf, *folds)]
+    places = special_ip3(hopf, folds)
     if not places:
         return PLAIN_RANGE
     span = max(max(places) - min(places), 0.2 * max(places))
@@ -160,7 +164,7 @@ def _refined(regular: Array, hopf: list[HopfPoint], folds: list[SaddleNode], fou
     """`regular` and more points beside all that is steep: at distances that fall by powers of two."""
     step = regular[1] - regular[0]
     near = 4 * step * 0.5 ** np.arange(16)
-    special = [point.ip3 for point in (*hopf, *folds)] + [edge.ip3 for w in found for edge in (w.low, w.high)]
+    special = special_ip3(hopf, folds) + [edge.ip3 for w in found for edge in (w.low, w.high)]
     parts = [regular, np.array(special)]
     for x in special:
         parts += [x - near, x + near]
@@ -173,7 +177,7 @@ def _refined(regular: Array, hopf: list[HopfPoint], folds: list[SaddleNode], fou
     return grid[np.concatenate([[True], np.diff(grid) > 1e-9])]
 
 
-def stability_name(values: Array) -> str:
+def stability_name(values: NDArray[np.complex128]) -> str:
     """The kind of a fixed point, one of STABILITIES, from its two eigenvalues."""
     if values[0].imag == 0 and values[0].real < 0 < values[1].real:
         return "saddle"
@@ -211,9 +215,9 @@ def _dataset(
     for i, one in enumerate(points):
         for j, point in enumerate(one):
             calcium[i, j], h[i, j] = point
-            values = eigenvalues(*point, float(grid[i]), p)
-            real[i, j], imaginary[i, j] = values.real, values.imag
-            stability[i, j] = STABILITIES.index(stability_name(values))
+            pair = eigenvalues(*point, float(grid[i]), p)
+            real[i, j], imaginary[i, j] = pair.real, pair.imag
+            stability[i, j] = STABILITIES.index(stability_name(pair))
 
     def attributes(unit: str, symbol: str, long_name: str, **more: Any) -> dict[str, Any]:
         return {"units": unit, "symbol": symbol, "long_name": long_name, **more}
@@ -235,24 +239,26 @@ def _dataset(
     labels, table = _slots(rows)
     for name, meta in CYCLE.items():
         field = name.removeprefix("cycle_")
-        values = [[np.nan if c is None else getattr(c, field) for c in row] for row in table]
-        variables[name] = (("ip3", "cycle"), np.array(values), attributes(*meta))
+        column = np.array([[np.nan if c is None else getattr(c, field) for c in row] for row in table])
+        variables[name] = (("ip3", "cycle"), column, attributes(*meta))
     for name, meta in HOPF.items():
-        values = [getattr(point, name.removeprefix("hopf_")) for point in hopf]
-        variables[name] = (("hopf",), np.array(values, dtype=np.float64), attributes(*meta))
+        column = np.array([getattr(point, name.removeprefix("hopf_")) for point in hopf], dtype=np.float64)
+        variables[name] = (("hopf",), column, attributes(*meta))
     variables["hopf_subcritical"] = (
         ("hopf",), np.array([point.criticality == "subcritical" for point in hopf], dtype=np.int8),
         attributes("1", "-", "type of the Hopf points", flag_values=np.array([0, 1], dtype=np.int8),
                    flag_meanings="supercritical subcritical"),
     )  # fmt: skip
     for name, meta in SADDLE_NODE.items():
-        values = [getattr(point, name.removeprefix("saddle_node_")) for point in folds]
-        variables[name] = (("saddle_node",), np.array(values, dtype=np.float64), attributes(*meta))
-    edges = [[window.low, window.high] for window in found]
+        column = np.array([getattr(point, name.removeprefix("saddle_node_")) for point in folds], dtype=np.float64)
+        variables[name] = (("saddle_node",), column, attributes(*meta))
+    ends = [[window.low, window.high] for window in found]
     for name, meta in WINDOW.items():
-        values = [[getattr(edge, name.removeprefix("window_")) for edge in pair] for pair in edges]
-        variables[name] = (("window", "edge"), np.array(values, dtype=np.float64).reshape(-1, 2), attributes(*meta))
-    kinds = [[EDGE_KINDS.index(edge.kind) for edge in pair] for pair in edges]
+        column = np.array(
+            [[getattr(edge, name.removeprefix("window_")) for edge in both] for both in ends], dtype=np.float64
+        )
+        variables[name] = (("window", "edge"), column.reshape(-1, 2), attributes(*meta))
+    kinds = [[EDGE_KINDS.index(edge.kind) for edge in both] for both in ends]
     variables["window_edge"] = (
         ("window", "edge"), np.array(kinds, dtype=np.int8).reshape(-1, 2),
         attributes("1", "-", "by what the window ends", flag_values=np.arange(len(EDGE_KINDS), dtype=np.int8),
@@ -314,7 +320,9 @@ def bifurcation_points(dataset: xr.Dataset) -> pd.DataFrame:
     for i in range(dataset.sizes["window"]):
         for edge, event in (("low", "window opens"), ("high", "window closes")):
             one = dataset.isel(window=i).sel(edge=edge)
-            numbers_ = [float(one[f"window_{name}"]) for name in ("calcium_min", "calcium_max", "period")]
-            rows.append((float(one.window_ip3), event, EDGE_KINDS[int(one.window_edge)], *numbers_))
+            low, high = float(one.window_calcium_min), float(one.window_calcium_max)
+            by = EDGE_KINDS[int(one.window_edge)]
+            rows.append((float(one.window_ip3), event, by, low, high, float(one.window_period)))
     columns = ["ip3_um", "event", "by", "calcium_min_um", "calcium_max_um", "period_s"]
-    return pd.DataFrame(sorted(rows, key=lambda row: row[:2]), columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["ip3_um", "event"], ignore_index=True)

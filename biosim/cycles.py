@@ -146,7 +146,21 @@ def _closed(turn: Turn, ca: float, p: dict[str, float]) -> list[float]:
     values = np.array([growth(x) for x in grid])
     brackets = [(grid[i], grid[i + 1]) for i in range(grid.size - 1) if values[i] * values[i + 1] < 0]
     brackets += _hidden(growth, grid, values)
-    return [math.exp(brentq(growth, *bracket, xtol=1e-13, rtol=1e-14)) for bracket in brackets]
+    zeros = [_zero(growth, *bracket) for bracket in brackets]
+    return [math.exp(zero) for zero in zeros if zero is not None]
+
+
+def _zero(growth: Callable[[float], float], left: float, right: float) -> float | None:
+    """The zero of `growth` between two points of opposite sign; None where it jumps over zero.
+
+    The return map jumps, or is not defined at all, where an orbit ends at a fixed point, so that its neighbours pass on
+    different sides of it.
+    """
+    try:
+        zero, result = brentq(growth, left, right, xtol=1e-13, rtol=1e-14, full_output=True)
+    except ValueError:
+        return None
+    return float(zero) if result.converged and abs(growth(zero)) < 1e-6 else None
 
 
 def _hidden(growth: Callable[[float], float], grid: Array, values: Array) -> list[tuple[float, float]]:

@@ -12,7 +12,9 @@ from .cycles import LimitCycle
 from .ensemble import Array
 from .fixed_point_curve import HopfPoint, SaddleNode
 
-EdgeKind = Literal["supercritical Hopf", "fold of cycles", "saddle-node on the cycle", "homoclinic", "end of the range"]
+EdgeKind = Literal[
+    "supercritical Hopf", "fold of cycles", "saddle-node on the cycle", "homoclinic or canard", "end of the range"
+]
 EDGE_KINDS = get_args(EdgeKind)
 
 # Distances from special points (uM) at which cycles are looked for, so that no narrow window and no narrow bistable
@@ -28,8 +30,11 @@ Cycles = Callable[[float], list[LimitCycle]]
 class Edge:
     """Where a window ends: IP3 (uM), by what, and period (s) and extremes of calcium (uM) of the stable cycle there.
 
-    At a supercritical Hopf point the cycle shrinks to the fixed point and its period is 2 pi / omega; at a fold of cycles
-    it meets an unstable one; at the other two its period grows without bound (what is given is the last one found).
+    At a supercritical Hopf point the cycle shrinks to the fixed point and its period is 2 pi / omega; at a fold of cycles it
+    meets an unstable one; at a saddle-node on the cycle its period grows without bound. Where neither is the case, it ends
+    with full amplitude at a homoclinic orbit, or by a canard: along the unstable part of the slow curve dCa/dt = 0 orbits
+    part exponentially, and all that happens lies closer together than numbers can tell. Period and extremes are those of the
+    last cycle found.
     """
 
     ip3: float
@@ -74,10 +79,15 @@ def windows(
 def scan_points(low: float, high: float, hopf: list[HopfPoint], folds: list[SaddleNode], points: Array) -> Array:
     """`points` and the neighbourhoods of all special points, increasing, within [low, high]."""
     parts = [np.array([low, high]), np.asarray(points, dtype=np.float64)]
-    for x in [point.ip3 for point in (*hopf, *folds)]:
+    for x in special_ip3(hopf, folds):
         parts += [x - OFFSETS, x + OFFSETS]
     grid = np.unique(np.concatenate(parts))
     return grid[(grid >= low) & (grid <= high)]
+
+
+def special_ip3(hopf: list[HopfPoint], folds: list[SaddleNode]) -> list[float]:
+    """IP3 of all special points, increasing."""
+    return sorted([point.ip3 for point in hopf] + [point.ip3 for point in folds])
 
 
 def _stable(cycles: Cycles, ip3: float) -> LimitCycle | None:
@@ -117,4 +127,4 @@ def _ending(cycles: Cycles, last: LimitCycle, folds: list[SaddleNode]) -> EdgeKi
             return "fold of cycles"
     if any(abs(point.ip3 - last.ip3) < 1e-4 for point in folds):
         return "saddle-node on the cycle"
-    return "homoclinic"
+    return "homoclinic or canard"

@@ -33,7 +33,6 @@ FLAT = 1e-6
 VARIABLES = {
     "calcium_min": ("uM", "min Ca", "smallest calcium"),
     "calcium_max": ("uM", "max Ca", "greatest calcium"),
-    "calcium_mean": ("uM", "<Ca>", "time-mean calcium"),
     "period": ("s", "T", "mean time between upward crossings of the mid level; missing without oscillation"),
 }
 
@@ -59,7 +58,7 @@ def hysteresis(
 
     Returns
     -------
-    Dataset with dimensions ``direction`` (``up``, ``down``) and ``ip3``: calcium_min, calcium_max, calcium_mean, period.
+    Dataset with dimensions ``direction`` (``up``, ``down``) and ``ip3``: calcium_min, calcium_max, period.
 
     Raises
     ------
@@ -90,12 +89,11 @@ def hysteresis(
         second = _run(alone, measuring, values | {"Ca_th": 0.5 * (low + high)}, state, engine)
         state = _state(second)
         found["calcium_min"][:, i], found["calcium_max"][:, i] = low, high
-        found["calcium_mean"][:, i] = first.statistics["calcium_mean"]
         found["period"][:, i] = np.where(high - low > FLAT, second.statistics["crossing_period"], np.nan)
         if progress:
             progress(i + 1, steps.size)
-    for values in found.values():
-        values[1] = values[1, ::-1]
+    for array in found.values():
+        array[1] = array[1, ::-1]
     return _dataset(start, steps, found, settling, measuring, engine)
 
 

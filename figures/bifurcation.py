@@ -60,10 +60,10 @@ def tidy(datasets: dict[str, xr.Dataset], stairs: xr.Dataset | None = None) -> p
     if stairs is not None:
         for direction in stairs.direction.values:
             one = stairs.sel(direction=direction)
-            columns = {f"{q}_um": one[q].values for q in ("calcium_min", "calcium_max", "calcium_mean")}
+            columns = {f"{q}_um": one[q].values for q in ("calcium_min", "calcium_max")}
             part = pd.DataFrame({"what": "simulated", "kind": f"IP3 {direction}", "ip3_um": one.ip3.values, **columns})
             part.insert(0, "parameter_set", MAGNIFIED)
-            parts.append(part.assign(period_s=one.period.values))
+            parts.append(part.assign(calcium_mean_um=np.nan, period_s=one.period.values))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -112,23 +112,25 @@ def compute(
 def draw(data: pd.DataFrame) -> Figure:
     """Calcium above, period below: a column per set, and one for the magnified end of a window."""
     with house_style():
-        figure, axes = new_figure(10.4, 5.6, 2, 3, sharex="col", height_ratios=[1.7, 1.0])
+        figure, axes = new_figure(10.4, 5.8, 2, 3, sharex="col", height_ratios=[1.7, 1.0])
         for column, name in enumerate(SETS):
             part = data[data.parameter_set == name]
             _draw_diagram(axes[0, column], axes[1, column], part)
-            window = _window(part)
-            title = f"{name}: oscillates from {window[0]:.4f} to {window[1]:.4f} µM"
-            axes[0, column].set_title(title)
+            low, high = _window(part)
+            axes[0, column].set_title(f"{name}: {low:.4f} to {high:.4f} µM")
             axes[1, column].set_xlabel("constant IP3 (µM)")
         part = data[data.parameter_set == MAGNIFIED]
         _draw_diagram(axes[0, 2], axes[1, 2], part)
         _draw_staircase(axes[0, 2], axes[1, 2], part)
-        axes[0, 0].set_ylabel("calcium (µM)")
-        axes[1, 0].set_ylabel("period (s)")
-        for row in (0, 1):
-            axes[row, 1].sharey(axes[row, 0])
+        for row, label in enumerate(("calcium (µM)", "period (s)")):
+            axes[row, 0].set_ylabel(label)
+            limits = [panel.get_ylim() for panel in axes[row, :2]]
+            for panel in axes[row, :2]:
+                panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         handles, labels = axes[0, 2].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        # A curve is drawn in pieces, each with its label.
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(list(unique.values()), list(unique), loc="outside lower center", ncols=4)
     return figure
 
 
