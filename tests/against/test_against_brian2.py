@@ -77,12 +77,12 @@ def run_brian(
 
 
 def test_calcium_in_the_loop_of_receptors_and_ip3():
-    """30 s of the deterministic astrocyte of example 2: our calcium, integrated by SciPy, against Brian2."""
+    """20 s of the deterministic astrocyte of example 2: our calcium, integrated by SciPy, against Brian2."""
     p = constants(EXAMPLE_2)
     loop = LOOP
     names = p | loop | {"CLEARANCE": CLEARANCE}
     start = {"C": 0.0, "h": 0.9, "I": 0.0, "G": 0.0, "Y": 0.0}
-    time, brian = run_brian(CALCIUM + PRODUCTION, names, start, 30.0, 2e-3, pulses=True)
+    time, brian = run_brian(CALCIUM + PRODUCTION, names, start, 20.0, 2e-3, pulses=True)
 
     def rates(t: float, y: np.ndarray) -> list[float]:
         ca, h, ip3, bound = y
@@ -96,7 +96,7 @@ def test_calcium_in_the_loop_of_receptors_and_ip3():
 
     state, level = np.array([0.0, 0.9, 0.0, 0.0]), 0.0
     parts = []
-    for since in np.arange(0.0, 30.0, INTERVAL):
+    for since in np.arange(0.0, 20.0, INTERVAL):
         level = level * np.exp(-CLEARANCE * INTERVAL) + DOSE
         at = time[(time >= since - 1e-9) & (time < since + INTERVAL - 1e-9)]
         points = np.clip(at, since, since + INTERVAL)
@@ -109,24 +109,25 @@ def test_calcium_in_the_loop_of_receptors_and_ip3():
     ours = np.concatenate(parts, axis=1)
     assert ours.shape[1] == time.size
     # Calcium rises and falls, IP3 builds up, receptors answer each spike.
-    assert ours[0].max() > 0.5 and np.ptp(ours[0][time > 10]) > 0.3 and ours[2].max() > 0.5
-    for name, row, tolerance in (("C", 0, 2e-5), ("h", 1, 2e-5), ("I", 2, 2e-5), ("G", 3, 2e-5)):
+    assert ours[0].max() > 1.0 and np.ptp(ours[0][time > 10]) > 0.1 and ours[2].max() > 0.5
+    # Binding at up to 150 1/s is what the step of 2 ms resolves least.
+    for name, row, tolerance in (("C", 0, 2e-5), ("h", 1, 2e-5), ("I", 2, 2e-5), ("G", 3, 5e-5)):
         np.testing.assert_allclose(brian[name][0], ours[row], rtol=0, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "ip3"), [(EXAMPLE_2, (0.45, 0.6)), (EXAMPLE_6, (0.6, 0.9))], ids=["k_ER 0.1", "0.05"]
-)
-def test_limit_cycles_at_constant_ip3(parameters, ip3):
-    """Late oscillations of Brian2 at 5 ms against the return map."""
-    names = constants(parameters)
-    start = {"C": 0.1, "h": 0.7, "I": np.array(ip3)}
-    time, brian = run_brian(CALCIUM + "I : 1\n", names, start, 160.0, 5e-3)
-    for unit, value in enumerate(ip3):
-        cycle = biosim.limit_cycles(value, parameters)[-1]
+def test_limit_cycles_at_constant_ip3():
+    """Late oscillations of Brian2 against the return map, with the pump's affinity of example 2 and of example 6."""
+    cases = [(EXAMPLE_2, 0.45), (EXAMPLE_2, 0.6), (EXAMPLE_6, 0.6), (EXAMPLE_6, 0.9)]
+    names = {name: value for name, value in constants(EXAMPLE_2).items() if name != "k_ER"}
+    start = {
+        "C": 0.1, "h": 0.7, "I": np.array([ip3 for _, ip3 in cases]), "k_ER": np.array([one.k_ER for one, _ in cases]),
+    }  # fmt: skip
+    time, brian = run_brian(CALCIUM + "I : 1\nk_ER : 1\n", names, start, 160.0, 1e-2)
+    at = time[time > 90.0]
+    for unit, (parameters, ip3) in enumerate(cases):
+        cycle = biosim.limit_cycles(ip3, parameters)[-1]
         assert cycle.stable
         ca = brian["C"][unit][time > 90.0]
-        at = time[time > 90.0]
         level = (ca.min() + ca.max()) / 2
         up = np.flatnonzero((ca[:-1] < level) & (ca[1:] >= level))
         crossings = at[up] + (level - ca[up]) / (ca[up + 1] - ca[up]) * (at[up + 1] - at[up])

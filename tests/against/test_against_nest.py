@@ -71,16 +71,16 @@ def test_calcium_after_50_seconds_at_constant_ip3(engine):
     ours = run_biosim(50.0, 1.0, engine, IP3_rest=0.6, Ca_init=0.07, h_init=0.8)
     assert ours["Ca"][-1] == pytest.approx(0.2788601, abs=1e-7)
     assert nested["time"][-1] == 50.0
-    assert nested["Ca"][-1] == pytest.approx(0.2788601, abs=1e-5)
+    assert nested["Ca"][-1] == pytest.approx(0.2788601, abs=1e-7)
 
 
 @pytest.mark.parametrize("ip3", [0.16, 0.4, 0.6, 0.9])
 def test_traces_at_constant_ip3(ip3):
-    """Below, inside and above the window; NEST's solver has a relative tolerance of 1e-3 per step."""
+    """Below, inside and above the window."""
     nested = run_nest(100.0, 0.5, IP3=ip3, IP3_0=ip3, Ca_astro=0.1, h_IP3R=0.7)
     ours = run_biosim(100.0, 0.5, IP3_rest=ip3, Ca_init=0.1, h_init=0.7)
-    np.testing.assert_allclose(nested["Ca"], ours["Ca"], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(nested["h"], ours["h"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(nested["Ca"], ours["Ca"], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(nested["h"], ours["h"], rtol=0, atol=1e-8)
 
 
 def test_traces_while_ip3_decays():
@@ -88,7 +88,7 @@ def test_traces_while_ip3_decays():
     nested = run_nest(60.0, 0.1, IP3=0.7, Ca_astro=0.1, h_IP3R=0.7)
     ours = run_biosim(60.0, 0.1, IP3_init=0.7, tau_IP3=7.142, Ca_init=0.1, h_init=0.7)
     for name in ("IP3", "Ca", "h"):
-        np.testing.assert_allclose(nested[name], ours[name], rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(nested[name], ours[name], rtol=0, atol=1e-8, err_msg=name)
     assert nested["Ca"].max() > 0.3 > 0.1 > nested["Ca"][-1]
 
 
