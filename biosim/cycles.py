@@ -3,7 +3,9 @@
 The return map takes the distance a from a fixed point, on the half line h = h*, Ca > Ca*, to the distance after one turn
 (see `engines.return_map`). A limit cycle around that fixed point is a zero of the growth per turn, log(P(a)/a). The whole half
 line is looked through, so that a cycle needs no first guess, and the unstable ones, which no simulation shows, are found like
-the stable ones. Every cycle surrounds a fixed point that is no saddle (Poincare's index), so none is out of sight.
+the stable ones. Every cycle surrounds a fixed point that is no saddle (Poincare's index), so it is enough to look around those.
+What can be missed: cycles that pass the fixed point at less than 1e-4 of the distance to the empty store (about 0.0002 uM), and
+pairs of cycles so close to each other that the growth between both is flat on a grid of 48 distances.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ STEP, SHARE = 0.01, 0.25
 # the growth per turn beside a Hopf point is that of the step's error.
 NEAREST, DISTANCES = 1e-4, 48
 LONGEST = 500.0
+# A turn of more steps than this would take seconds.
+MOST_STEPS = 10_000_000
 
 Turn = Callable[[float], Array]
 
@@ -113,6 +117,11 @@ def check_longest(longest: float, dt: float) -> float:
     value = real("longest", longest, "s", ParameterError)
     if not max(1.0, 10 * dt) <= value <= 1e6:
         raise ParameterError(f"longest = {shown(longest)} s: expected a period from {max(1.0, 10 * dt):g} to 1e+06 s")
+    if value > MOST_STEPS * dt:
+        raise ParameterError(
+            f"longest = {shown(longest)} s: more than {MOST_STEPS:.0e} steps of {dt:.3g} s a turn, which these constants need; "
+            f"lower longest to at most {MOST_STEPS * dt:.3g} s"
+        )
     return value
 
 

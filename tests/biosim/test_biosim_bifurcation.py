@@ -16,7 +16,7 @@ from biosim.cycles import _closed, _turn, check_dependence, turn_by_scipy
 from biosim.fixed_point_curve import HopfPoint, ip3_at_fixed_point, special_points
 from biosim.lyapunov import higher_derivatives
 from biosim.oscillation_windows import EDGE_KINDS
-from biosim.stability import jacobian
+from biosim.stability import NAMES, jacobian
 
 S9 = parameter_set("wade2012")
 PSU = parameter_set("psu")
@@ -34,7 +34,8 @@ def diagram() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def folded() -> xr.Dataset:
     """Across the fold where the middle and the upper fixed point are born, and the opening of the window."""
-    return biosim.bifurcation(FOLDED, [0.47, 0.5, 0.5285, 0.5295, 0.55])
+    # No cycle here is slower than 63 s; orbits that end at rest are followed for no longer than needed.
+    return biosim.bifurcation(FOLDED, [0.47, 0.5, 0.5285, 0.5295, 0.55], longest=120.0)
 
 
 # Fixed points -----------------------------------------------------------------------------------------------------------
@@ -197,6 +198,27 @@ def test_faster_calcium_gives_the_same_cycle_in_shorter_time():
     (slow_cycle,), (fast_cycle,) = (biosim.limit_cycles(0.5, p) for p in (S9, fast))
     assert fast_cycle.period == pytest.approx(slow_cycle.period / 100, rel=1e-7)
     assert fast_cycle.calcium_max == pytest.approx(slow_cycle.calcium_max, rel=1e-7)
+
+
+def test_cycles_obey_the_index_theorem():
+    """In random sets of constants: a stable fixed point alone has an even number of cycles around it, an unstable one an odd
+    number; they alternate, and the outermost is stable, since nothing leaves the range of possible concentrations."""
+    rng = np.random.default_rng(1)
+    counts = []
+    for _ in range(12):
+        constants = {name: float(getattr(S9, name) * math.exp(rng.uniform(-0.4, 0.4))) for name in NAMES}
+        parameters = S9.with_values(**constants)
+        hopf = [point.ip3 for point in special_points(parameters, 0.05, 3.0)[0]]
+        for ip3 in [0.3, 0.5, *(x * f for x in hopf for f in (0.98, 1.02))]:
+            points = biosim.fixed_points(ip3, parameters)
+            if len(points) > 1:
+                continue
+            unstable = biosim.eigenvalues(*points[0], ip3, parameters).real.max() > 0
+            cycles = biosim.limit_cycles(ip3, parameters)
+            assert [cycle.stable for cycle in reversed(cycles)] == [i % 2 == 0 for i in range(len(cycles))]
+            assert len(cycles) % 2 == int(unstable)
+            counts.append(len(cycles))
+    assert {0, 1, 2} <= set(counts)
 
 
 # The window and what coexists in it -------------------------------------------------------------------------------------
@@ -391,6 +413,7 @@ def test_progress_reaches_its_end():
         (lambda: biosim.bifurcation(S9.with_values(v_ER=0.0)), "v_ER = 0: without uptake"),
         (lambda: biosim.bifurcation(S9.with_values(r_L=0.0)), "r_L = 0: without leak"),
         (lambda: biosim.limit_cycles(-1, S9), "ip3 = -1 uM"),
+        (lambda: biosim.limit_cycles(0.4, S9.with_values(r_C=1e6)), "longest = 500.0 s: more than 1e\\+07 steps"),
         (lambda: biosim.limit_cycles("a", S9), "ip3 = 'a'"),
         (lambda: biosim.limit_cycles(0.4, S9, longest=math.nan), "longest = nan s"),
         (lambda: biosim.hysteresis("wade2012", [0.4, 0.4]), "a value occurs twice"),
