@@ -13,14 +13,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bifurcation_diagram import bifurcation, bifurcation_points
+    from .cycles import limit_cycles
     from .ensemble import Clock, Ensemble, Outcome, SimulationError
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
     from .protocols import PROTOCOLS, Protocol, protocol, swept
     from .simulation import ENGINES, run_ensemble, simulate
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
+    from .staircase import hysteresis
     from .storage import DatasetError, load, provenance, save
 
 _HOMES = {
+    "bifurcation": "bifurcation_diagram",
+    "bifurcation_points": "bifurcation_diagram",
+    "hysteresis": "staircase",
+    "limit_cycles": "cycles",
     "Clock": "ensemble",
     "Ensemble": "ensemble",
     "Outcome": "ensemble",
@@ -57,9 +64,13 @@ __all__ = [
     "Protocol",
     "SimulationError",
     "TripartiteParameters",
+    "bifurcation",
+    "bifurcation_points",
     "eigenvalues",
     "fixed_points",
     "hopf_points",
+    "hysteresis",
+    "limit_cycles",
     "load",
     "parameter_set",
     "parameter_sets",

@@ -249,7 +249,8 @@ class Ensemble:
         """IP3 (uM), calcium (uM) and h at the start, each of shape [n_units]."""
         ip3 = self.values("IP3_init") if self._given("IP3_init") else self.values("IP3_rest")
         if self._given("Ca_init") and self._given("h_init"):
-            return {"IP3": ip3.copy(), "Ca": self.values("Ca_init"), "h": self.values("h_init")}
+            # Copies: engines advance these arrays in place, and the ensemble must stay as it was given.
+            return {"IP3": ip3.copy(), "Ca": self.values("Ca_init").copy(), "h": self.values("h_init").copy()}
         names = ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
         table = np.stack([ip3, *(self.values(name) for name in names)])
         distinct, where = np.unique(table, axis=1, return_inverse=True)

@@ -187,10 +187,13 @@ def constant_ip3(
     duration: float = 600.0,
     settle: float = 360.0,
 ) -> Protocol:
-    """IP3 held constant, no input: fixed points, oscillation window, amplitude and period of Li-Rinzel calcium.
+    """IP3 held constant, no input: what Li-Rinzel calcium settles to from calcium 0.1 uM and h 0.7.
 
-    Starts at calcium 0.1 uM and h 0.7. The threshold of ``crossings`` and ``crossing_period`` is the mid level between
-    smallest and greatest calcium of each unit.
+    It gives of the bifurcation diagram one stable fixed point or cycle at each IP3, by simulation: ``calcium_min`` and
+    ``calcium_max`` (equal at a fixed point), and ``crossing_period``, the period of the oscillation, whose threshold is the
+    mid level between both. Not in it: unstable branches, the second state where two coexist, and the bifurcation points
+    themselves, close to which 360 s do not suffice to settle; ``calcium_mean`` is over the window, not over whole periods.
+    `biosim.bifurcation` gives all of these exactly, `biosim.hysteresis` the way IP3 came by.
     """
     values = np.linspace(0.2, 0.8, 121) if ip3 is None else _points("ip3", ip3, "uM")
     for value in values:

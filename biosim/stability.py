@@ -67,8 +67,11 @@ def rest_state(ip3: float, parameters: Any) -> tuple[float, float]:
     return points[0]
 
 
-def jacobian(ca: float, h: float, ip3: float, parameters: Any) -> NDArray[np.float64]:
-    """Derivatives of (dCa/dt, dh/dt) with respect to (Ca, h), analytic, shape [2, 2], in 1/s (and uM/s, 1/(uM s))."""
+def jacobian(ca: Any, h: Any, ip3: Any, parameters: Any) -> NDArray[np.float64]:
+    """Derivatives of (dCa/dt, dh/dt) with respect to (Ca, h), analytic, shape [2, 2], in 1/s (and uM/s, 1/(uM s)).
+
+    With arrays of one shape for `ca`, `h` and `ip3`, shape [2, 2, ...].
+    """
     p = constants(parameters)
     m = ip3 / (ip3 + p["d1"])
     n = ca / (ca + p["d5"])
