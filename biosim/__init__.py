@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ensemble import Clock, Ensemble, Outcome, SimulationError
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
+    from .plan import Plan
+    from .plasticity.cycles import StpCycles, stp_cycles
+    from .plasticity.energy import energy
+    from .plasticity.engines import trajectory
+    from .plasticity.network import LongTerm, PlasticityNetwork, associative_memory, cued_state
+    from .plasticity.parameters import PlasticityParameters
+    from .plasticity.retention import decay_per_cycle, geometric_retention, retention_factors, saturation_level
     from .protocols import PROTOCOLS, Protocol, protocol, swept
     from .simulation import ENGINES, run_ensemble, simulate
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
@@ -33,6 +40,20 @@ _HOMES = {
     "TripartiteParameters": "parameters",
     "parameter_set": "parameters",
     "parameter_sets": "parameters",
+    "Plan": "plan",
+    "StpCycles": "plasticity.cycles",
+    "stp_cycles": "plasticity.cycles",
+    "energy": "plasticity.energy",
+    "trajectory": "plasticity.engines",
+    "LongTerm": "plasticity.network",
+    "PlasticityNetwork": "plasticity.network",
+    "associative_memory": "plasticity.network",
+    "cued_state": "plasticity.network",
+    "PlasticityParameters": "plasticity.parameters",
+    "decay_per_cycle": "plasticity.retention",
+    "geometric_retention": "plasticity.retention",
+    "retention_factors": "plasticity.retention",
+    "saturation_level": "plasticity.retention",
     "PROTOCOLS": "protocols",
     "Protocol": "protocols",
     "protocol": "protocols",
@@ -52,13 +73,23 @@ __all__ = [
     "Clock",
     "DatasetError",
     "Ensemble",
+    "LongTerm",
     "Outcome",
     "ParameterError",
+    "Plan",
+    "PlasticityNetwork",
+    "PlasticityParameters",
     "Protocol",
     "SimulationError",
+    "StpCycles",
     "TripartiteParameters",
+    "associative_memory",
+    "cued_state",
+    "decay_per_cycle",
     "eigenvalues",
+    "energy",
     "fixed_points",
+    "geometric_retention",
     "hopf_points",
     "load",
     "parameter_set",
@@ -66,10 +97,14 @@ __all__ = [
     "protocol",
     "provenance",
     "rest_state",
+    "retention_factors",
     "run_ensemble",
+    "saturation_level",
     "save",
     "simulate",
+    "stp_cycles",
     "swept",
+    "trajectory",
 ]
 
 
