@@ -225,7 +225,10 @@ def parameters_of(name: str) -> ModuleType:
 
 
 def protocol(name: str, parameters: Any = None, **options: Any) -> Any:
-    """The `Protocol` or `Plan` that is called `name`, with `options` (see each function); unknown names and options are refused with the choices."""
+    """The protocol `name` with `options` (see each function), a `Protocol` or a `Plan`.
+
+    Unknown names and options are refused with the choices.
+    """
     make = PROTOCOLS[choose("protocol", name, PROTOCOLS)]
     known = [p for p in inspect.signature(make).parameters if p != "parameters"]
     for option in options:

@@ -108,7 +108,8 @@ def simulate(
     """
     choose("engine", engine, ENGINES)
     if not isinstance(protocol, (Protocol, Plan)):
-        protocol = named_protocol(protocol, parameters, **protocol_options)
+        named: Protocol | Plan = named_protocol(protocol, parameters, **protocol_options)
+        protocol = named
     elif parameters is not None or protocol_options:
         raise SimulationError("parameters and options are part of a Protocol object; set them where it is made")
     options = {} if engine_options is None else engine_options

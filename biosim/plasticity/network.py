@@ -200,7 +200,7 @@ def cued_state(network: PlasticityNetwork, cue: Array) -> Array:
         raise SimulationError("cued_state needs phi, g and psi = 'tanh' and leaks 0: there alone is it a fixed point")
     x = _array("cue", cue, (network.n_neurons,))
     phi = network.activity("phi", x)
-    psi: Array = -np.outer(phi, phi)
+    psi = np.asarray(-np.outer(phi, phi), dtype=np.float64)
     # A sum over close patterns may leave the range of tanh.
     g = np.clip(-network.spread(psi), -1 + 1e-12, 1 - 1e-12)
     k = network.steepness
