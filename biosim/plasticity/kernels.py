@@ -10,32 +10,32 @@ import numpy as np
 
 from . import functions
 
-_value = numba.njit(inline="always", error_model="numpy")(functions.value)
+_value = numba.njit(error_model="numpy")(functions.value)
 
 
 @functools.cache
-def kernel(
-    stamp: str, phi: int, g: int, psi: int, kappa: int, dense: bool, memory: bool, long_term: bool, cache: bool = True
-) -> Callable[..., int]:
-    """Compile (or load) the stepper for one structure: codes of the non-linearities, form of T, with or without p^l.
+def kernel(stamp: str, cache: bool = True) -> Callable[..., int]:
+    """Compile (or load) the stepper; one serves every network.
 
     `stamp` is a digest of the sources; being part of the closure it is part of the key of the disk cache.
 
-    The kernel's arguments: y [size], advanced in place; bias [N]; c, d [N, N]; coupling [N^2, N^2] (read if `dense`);
-    patterns [K, N] and scale (read if `memory`); rates, the vector of (tau, leak) of x, s, p, p^l; gain_x, gain_s,
-    steepness; dt; first and steps (index of the first step and number of steps); every (steps between two samples, 0 for
-    none); samples [n, size], filled. It returns the number of samples.
+    The kernel's arguments: y [size], advanced in place; codes of phi, g, psi and kappa; bias [N]; c, d [N, N];
+    coupling [N^2, N^2] or [0, 0]; patterns [K, N] or [0, N], and their scale; rates, the vector of (tau, leak) of x, s, p,
+    p^l; gain_x, gain_s, steepness; dt; first and steps (index of the first step and number of steps); every (steps between
+    two samples, 0 for none); samples [n, size], filled. It returns the number of samples.
     """
 
     @numba.njit(nogil=True, cache=cache, error_model="numpy")
     def run(
-        y, bias, c, d, coupling, patterns, scale, rates, gain_x, gain_s, steepness, dt, first, steps, every, samples
-    ):
+        y, codes, bias, c, d, coupling, patterns, scale, rates, gain_x, gain_s, steepness, dt, first, steps, every, samples
+    ):  # fmt: skip
         if stamp == "":
             return 0
+        phi, g, psi, kappa = codes
         n = bias.size
         synapses = n * n
         s0, p0, l0 = n, n + synapses, n + 2 * synapses
+        dense, memory, long_term = coupling.size > 0, patterns.size > 0, y.size > l0
         at = np.empty(y.size)
         slope = np.empty(y.size)
         total = np.empty(y.size)

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,16 +24,11 @@ def advance(
     (state at the end, samples [n, size] at the steps whose index, counted from 1, is a multiple of `every`; 0: none).
     """
     n, long_term = network.n_neurons, network.long_term
-    run = _kernel(
-        stamp=source_stamp(),
-        **{name: FUNCTIONS[getattr(network, name)].code for name in ("phi", "g", "psi")},
-        kappa=0 if long_term is None else FUNCTIONS[long_term.kappa].code,
-        dense=network.coupling is not None,
-        memory=network.patterns is not None,
-        long_term=long_term is not None,
-    )
-    coupling = np.zeros((1, 1)) if network.coupling is None else network.coupling.reshape(n * n, n * n)
-    patterns = np.zeros((1, 1)) if network.patterns is None else network.patterns
+    run = _kernel()
+    names = (network.phi, network.g, network.psi, "linear" if long_term is None else long_term.kappa)
+    codes = tuple(FUNCTIONS[name].code for name in names)
+    coupling = np.zeros((0, 0)) if network.coupling is None else network.coupling.reshape(n * n, n * n)
+    patterns = np.zeros((0, n)) if network.patterns is None else network.patterns
     tau_pl, leak_pl = (1.0, 1.0) if long_term is None else (long_term.tau, long_term.leak)
     rates = np.array(
         [network.tau_x, network.leak_x, network.tau_s, network.leak_s, network.tau_p, network.leak_p, tau_pl, leak_pl]
@@ -42,21 +36,21 @@ def advance(
     y = np.array(state, dtype=np.float64)
     samples = np.empty(((first + steps) // every - first // every if every else 0, y.size))
     run(
-        y, np.ascontiguousarray(bias, dtype=np.float64), network.synapse_bias, network.process_bias, coupling, patterns,
+        y, codes, np.ascontiguousarray(bias, dtype=np.float64), network.synapse_bias, network.process_bias, coupling, patterns,
         network.memory_scale, rates, float(network.gain_x), float(network.gain_s), float(network.steepness), float(dt),
         int(first), int(steps), int(every), samples,
     )  # fmt: skip
     return y, samples
 
 
-def _kernel(**structure: Any) -> Callable[..., int]:
+def _kernel() -> Callable[..., int]:
     from . import kernels
 
     try:
-        return kernels.kernel(**structure)
+        return kernels.kernel(source_stamp())
     except RuntimeError:
         # No folder for the compiler's disk cache is writable; compile for this process alone.
-        return kernels.kernel(**structure, cache=False)
+        return kernels.kernel(source_stamp(), cache=False)
 
 
 @cache
