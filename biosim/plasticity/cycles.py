@@ -77,6 +77,12 @@ class StpCycles(Plan):
                 f"parameters = {shown(self.parameters)}: expected a parameter set of the plasticity network, such as 'rmaat'"
             )
         n = whole("n_neurons", self.n_neurons, 1, 10_000, SimulationError)
+        # Found out now and not when the work begins; the matrix itself is made there.
+        if self.geometry == "custom" and self.positions is not None:
+            points = custom_points(self.positions, n)
+            object.__setattr__(self, "positions", tuple(tuple(float(v) for v in point) for point in points))
+        else:
+            distances(self.geometry, n, self.positions)
         for name in ("cycle", "dt"):
             object.__setattr__(self, name, _seconds(name, getattr(self, name)))
         duty = real("duty", self.duty, "1", SimulationError)
@@ -118,12 +124,6 @@ class StpCycles(Plan):
                 f"input_profile = {shown(self.input_profile)}: expected one finite number, or one for each of {n} neurons"
             )
         object.__setattr__(self, "input_profile", tuple(float(v) for v in np.broadcast_to(profile, (n,))))
-        # Found out now and not when the work begins; the matrix itself is made there.
-        if self.geometry == "custom" and self.positions is not None:
-            points = custom_points(self.positions, n)
-            object.__setattr__(self, "positions", tuple(tuple(float(v) for v in point) for point in points))
-        else:
-            distances(self.geometry, n, self.positions)
         self._network(None).check_step(self.dt)
 
     @property
