@@ -104,6 +104,16 @@ def test_the_engines_agree(geometry):
         np.testing.assert_allclose(fast[name], truth[name], atol=2e-9, err_msg=str(name))
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_any_number_of_neurons_and_a_line_of_points(n):
+    options = SHORT | {"n_neurons": n, "geometry": "custom", "positions": np.linspace(0, 3, n * n)}
+    fast, truth = (run(**options, engine=engine) for engine in ("numba", "reference"))
+    assert fast.sizes["pre"] == n
+    # Steps of 0.1 s.
+    np.testing.assert_allclose(fast.long_term, truth.long_term, atol=1e-7)
+    assert (float(np.ptp(fast.short_term[-1].values)) > 0.01) == (n > 1)
+
+
 def test_the_fast_engine_has_order_four_over_cycles():
     """The steps fit the input's edges, so the jumps there cost no order."""
     truth = run(n_cycles=2, engine="reference")
