@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
     from .plan import Plan
     from .plasticity.cycles import StpCycles, stp_cycles
-    from .plasticity.energy import energy
-    from .plasticity.engines import trajectory
+    from .plasticity.energy import network_energy
+    from .plasticity.engines import network_trajectory
     from .plasticity.network import LongTerm, PlasticityNetwork, associative_memory, cued_state
     from .plasticity.parameters import PlasticityParameters
     from .plasticity.retention import decay_per_cycle, geometric_retention, retention_factors, saturation_level
@@ -43,8 +43,8 @@ _HOMES = {
     "Plan": "plan",
     "StpCycles": "plasticity.cycles",
     "stp_cycles": "plasticity.cycles",
-    "energy": "plasticity.energy",
-    "trajectory": "plasticity.engines",
+    "network_energy": "plasticity.energy",
+    "network_trajectory": "plasticity.engines",
     "LongTerm": "plasticity.network",
     "PlasticityNetwork": "plasticity.network",
     "associative_memory": "plasticity.network",
@@ -87,11 +87,12 @@ __all__ = [
     "cued_state",
     "decay_per_cycle",
     "eigenvalues",
-    "energy",
     "fixed_points",
     "geometric_retention",
     "hopf_points",
     "load",
+    "network_energy",
+    "network_trajectory",
     "parameter_set",
     "parameter_sets",
     "protocol",
@@ -104,7 +105,6 @@ __all__ = [
     "simulate",
     "stp_cycles",
     "swept",
-    "trajectory",
 ]
 
 

@@ -24,7 +24,7 @@ from .network import PlasticityNetwork
 _ROUNDING = 1e-9
 
 
-def energy(network: PlasticityNetwork, state: Array, bias: Array | None = None) -> float:
+def network_energy(network: PlasticityNetwork, state: Array, bias: Array | None = None) -> float:
     """E of one state vector, for the network's own `bias` or the given one [N].
 
     Raises

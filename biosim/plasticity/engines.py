@@ -39,7 +39,7 @@ def stepper(engine: str, options: Mapping[str, Any] | None = None) -> Callable[.
     return module.advance  # type: ignore[no-any-return]
 
 
-def trajectory(
+def network_trajectory(
     network: PlasticityNetwork, state: Array, steps: int, dt: float, *, every: int = 1, engine: str = "numba"
 ) -> Array:
     """States [steps // every, size] of `network` from `state` [size] on under its constant bias, one per `every` steps.

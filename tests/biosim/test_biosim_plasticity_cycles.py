@@ -14,12 +14,12 @@ import biosim
 from biosim import (
     SimulationError,
     decay_per_cycle,
-    energy,
     geometric_retention,
+    network_energy,
+    network_trajectory,
     retention_factors,
     saturation_level,
     stp_cycles,
-    trajectory,
 )
 from biosim.plasticity import cycles, parameters
 from biosim.plasticity.geometry import coupling, distances
@@ -187,8 +187,8 @@ def test_the_energy_falls_while_the_input_is_constant():
     y = net.pack()
     for _ in range(2):
         for half in (net, replace(net, bias=np.zeros(3))):
-            path = trajectory(half, y, 1250, 0.02, every=10)
-            values = [energy(half, one) for one in (y, *path)]
+            path = network_trajectory(half, y, 1250, 0.02, every=10)
+            values = [network_energy(half, one) for one in (y, *path)]
             assert max(np.diff(values)) < 1e-12
             assert values[0] - values[-1] > 0.01
             y = path[-1]
