@@ -64,9 +64,14 @@ def run(
 
 @app.command()
 def simulate(
-    protocol: Annotated[str, typer.Argument(help="fig3, rate_sweep or constant_ip3.")],
+    protocol: Annotated[str, typer.Argument(help="fig3, rate_sweep, constant_ip3 or stp_cycles.")],
     out: Annotated[Path, typer.Option("--out", help="NetCDF file to write.")],
-    parameters: Annotated[str, typer.Option("--parameters", help="Parameter set: wade2012 or psu.")] = "wade2012",
+    parameters: Annotated[
+        str | None,
+        typer.Option(
+            "--parameters", help="Parameter set: wade2012 or psu (stp_cycles: rmaat); default: the protocol's."
+        ),
+    ] = None,
     set_: SetOption = None,
     engine: Annotated[str, typer.Option("--engine", help="numba, brian2 or reference.")] = "numba",
     seed: SeedOption = 0,

@@ -16,7 +16,7 @@ COLDEST = 1e-3
 
 def simulate(
     protocol: str,
-    parameters: str,
+    parameters: str | None,
     changes: Mapping[str, Any],
     engine: str,
     seed: int,
@@ -24,19 +24,23 @@ def simulate(
     out: Path,
     progress: Advance,
 ) -> Path:
-    """Simulate and save. `changes` are parameters and options of the protocol; a list of values of a parameter sweeps it."""
+    """Simulate and save. `changes` are parameters and options of the protocol; a list of values of a parameter sweeps it.
+
+    Without `parameters` the set is the one the protocol is meant for.
+    """
     import inspect
 
     import biosim
-    from biosim.parameters import quantity_names
+    from biosim.protocols import parameters_of
     from biosim.registry import choose
 
-    make = biosim.PROTOCOLS[choose("protocol", protocol, biosim.PROTOCOLS)]
-    options = [name for name in inspect.signature(make).parameters if name != "parameters"]
+    sets = parameters_of(protocol)
+    signature = inspect.signature(biosim.PROTOCOLS[protocol]).parameters
+    options = [name for name in signature if name != "parameters"]
     _check_target(out)
     values, swept, chosen = {}, {}, {}
     for name, value in changes.items():
-        choose("parameter or option", name, [*quantity_names(), *options])
+        choose("parameter or option", name, [*sets.quantity_names(), *options])
         if name in options:
             plural = name in ("rates", "ip3")
             chosen[name] = [value] if plural and not isinstance(value, list) else value
@@ -44,7 +48,7 @@ def simulate(
             swept[name] = value
         else:
             values[name] = value
-    start = biosim.parameter_set(parameters).with_values(**values)
+    start = sets.parameter_set(parameters or signature["parameters"].default).with_values(**values)
     plan = biosim.protocol(protocol, start, **chosen)
     for name, axis in swept.items():
         plan = biosim.swept(plan, name, axis)

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from .cycles import limit_cycles
     from .ensemble import Clock, Ensemble, Outcome, SimulationError
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
+    from .plan import Plan
+    from .plasticity.cycles import StpCycles, stp_cycles
+    from .plasticity.energy import network_energy
+    from .plasticity.engines import network_trajectory
+    from .plasticity.network import LongTerm, PlasticityNetwork, associative_memory, cued_state
+    from .plasticity.parameters import PlasticityParameters
+    from .plasticity.retention import decay_per_cycle, geometric_retention, retention_factors, saturation_level
     from .protocols import PROTOCOLS, Protocol, protocol, swept
     from .simulation import ENGINES, run_ensemble, simulate
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
@@ -40,6 +47,20 @@ _HOMES = {
     "TripartiteParameters": "parameters",
     "parameter_set": "parameters",
     "parameter_sets": "parameters",
+    "Plan": "plan",
+    "StpCycles": "plasticity.cycles",
+    "stp_cycles": "plasticity.cycles",
+    "network_energy": "plasticity.energy",
+    "network_trajectory": "plasticity.engines",
+    "LongTerm": "plasticity.network",
+    "PlasticityNetwork": "plasticity.network",
+    "associative_memory": "plasticity.network",
+    "cued_state": "plasticity.network",
+    "PlasticityParameters": "plasticity.parameters",
+    "decay_per_cycle": "plasticity.retention",
+    "geometric_retention": "plasticity.retention",
+    "retention_factors": "plasticity.retention",
+    "saturation_level": "plasticity.retention",
     "PROTOCOLS": "protocols",
     "Protocol": "protocols",
     "protocol": "protocols",
@@ -59,27 +80,41 @@ __all__ = [
     "Clock",
     "DatasetError",
     "Ensemble",
+    "LongTerm",
     "Outcome",
     "ParameterError",
+    "Plan",
+    "PlasticityNetwork",
+    "PlasticityParameters",
     "Protocol",
     "SimulationError",
+    "StpCycles",
     "TripartiteParameters",
+    "associative_memory",
     "bifurcation",
     "bifurcation_points",
+    "cued_state",
+    "decay_per_cycle",
     "eigenvalues",
     "fixed_points",
+    "geometric_retention",
     "hopf_points",
     "hysteresis",
     "limit_cycles",
     "load",
+    "network_energy",
+    "network_trajectory",
     "parameter_set",
     "parameter_sets",
     "protocol",
     "provenance",
     "rest_state",
+    "retention_factors",
     "run_ensemble",
+    "saturation_level",
     "save",
     "simulate",
+    "stp_cycles",
     "swept",
 ]
 

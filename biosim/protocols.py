@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from .checks import numbers, whole
 from .ensemble import STRUCTURAL, Array, Clock, Ensemble, InputKind, ReleaseMode, SimulationError, check_input
 from .messages import shown
 from .parameters import TripartiteParameters, check_value, describe, parameter_set, unit_of
+from .plan import Plan
+from .plasticity.cycles import stp_cycles
 from .registry import choose
 
 RATE, TRIAL = "input_rate", "trial"
@@ -209,11 +213,25 @@ def constant_ip3(
     )
 
 
-PROTOCOLS: dict[str, Callable[..., Protocol]] = {"fig3": fig3, "rate_sweep": rate_sweep, "constant_ip3": constant_ip3}
+PROTOCOLS: dict[str, Callable[..., Protocol | Plan]] = {
+    "fig3": fig3,
+    "rate_sweep": rate_sweep,
+    "constant_ip3": constant_ip3,
+    "stp_cycles": stp_cycles,
+}
 
 
-def protocol(name: str, parameters: TripartiteParameters | str | None = None, **options: Any) -> Protocol:
-    """The protocol `name` with `options` (see each function); unknown names and options are refused with the choices."""
+def parameters_of(name: str) -> ModuleType:
+    """The module with the parameters of protocol `name`: its ``parameter_set``, ``parameter_sets`` and ``quantity_names``."""
+    make = PROTOCOLS[choose("protocol", name, PROTOCOLS)]
+    return importlib.import_module(".plasticity.parameters" if make is stp_cycles else ".parameters", __package__)
+
+
+def protocol(name: str, parameters: Any = None, **options: Any) -> Any:
+    """The protocol `name` with `options` (see each function), a `Protocol` or a `Plan`.
+
+    Unknown names and options are refused with the choices.
+    """
     make = PROTOCOLS[choose("protocol", name, PROTOCOLS)]
     known = [p for p in inspect.signature(make).parameters if p != "parameters"]
     for option in options:
@@ -221,8 +239,10 @@ def protocol(name: str, parameters: TripartiteParameters | str | None = None, **
     return make(**options) if parameters is None else make(parameters, **options)
 
 
-def swept(base: Protocol, name: str, values: Sequence[float]) -> Protocol:
+def swept(base: Protocol | Plan, name: str, values: Sequence[float]) -> Protocol:
     """`base` with a further axis: the numeric parameter `name` takes each of `values`."""
+    if not isinstance(base, Protocol):
+        raise SimulationError(f"{name}: protocol {base.name} runs one network at a time; simulate once per value")
     meta = describe(name)
     if name in STRUCTURAL:
         raise SimulationError(f"{name} fixes the structure of an ensemble and cannot be swept; simulate once per value")

@@ -18,7 +18,7 @@ import numpy as np
 from . import memory
 from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
 from .messages import shown
-from .parameters import TripartiteParameters
+from .plan import Plan
 from .protocols import TRIAL, Protocol
 from .protocols import protocol as named_protocol
 from .registry import choose
@@ -73,8 +73,8 @@ def _size(ensemble: Ensemble) -> tuple[str, str]:
 
 
 def simulate(
-    protocol: Protocol | str,
-    parameters: TripartiteParameters | str | None = None,
+    protocol: Protocol | Plan | str,
+    parameters: Any = None,
     *,
     engine: str = "numba",
     seed: int = 0,
@@ -87,7 +87,8 @@ def simulate(
 
     Parameters
     ----------
-    protocol : name (``fig3``, ``rate_sweep``, ``constant_ip3``) with its options as keywords, or a `Protocol`.
+    protocol : name (``fig3``, ``rate_sweep``, ``constant_ip3``, ``stp_cycles``) with its options as keywords, a `Protocol`
+        or a `Plan`.
     parameters : parameter set or its name; default: the set the protocol is meant for.
     engine : ``numba`` (fast), ``brian2`` (community reference) or ``reference`` (SciPy, deterministic input alone).
     seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
@@ -106,15 +107,18 @@ def simulate(
         SimulationError, ParameterError or UnknownName: one line with the name, the value and the remedy.
     """
     choose("engine", engine, ENGINES)
-    if not isinstance(protocol, Protocol):
-        protocol = named_protocol(protocol, parameters, **protocol_options)
+    if not isinstance(protocol, (Protocol, Plan)):
+        named: Protocol | Plan = named_protocol(protocol, parameters, **protocol_options)
+        protocol = named
     elif parameters is not None or protocol_options:
         raise SimulationError("parameters and options are part of a Protocol object; set them where it is made")
-    if record is not None:
-        protocol = protocol.with_clock(record=record)
     options = {} if engine_options is None else engine_options
     if not isinstance(options, Mapping):
         raise SimulationError(f"engine_options = {shown(options)}: expected a mapping from names to values")
+    if isinstance(protocol, Plan):
+        return protocol.run(engine, seed=seed, record=record, progress=progress, options=options)
+    if record is not None:
+        protocol = protocol.with_clock(record=record)
     ensemble = protocol.ensemble(seed)
     if ensemble.trace_bytes > MAX_BYTES:
         what, remedy = _size(ensemble)

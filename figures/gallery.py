@@ -13,7 +13,13 @@ from biosim.registry import choose
 from .output import write_figure
 
 # name -> module with TITLE, compute(quick, seed) and draw(data); imported on use.
-FIGURES = {"fig3": "fig3", "traces": "traces", "responses": "responses", "bifurcation": "bifurcation"}
+FIGURES = {
+    "fig3": "fig3",
+    "traces": "traces",
+    "bifurcation": "bifurcation",
+    "plasticity": "plasticity",
+    "responses": "responses",
+}
 
 
 def titles() -> dict[str, str]:

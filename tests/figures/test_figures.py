@@ -8,7 +8,7 @@ import pytest
 
 import biosim
 import figures
-from figures import fig3, learning, responses, traces
+from figures import fig3, learning, plasticity, responses, traces
 from figures.report import ArmSummary, Pair, pairs
 
 
@@ -61,6 +61,27 @@ def test_traces_show_release_in_psu_alone():
     assert data[data.parameter_set == "wade2012"].esp_percent.abs().max() == 0
     assert data[data.parameter_set == "psu"].esp_percent.max() > 10
     assert len(traces.draw(data).axes) == 4
+
+
+def test_plasticity_draws_what_the_simulation_gave():
+    runs = plasticity.simulate(quick=True)
+    data = plasticity.tidy(runs)
+    curve = data[data.panel == "long_term_curve"]
+    np.testing.assert_allclose(curve.y, runs["grid"].long_term_mean.values[:6])
+    np.testing.assert_allclose(curve.x, [50, 100, 150, 200, 250, 300])
+    for total in (2, 4, 6, 8):
+        factors = data[(data.panel == "retention") & (data.series == str(total))]
+        np.testing.assert_allclose(factors.y, biosim.retention_factors(runs["grid"].long_term_mean, total))
+        assert factors.x.tolist() == list(range(1, total + 1))
+    distance = data[data.panel == "distance"].groupby("series").y
+    assert distance.std()["equal"] < 1e-12 < 0.01 < distance.std()["grid"]
+    figure = plasticity.draw(data)
+    short, long, retention, last = figure.axes
+    centre = data[(data.panel == "short_term") & (data.series == "centre")]
+    np.testing.assert_allclose(np.asarray(short.lines[0].get_ydata(), float), centre.y)
+    assert len(short.patches) == len(long.patches) == 6
+    assert (len(retention.lines), len(last.lines)) == (8, 3)
+    assert short.get_xlabel().startswith("time (s)")
 
 
 def test_every_figure_of_the_list_has_a_title():
