@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .simulation import ENGINES, run_ensemble, simulate
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
     from .storage import DatasetError, load, provenance, save
+    from .sweeps import block_size, sweep
 
 _HOMES = {
     "Clock": "ensemble",
@@ -44,6 +45,8 @@ _HOMES = {
     "load": "storage",
     "provenance": "storage",
     "save": "storage",
+    "block_size": "sweeps",
+    "sweep": "sweeps",
 }
 
 __all__ = [
@@ -57,6 +60,7 @@ __all__ = [
     "Protocol",
     "SimulationError",
     "TripartiteParameters",
+    "block_size",
     "eigenvalues",
     "fixed_points",
     "hopf_points",
@@ -69,6 +73,7 @@ __all__ = [
     "run_ensemble",
     "save",
     "simulate",
+    "sweep",
     "swept",
 ]
 
