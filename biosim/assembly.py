@@ -46,18 +46,22 @@ def assemble(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part], 
     import h5netcdf
 
     shape = tuple(dataset.sizes[name] for name in axes)
-    with _clear_errors(target), replacing(target) as temporary, _Reader(parts) as reader:
-        with h5netcdf.File(temporary, "w") as file:
-            file.attrs.update(dataset.attrs)
-            for name, size in dataset.sizes.items():
-                file.dimensions[str(name)] = size
-            for name in dataset.coords:
-                variable = dataset.variables[name]
-                _create(file, str(name), variable, _chunks(variable.shape, CHUNK))[...] = variable.values
-            plain = [str(name) for name in dataset.data_vars if "time" not in dataset[name].dims]
-            traces = [str(name) for name in dataset.data_vars if "time" in dataset[name].dims]
-            _fill(file, dataset, plain, shape, reader)
-            _fill_traces(file, dataset, traces, shape, reader)
+    with (
+        _clear_errors(target),
+        replacing(target) as temporary,
+        _Reader(parts) as reader,
+        h5netcdf.File(temporary, "w") as file,
+    ):
+        file.attrs.update(dataset.attrs)
+        for name, size in dataset.sizes.items():
+            file.dimensions[str(name)] = size
+        for name in dataset.coords:
+            variable = dataset.variables[name]
+            _create(file, str(name), variable, _chunks(variable.shape, CHUNK))[...] = variable.values
+        plain = [str(name) for name in dataset.data_vars if "time" not in dataset[name].dims]
+        traces = [str(name) for name in dataset.data_vars if "time" in dataset[name].dims]
+        _fill(file, dataset, plain, shape, reader)
+        _fill_traces(file, dataset, traces, shape, reader)
 
 
 def _fill(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader) -> None:

@@ -14,10 +14,11 @@ import inspect
 import itertools
 import logging
 import os
+from asyncio import CancelledError
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 from .atomic import OutputError
@@ -35,6 +36,8 @@ RETRIES = 2
 # Blocks that wait at each thread, so that none is idle; all at once would fill the scheduler's memory.
 WAITING = 2
 _CONNECT_S = 20
+# How often to look whether the scheduler is still there, while no block ends.
+_LOOK_S = 5
 
 
 class ClusterError(ValueError):
@@ -71,13 +74,16 @@ def run_on_cluster(blocks: Iterator[Block], count: int, address: str, key: str, 
 
         def submit(number: int) -> None:
             for block in itertools.islice(blocks, number):
-                future = _submit(client, block)
+                try:
+                    future = _submit(client, block)
+                except Exception as error:
+                    raise _gone(address) from error
                 running[future.key] = future, block
                 future.add_done_callback(lambda done: ended.put(done.key))
 
         submit(room)
         while running:
-            future, block = running.pop(ended.get())
+            future, block = running.pop(_next(ended, client, address))
             try:
                 yield _received(future, block, key, n_units)
             except (ClusterError, BadPart) as error:
@@ -86,9 +92,25 @@ def run_on_cluster(blocks: Iterator[Block], count: int, address: str, key: str, 
             submit(1)
     if failed:
         raise ClusterError(
-            f"{len(failed)} of {count} blocks failed, the others are kept; give the same command again to repeat them; the first: "
+            f"{len(failed)} of {count} blocks failed, the others are kept; give the same command again to repeat them; first, "
             f"{' '.join(failed[0].split())[:300]}"
         )
+
+
+def _next(ended: Queue[str], client: Any, address: str) -> str:
+    while True:
+        try:
+            return ended.get(timeout=_LOOK_S)
+        except Empty:
+            # A client that lost its scheduler tries to come back for a while, then closes and reports nothing more.
+            if client.status not in ("running", "connecting"):
+                raise _gone(address) from None
+
+
+def _gone(address: str) -> ClusterError:
+    return ClusterError(
+        f"the scheduler of the cluster {address} is gone; finished blocks are kept, give the same command again"
+    )
 
 
 def check_cluster(address: str) -> Any:
@@ -166,7 +188,7 @@ def _received(future: Any, block: Block, key: str, n_units: int) -> Part:
     """The part that a finished task wrote, looked at with the eyes of this process."""
     try:
         answer = future.result()
-    except Exception as error:
+    except (Exception, CancelledError) as error:
         raise ClusterError(f"{type(error).__name__}: {error}") from error
     if answer.error is not None:
         raise ClusterError(answer.error)

@@ -61,7 +61,9 @@ def _refuse_if_alive(path: Path, text: str, what: str) -> None:
         holder = json.loads(text)
         host, pid, started = str(holder["host"]), int(holder["pid"]), str(holder["started"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Held(f"{what} is locked by {path}, which cannot be read; remove it if no command is at work there") from error
+        raise Held(
+            f"{what} is locked by {path}, which cannot be read; remove it if no command is at work there"
+        ) from error
     if host != socket.gethostname():
         raise Held(f"{what} is being worked on by process {pid} of {host}; wait for it, or remove {path} if it is dead")
     if _alive(pid, started):

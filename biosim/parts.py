@@ -26,13 +26,12 @@ import numpy as np
 
 from .atomic import OutputError, write_bytes, write_text
 from .ensemble import STATES, Array, Outcome
-from .folders import output_folder
+from .folders import output_folder, parts_folder
 from .lock import locked
 from .messages import shown
 from .storage import check_contents
 
 FORMAT = "biosim-parts"
-SUFFIX = ".parts"
 MANIFEST, LOCK = "manifest.json", "lock.json"
 
 _NAME = re.compile(r"(\d{8,13})-(\d{8,13})\.nc")
@@ -55,11 +54,6 @@ class Part:
     stop: int
     path: Path
     notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def folder_of(target: Path) -> Path:
-    """The folder of the parts of the file `target`."""
-    return target.with_name(target.name + SUFFIX)
 
 
 def part_name(start: int, stop: int) -> str:
@@ -86,17 +80,17 @@ def write_part(folder: Path, key: str, start: int, stop: int, outcome: Outcome) 
         name: (("unit",), np.ascontiguousarray(values)) for name, values in outcome.statistics.items()
     }
     for name, values in outcome.traces.items():
-        dims = ("unit", "neuron", "time") if STATES[name][3] else ("unit", "time")
+        dims: tuple[str, ...] = ("unit", "neuron", "time") if STATES[name][3] else ("unit", "time")
         arrays[name] = (dims, np.ascontiguousarray(np.moveaxis(values, 0, -1)))
     about = json.dumps({"format": FORMAT, "run": key, "start": start, "stop": stop, "notes": outcome.notes})
     image = io.BytesIO()
     with h5netcdf.File(image, "w") as file:
-        for dims, values in arrays.values():
-            for dim, size in zip(dims, values.shape, strict=True):
+        for names, values in arrays.values():
+            for dim, size in zip(names, values.shape, strict=True):
                 if dim not in file.dimensions:
                     file.dimensions[dim] = size
-        for name, (dims, values) in arrays.items():
-            file.create_variable(name, dims, data=values)
+        for name, (names, values) in arrays.items():
+            file.create_variable(name, names, data=values)
         file.attrs["about"] = about
         file.attrs["sha256"] = _content_digest(about, {name: values for name, (_, values) in arrays.items()})
     path = folder / part_name(start, stop)
@@ -150,7 +144,7 @@ def _content_digest(about: str, arrays: Mapping[str, Any]) -> str:
         digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
         rows = max(1, _SLAB_BYTES // max(1, values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))))
         for first in range(0, values.shape[0], rows):
-            digest.update(np.ascontiguousarray(values[first : first + rows]))
+            digest.update(np.ascontiguousarray(values[first : first + rows]).data)
     return digest.hexdigest()
 
 
@@ -251,7 +245,7 @@ def opened(target: Path, manifest: Mapping[str, Any]) -> Iterator[PartsFolder]:
     OutputError
         The folder cannot be made, belongs to something else, or another command is at work in it.
     """
-    folder = folder_of(target)
+    folder = parts_folder(target)
     with contextlib.ExitStack() as stack:
         # Entered first and left last: the folder goes after its lock, and only if nothing is left in it.
         stack.callback(_remove_if_empty, folder)

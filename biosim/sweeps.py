@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,9 @@ from .assembly import assemble
 from .atomic import OutputError, check_writable
 from .checks import whole
 from .ensemble import STATES, STATISTICS, Ensemble, Outcome, Progress, SimulationError
+from .folders import parts_folder
 from .parameters import TripartiteParameters
-from .parts import Part, PartsFolder, first_difference, folder_of, manifest_of, opened, write_part
+from .parts import Part, PartsFolder, first_difference, manifest_of, opened, write_part
 from .protocols import Protocol
 from .simulation import ENGINES, dataset_of, measure, planned, resting_calcium, run_record, versions
 from .sources import source_digest
@@ -84,7 +86,9 @@ def sweep(
     """
     protocol, options = planned(protocol, parameters, engine, record, engine_options, protocol_options)
     if not isinstance(protocol, Protocol):
-        raise SimulationError("this protocol is not made of independent units and cannot be cut into blocks; use simulate")
+        raise SimulationError(
+            "this protocol is not made of independent units and cannot be cut into blocks; use simulate"
+        )
     target = check_writable(out)
     checked = protocol.sample(seed)
     _check_options(engine, options)
@@ -144,7 +148,7 @@ def cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:
     """Ranges of equal length (to one unit) from `start` to `stop`, of at least `size` units where there are as many."""
     count = max(1, (stop - start) // size)
     edges = [start + (stop - start) * k // count for k in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 # One block ------------------------------------------------------------------------------------------------------------
@@ -184,12 +188,18 @@ class Block:
         self._check_code()
         try:
             outcome = measure(
-                self.ensemble, self.engine, self.options, mid_level_crossings=self.mid_level_crossings, progress=progress
+                self.ensemble,
+                self.engine,
+                self.options,
+                mid_level_crossings=self.mid_level_crossings,
+                progress=progress,
             )
         except SimulationError as error:
             if self.start == 0:
                 raise
-            raise SimulationError(f"in units {self.start} to {self.stop - 1}, counted from their first: {error}") from error
+            raise SimulationError(
+                f"in units {self.start} to {self.stop - 1}, counted from their first: {error}"
+            ) from error
         try:
             return write_part(self.folder, self.key, self.start, self.stop, _kept(outcome))
         except OSError as error:
@@ -282,7 +292,9 @@ def _check_options(engine: str, options: Mapping[str, Any]) -> None:
 def _check_size(protocol: Protocol, engine: str, size: int, target: Path) -> None:
     """Refuse before any work what no file may hold, what does not fit in memory, and what the disk has no room for."""
     n, per_unit = protocol.n_units, 8 * len(STATISTICS) + protocol.sample().trace_bytes_per_unit
-    remedy = "lengthen record, or give fewer values or trials" if protocol.clock.record else "give fewer values or trials"
+    remedy = (
+        "lengthen record, or give fewer values or trials" if protocol.clock.record else "give fewer values or trials"
+    )
     if n * per_unit > MAX_BYTES:
         raise SimulationError(
             f"{n} units of {per_unit} bytes: more than {MAX_BYTES // 2**30} GiB, which no file may hold; {remedy}"
@@ -296,7 +308,7 @@ def _check_size(protocol: Protocol, engine: str, size: int, target: Path) -> Non
     )  # fmt: skip
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(target.parent).free
-        there = sum(path.stat().st_size for path in folder_of(target).glob("*.nc"))
+        there = sum(path.stat().st_size for path in parts_folder(target).glob("*.nc"))
         if n * per_unit > free + there:
             raise OutputError(
                 f"cannot write {target}: {n} units take {n * per_unit / 2**30:.3g} GiB and the disk has {free / 2**30:.3g} "
@@ -331,7 +343,7 @@ def _is_finished(target: Path, record: Mapping[str, Any]) -> bool:
 
 def _tidy(target: Path, record: Mapping[str, Any], n_units: int) -> None:
     """Remove the parts of a sweep that was killed after its file was there."""
-    if folder_of(target).is_dir():
+    if parts_folder(target).is_dir():
         # Whatever keeps them, another command or other settings, they do no harm.
         with contextlib.suppress(OutputError), opened(target, manifest_of(record, n_units)) as parts:
             parts.remove()
