@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def assemble(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part], 
         _clear_errors(target),
         replacing(target) as temporary,
         _Reader(parts) as reader,
-        h5netcdf.File(temporary, "w") as file,
+        _Output(temporary) as output,
+        h5netcdf.File(output, "w") as file,
     ):
         file.attrs.update(dataset.attrs)
         for name, size in dataset.sizes.items():
@@ -60,12 +62,14 @@ def assemble(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part], 
             _create(file, str(name), variable, _chunks(variable.shape, CHUNK))[...] = variable.values
         plain = [str(name) for name in dataset.data_vars if "time" not in dataset[name].dims]
         traces = [str(name) for name in dataset.data_vars if "time" in dataset[name].dims]
-        _fill(file, dataset, plain, shape, reader)
-        _fill_traces(file, dataset, traces, shape, reader)
+        for _ in itertools.chain(
+            _fill(file, dataset, plain, shape, reader), _fill_traces(file, dataset, traces, shape, reader)
+        ):
+            output.check()
 
 
-def _fill(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader) -> None:
-    """Write the variables with one number per unit; all of one piece after the other, so that each part is opened once."""
+def _fill(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader) -> Iterator[None]:
+    """Write the variables with one number per unit, piece by piece; all of one piece, so that each part is opened once."""
     for name in names:
         variable = dataset.variables[name]
         created = _create(file, name, variable, _chunks(variable.shape, CHUNK))
@@ -77,10 +81,13 @@ def _fill(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ..
             if data.ndim:
                 values = reader.read(name, start, stop).reshape(data[index].shape) if name in reader else data[index]
                 file.variables[name][index] = values
+        yield
 
 
-def _fill_traces(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader) -> None:
-    """Write the traces, whose dimensions are time, the axes and perhaps neuron; parts hold them with time last."""
+def _fill_traces(
+    file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader
+) -> Iterator[None]:
+    """Write the traces piece by piece. Their dimensions are time, the axes and perhaps neuron; parts have time last."""
     if not names:
         return
     times = dataset.sizes["time"]
@@ -98,6 +105,7 @@ def _fill_traces(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[
             size = [len(range(*one.indices(n))) for one, n in zip(index, shape, strict=True) if isinstance(one, slice)]
             values = np.moveaxis(reader.read(name, start, stop), -1, 0).reshape(times, *size, *inner)
             file.variables[name][(slice(None), *index)] = values
+        yield
 
 
 def pieces(shape: tuple[int, ...], most: int) -> Iterator[tuple[Index, int, int]]:
@@ -145,6 +153,63 @@ def _create(file: Any, name: str, variable: xr.Variable, chunks: tuple[int, ...]
     )
     created.attrs.update(variable.attrs)
     return created
+
+
+class _Output:
+    """A file for HDF5 to write to, which never fails in its sight: it crashes the process when the disk is full.
+
+    The first error is kept, what comes after it is dropped, and `check` or the end of the block raises it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.error: OSError | None = None
+
+    def __enter__(self) -> _Output:
+        self.file = open(self.path, "w+b", buffering=0)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.file.close()
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise the error that writing met."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        while written < len(view) and self.error is None:
+            try:
+                written += self.file.write(view[written:]) or 0
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self.file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self.file.readinto(buffer) or 0
+
+    def read(self, size: int = -1) -> bytes:
+        return self.file.read(size) or b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 class _Reader:

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -76,26 +77,31 @@ def write_part(folder: Path, key: str, start: int, stop: int, outcome: Outcome) 
     """
     import h5netcdf
 
-    arrays: dict[str, tuple[tuple[str, ...], Array]] = {
-        name: (("unit",), np.ascontiguousarray(values)) for name, values in outcome.statistics.items()
-    }
-    for name, values in outcome.traces.items():
-        dims: tuple[str, ...] = ("unit", "neuron", "time") if STATES[name][3] else ("unit", "time")
-        arrays[name] = (dims, np.ascontiguousarray(np.moveaxis(values, 0, -1)))
     about = json.dumps({"format": FORMAT, "run": key, "start": start, "stop": stop, "notes": outcome.notes})
+    digest = hashlib.sha256(about.encode())
     image = io.BytesIO()
     with h5netcdf.File(image, "w") as file:
-        for names, values in arrays.values():
-            for dim, size in zip(names, values.shape, strict=True):
+        for name in sorted([*outcome.statistics, *outcome.traces]):
+            # One at a time: traces are large.
+            dims, values = _by_unit(outcome, name)
+            for dim, size in zip(dims, values.shape, strict=True):
                 if dim not in file.dimensions:
                     file.dimensions[dim] = size
-        for name, (names, values) in arrays.items():
-            file.create_variable(name, names, data=values)
+            file.create_variable(name, dims, data=values)
+            _add(digest, name, values)
         file.attrs["about"] = about
-        file.attrs["sha256"] = _content_digest(about, {name: values for name, (_, values) in arrays.items()})
+        file.attrs["sha256"] = digest.hexdigest()
     path = folder / part_name(start, stop)
     write_bytes(path, image.getbuffer())
     return Part(start, stop, path, outcome.notes)
+
+
+def _by_unit(outcome: Outcome, name: str) -> tuple[tuple[str, ...], Array]:
+    """Dimensions and values of a statistic or trace, unit first."""
+    if name in outcome.statistics:
+        return ("unit",), np.ascontiguousarray(outcome.statistics[name])
+    dims = ("unit", "neuron", "time") if STATES[name][3] else ("unit", "time")
+    return dims, np.ascontiguousarray(np.moveaxis(outcome.traces[name], 0, -1))
 
 
 def read_part(path: Path, key: str, n_units: int) -> Part:
@@ -126,7 +132,10 @@ def read_part(path: Path, key: str, n_units: int) -> Part:
             variables = {name: item for name, item in file.items() if name not in ("unit", "neuron", "time")}
             if any(item.shape[0] != stop - start for item in variables.values()):
                 raise BadPart("holds another number of units")
-            if _content_digest(text, variables) != file.attrs["sha256"]:
+            digest = hashlib.sha256(text.encode())
+            for name in sorted(variables):
+                _add(digest, name, variables[name])
+            if digest.hexdigest() != file.attrs["sha256"]:
                 raise BadPart("is damaged: its digest is another")
             notes = dict(about["notes"])
     except BadPart:
@@ -136,16 +145,12 @@ def read_part(path: Path, key: str, n_units: int) -> Part:
     return Part(start, stop, path, notes)
 
 
-def _content_digest(about: str, arrays: Mapping[str, Any]) -> str:
-    """SHA-256 over names, types, shapes and bytes of `arrays` (of numpy or of a file) in the order of their names."""
-    digest = hashlib.sha256(about.encode())
-    for name in sorted(arrays):
-        values = arrays[name]
-        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        rows = max(1, _SLAB_BYTES // max(1, values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))))
-        for first in range(0, values.shape[0], rows):
-            digest.update(np.ascontiguousarray(values[first : first + rows]).data)
-    return digest.hexdigest()
+def _add(digest: Any, name: str, values: Any) -> None:
+    """Add name, type, shape and bytes of an array (of numpy or of a file) to `digest`."""
+    digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+    rows = max(1, _SLAB_BYTES // max(1, values.dtype.itemsize * math.prod(values.shape[1:])))
+    for first in range(0, values.shape[0], rows):
+        digest.update(np.ascontiguousarray(values[first : first + rows]).data)
 
 
 # The folder ------------------------------------------------------------------------------------------------------------

@@ -154,10 +154,15 @@ def measure(
     if not mid_level_crossings:
         return run_ensemble(ensemble, engine, progress=progress, **options)
     untraced = replace(ensemble, clock=replace(ensemble.clock, record=None))
-    outcome = run_ensemble(untraced, engine, progress=progress, **options)
+    outcome = run_ensemble(untraced, engine, progress=_half(progress, 0), **options)
     middle = (outcome.statistics["calcium_min"] + outcome.statistics["calcium_max"]) / 2
     ensemble = replace(ensemble, overrides={**ensemble.overrides, "Ca_th": middle})
-    return _without_flat_crossings(run_ensemble(ensemble, engine, progress=progress, **options))
+    return _without_flat_crossings(run_ensemble(ensemble, engine, progress=_half(progress, 1), **options))
+
+
+def _half(progress: Progress | None, number: int) -> Progress | None:
+    """`progress` for the first (0) or second (1) of two passes over the same units."""
+    return None if progress is None else lambda done, total: progress((done + number * total) // 2, total)
 
 
 def _without_flat_crossings(outcome: Outcome) -> Outcome:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 # A block is some seconds of work, so that the milliseconds which its file takes do not count and little is lost with it.
 BLOCK_UNIT_STEPS = 4 * 10**9
 SMALLEST_BLOCK, LARGEST_BLOCK = 1_000, 100_000
-# The traces of a block are in memory twice while its file is made.
-BLOCK_TRACE_BYTES = 2**28
+# The traces of a block are in memory a few times while its file is made.
+BLOCK_TRACE_BYTES = 2**26
 # Below this, handing blocks to a cluster costs more than it gains.
 CLUSTER_BLOCK = 10_000
 
@@ -259,22 +259,12 @@ def _run_blocks(
                 progress(parts.done, total)
         return
     for block in blocks:
-        yield block.compute(_within(progress, parts.done, total, job.protocol.mid_level_crossings))
+        yield block.compute(_after(progress, parts.done, total))
 
 
-def _within(progress: Progress | None, before: int, total: int, twice: bool) -> Progress | None:
-    """`progress` for one block: after `before` units, and of two passes each counting half."""
-    if progress is None:
-        return None
-    state = {"passed": 0, "last": 0}
-
-    def report(done: int, units: int) -> None:
-        if done < state["last"]:
-            state["passed"] = 1
-        state["last"] = done
-        progress(before + ((done + units * state["passed"]) // 2 if twice else done), total)
-
-    return report
+def _after(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """`progress` for a block that comes after `before` of all `total` units."""
+    return None if progress is None else lambda done, _: progress(before + done, total)
 
 
 # Before and after the blocks ------------------------------------------------------------------------------------------
