@@ -15,7 +15,7 @@ import itertools
 import logging
 import os
 from asyncio import CancelledError
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
@@ -54,7 +54,9 @@ class _Answer:
     error: str | None = None
 
 
-def run_on_cluster(blocks: Iterator[Block], count: int, address: str, key: str, n_units: int) -> Iterator[Part]:
+def run_on_cluster(
+    blocks: Iterator[Block], count: int, address: str, key: str, n_units: int
+) -> Generator[Part, None, None]:
     """Compute `blocks` on the cluster at `address` (``local`` starts one); yields each part when it was found and checked.
 
     A block that fails does not stop the others.
@@ -155,7 +157,7 @@ def _connect(distributed: Any, address: str, count: int, stack: contextlib.ExitS
     environment = {**dict.fromkeys(names, "1"), "DASK_LOGGING__DISTRIBUTED": "critical"}
     stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": environment}))
     cluster = distributed.LocalCluster(
-        n_workers=max(1, min(cores, count)), threads_per_worker=1, processes=True, dashboard_address=None,
+        n_workers=max(1, min(cores, count)), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     )  # fmt: skip
     stack.enter_context(cluster)

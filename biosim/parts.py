@@ -267,7 +267,8 @@ def opened(target: Path, manifest: Mapping[str, Any]) -> Iterator[PartsFolder]:
         try:
             yield parts
         finally:
-            if not parts.parts:
+            # Parts of a cluster may be there that nobody has counted yet.
+            if not any(_NAME.fullmatch(path.name) for path in folder.iterdir()):
                 parts.remove()
 
 

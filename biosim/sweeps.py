@@ -12,7 +12,7 @@ import inspect
 import itertools
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,8 +106,9 @@ def sweep(
     with opened(target, manifest_of(description, protocol.n_units)) as parts:
         # Another command may have finished between the look at the file and the lock.
         if not _is_finished(target, description):
-            for part in _run_blocks(job, parts, size, cluster, progress):
-                parts.add(part)
+            with contextlib.closing(_run_blocks(job, parts, size, cluster, progress)) as finished:
+                for part in finished:
+                    parts.add(part)
             notes = _notes(parts.parts, protocol)
             assemble(_blank(protocol, description, notes), tuple(a.name for a in protocol.axes), parts.parts, target)
         parts.remove()
@@ -243,7 +244,7 @@ class _Job:
 
 def _run_blocks(
     job: _Job, parts: PartsFolder, size: int, cluster: str | None, progress: Progress | None
-) -> Iterator[Part]:
+) -> Generator[Part, None, None]:
     """Compute what is missing; yields each part when it is on disk."""
     ranges = [piece for gap in parts.missing() for piece in cut(*gap, size)]
     total = job.protocol.n_units
@@ -253,10 +254,11 @@ def _run_blocks(
     if cluster is not None:
         from .cluster import run_on_cluster
 
-        for part in run_on_cluster(blocks, len(ranges), cluster, parts.key, total):
-            yield part
-            if progress:
-                progress(parts.done, total)
+        with contextlib.closing(run_on_cluster(blocks, len(ranges), cluster, parts.key, total)) as finished:
+            for part in finished:
+                yield part
+                if progress:
+                    progress(parts.done, total)
         return
     for block in blocks:
         yield block.compute(_after(progress, parts.done, total))
