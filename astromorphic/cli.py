@@ -76,17 +76,41 @@ def simulate(
     engine: Annotated[str, typer.Option("--engine", help="numba, brian2 or reference.")] = "numba",
     seed: SeedOption = 0,
     record: Annotated[float | None, typer.Option("--record", help="Sampling interval of traces, s.")] = None,
+    block: Annotated[
+        int | None, typer.Option("--block", min=1, help="Units per block; default: some seconds of work.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="[ADDRESS]",
+            help="Hand blocks to dask.distributed: on this machine, or at a scheduler (tcp://HOST:PORT).",
+        ),
+    ] = None,
 ) -> None:
     """Run a protocol and write its Dataset as NetCDF.
 
-    --set takes parameters (K_AG=-1000) and the protocol's options (trials=4).
+    --set takes parameters (K_AG=-1000), the protocol's options (trials=4), and lists or ranges of them (a sweep). A run of
+    more than one block keeps each finished block in FILE.nc.parts: interrupted, it continues when the same command is given
+    again; finished, it is not repeated.
     """
+    from biosim.folders import parts_folder
+
     from . import commands
 
-    with progress_bar(f"simulating {protocol}") as advance:
-        path = commands.simulate(
-            protocol, parameters, parse_assignments(set_ or []), engine, seed, record, out, advance
+    try:
+        with progress_bar(f"simulating {protocol}") as advance:
+            path = commands.simulate(
+                protocol, parameters, parse_assignments(set_ or []), engine, seed, record, out, advance, block, cluster
+            )
+    except (KeyboardInterrupt, _Terminated) as stop:
+        kept = parts_folder(out)
+        if not kept.is_dir():
+            raise
+        word, status = (
+            ("interrupted", INTERRUPTED) if isinstance(stop, KeyboardInterrupt) else ("terminated", TERMINATED)
         )
+        raise _Continuable(f"{word}; finished blocks are kept in {kept}, the same command continues", status) from None
     print(path)
 
 
@@ -199,11 +223,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _main(arguments: list[str] | None) -> None:
     try:
-        status: Any = app(args=arguments, prog_name="astromorphic", standalone_mode=False)
+        status: Any = app(
+            args=_with_cluster(sys.argv[1:] if arguments is None else arguments),
+            prog_name="astromorphic",
+            standalone_mode=False,
+        )
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as stop:
         status = stop.exit_code
+    except _Continuable as stop:
+        print(f"astromorphic: {stop}", file=sys.stderr)
+        sys.exit(stop.status)
     except _Terminated:
         print("astromorphic: terminated; no half-written file is left", file=sys.stderr)
         status = TERMINATED
@@ -225,12 +256,29 @@ def _main(arguments: list[str] | None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _with_cluster(arguments: list[str]) -> list[str]:
+    """`--cluster` without an address means this machine; the parser knows no options whose value may be left out."""
+    given = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        bare = argument == "--cluster" and "://" not in following and following != "local"
+        given.append("--cluster=local" if bare else argument)
+    return given
+
+
 def _is_ours(error: Exception) -> bool:
     return isinstance(error, ValueError) and type(error).__module__.split(".")[0] in _OURS
 
 
 class _Terminated(BaseException):
     """SIGTERM, as an exception: what was begun is cleaned up and worker processes are ended, as after Ctrl-C."""
+
+
+class _Continuable(BaseException):
+    """The command was stopped and says itself how to go on."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @contextlib.contextmanager

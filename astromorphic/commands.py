@@ -23,14 +23,19 @@ def simulate(
     record: float | None,
     out: Path,
     progress: Advance,
+    block: int | None = None,
+    cluster: str | None = None,
 ) -> Path:
     """Simulate and save. `changes` are parameters and options of the protocol; a list of values of a parameter sweeps it.
 
     Without `parameters` the set is the one the protocol is meant for.
+
+    A run of more than one block (or `block` units, or on a `cluster`, or one that was begun so) is done by `biosim.sweep`.
     """
     import inspect
 
     import biosim
+    from biosim.folders import parts_folder
     from biosim.protocols import parameters_of
     from biosim.registry import choose
 
@@ -52,8 +57,17 @@ def simulate(
     plan = biosim.protocol(protocol, start, **chosen)
     for name, axis in swept.items():
         plan = biosim.swept(plan, name, axis)
-    dataset = biosim.simulate(plan, engine=engine, seed=seed, record=record, progress=progress)
-    return biosim.save(dataset, out)
+    if isinstance(plan, biosim.Plan):
+        if block is not None or cluster is not None:
+            raise AssignmentError(f"protocol {protocol} is one run and cannot be cut; leave out --block and --cluster")
+        return biosim.save(biosim.simulate(plan, engine=engine, seed=seed, record=record, progress=progress), out)
+    if record is not None:
+        plan = plan.with_clock(record=record)
+    choose("engine", engine, biosim.ENGINES)
+    begun = block is not None or cluster is not None or parts_folder(out).is_dir()
+    if begun or plan.n_units > biosim.block_size(plan, engine):
+        return biosim.sweep(plan, out, engine=engine, seed=seed, block=block, cluster=cluster, progress=progress)
+    return biosim.save(biosim.simulate(plan, engine=engine, seed=seed, progress=progress), out)
 
 
 def _check_target(out: Path) -> None:

@@ -33,7 +33,7 @@ def examine() -> list[Finding]:
     """Check Python, packages, compiler, the kernel cache and the data folder."""
     findings = [Finding("python", "ok", platform.python_version()), Finding("cores", "ok", str(os.cpu_count()))]
     findings += [_package(name) for name in NEEDED]
-    findings += [_brian(), _compiler(), _kernel(), _storage(), _data()]
+    findings += [_brian(), _cluster(), _compiler(), _kernel(), _storage(), _data()]
     return findings
 
 
@@ -50,6 +50,15 @@ def _brian() -> Finding:
             "brian2", "note", "not installed; engines numba and reference work", "pip install 'astromorphic[brian]'"
         )
     return Finding("brian2", "ok", metadata.version("brian2"))
+
+
+def _cluster() -> Finding:
+    if importlib.util.find_spec("distributed") is None:
+        return Finding(
+            "distributed", "note", "not installed; sweeps run on this machine's cores",
+            "pip install 'astromorphic[cluster]'",
+        )  # fmt: skip
+    return Finding("distributed", "ok", metadata.version("distributed"))
 
 
 def _compiler() -> Finding:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
     from .staircase import hysteresis
     from .storage import DatasetError, load, provenance, save
+    from .sweeps import block_size, sweep
 
 _HOMES = {
     "bifurcation": "bifurcation_diagram",
@@ -72,6 +73,8 @@ _HOMES = {
     "load": "storage",
     "provenance": "storage",
     "save": "storage",
+    "block_size": "sweeps",
+    "sweep": "sweeps",
 }
 
 __all__ = [
@@ -93,6 +96,7 @@ __all__ = [
     "associative_memory",
     "bifurcation",
     "bifurcation_points",
+    "block_size",
     "cued_state",
     "decay_per_cycle",
     "eigenvalues",
@@ -115,6 +119,7 @@ __all__ = [
     "save",
     "simulate",
     "stp_cycles",
+    "sweep",
     "swept",
 ]
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 # Names of temporary files.
 _PREFIX, _SUFFIX = ".write-", ".tmp"
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class OutputError(ValueError):
@@ -94,14 +96,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes private files; give the result the permissions that a plain open() would have given.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())
         _sync(temporary)
         os.replace(temporary, target)
         _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The mask of this process; it can only be read by setting it, which two threads must not do at once."""
+    with _ONE_AT_A_TIME:
+        umask = os.umask(0)
+        os.umask(umask)
+    return umask
 
 
 def _sync(path: Path) -> None:
@@ -118,7 +126,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
+def write_bytes(path: str | os.PathLike[str], data: bytes | memoryview) -> Path:
     """Write `data` to `path`, whole or not at all; returns the path."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)

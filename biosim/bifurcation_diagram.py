@@ -22,7 +22,7 @@ from .fixed_point_curve import HopfPoint, SaddleNode, check_dependence, special_
 from .messages import shown
 from .oscillation_windows import EDGE_KINDS, Window, special_ip3, windows
 from .parameters import LARGEST, ParameterError, TripartiteParameters, check_value, parameter_set
-from .simulation import _versions
+from .simulation import versions
 from .stability import eigenvalues, fixed_points
 from .storage import SCHEMA_VERSION
 
@@ -279,7 +279,7 @@ def _dataset(
         "engine": "numba",
         "engine_notes": {"method": "return map, Runge-Kutta of fourth order"},
         "seed": 0,
-        "versions": _versions("numba"),
+        "versions": versions("numba"),
     }
     content = {key: record[key] for key in ("schema", "protocol", "parameters", "engine")}
     record["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -235,9 +235,14 @@ class Ensemble:
         return self.clock.n_astro // self.clock.record_every if self.clock.record_every else 0
 
     @property
+    def trace_bytes_per_unit(self) -> int:
+        """Bytes of the traces of one unit: the variables of `STATES` per sample."""
+        return 8 * self.n_samples * (5 + 3 * self.parameters.n_neurons)
+
+    @property
     def trace_bytes(self) -> int:
-        """Bytes of all traces: the variables of `STATES` per unit and sample."""
-        return 8 * self.n_units * self.n_samples * (5 + 3 * self.parameters.n_neurons)
+        """Bytes of all traces."""
+        return self.n_units * self.trace_bytes_per_unit
 
     def values(self, name: str) -> Array:
         """Values of a numeric parameter, shape [n_units]."""

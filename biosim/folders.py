@@ -11,6 +11,11 @@ from pathlib import Path
 from .atomic import OutputError
 
 
+def parts_folder(target: Path) -> Path:
+    """The folder in which an unfinished sweep to the file `target` keeps its finished blocks."""
+    return target.with_name(target.name + ".parts")
+
+
 def output_folder(path: str | os.PathLike[str]) -> Path:
     """Create the folder `path`, with its parents, if needed and return it.
 

@@ -142,6 +142,13 @@ class TripartiteParameters:
             )
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A read-only view cannot be pickled, and sets travel to the processes of a cluster.
+        return {**self.__dict__, "provenance": dict(self.provenance)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, provenance=MappingProxyType(state["provenance"]))
+
     def with_values(self, **changes: Any) -> TripartiteParameters:
         """A copy with some fields changed; an unknown name is refused with the nearest match."""
         for name in changes:

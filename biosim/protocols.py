@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import math
@@ -25,6 +26,12 @@ RATE, TRIAL = "input_rate", "trial"
 
 # What an engine and the Dataset take at least for one unit, in bytes; an engine's own count follows before it runs.
 UNIT_BYTES = 1000
+
+# What one value of an axis takes, with its copies, in bytes; a sweep by blocks never holds all its units.
+VALUE_BYTES = 32
+
+# A longer axis is recorded by its digest, since an attribute of a file has little room; its values are a coordinate anyway.
+MOST_LISTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -59,33 +66,44 @@ class Protocol:
     def shape(self) -> tuple[int, ...]:
         return tuple(axis.values.size for axis in self.axes)
 
-    def ensemble(self, seed: int = 0) -> Ensemble:
-        """The units of this protocol, axes in C order.
+    @property
+    def n_units(self) -> int:
+        return math.prod(self.shape)
+
+    def ensemble(self, seed: int = 0, start: int = 0, stop: int | None = None) -> Ensemble:
+        """The units of this protocol, axes in C order; from `start` to before `stop` alone where these are given.
 
         Raises
         ------
         SimulationError
             There are more units than fit in memory, or what Ensemble refuses.
         """
-        size = math.prod(self.shape)
+        stop = self.n_units if stop is None else stop
+        size = stop - start
+        axes = " x ".join(f"{n} ({axis.name})" for n, axis in zip(self.shape, self.axes, strict=True))
         memory.require(
             size * UNIT_BYTES,
-            f"{' x '.join(f'{n} ({axis.name})' for n, axis in zip(self.shape, self.axes, strict=True))} = {size} units",
-            "give fewer values or trials",
+            f"{axes} = {size} units" if size == self.n_units else f"{size} units at once",
+            "give fewer values or trials" if size == self.n_units else "give a smaller block",
             SimulationError,
         )
-        grids = dict(
-            zip(
-                (axis.name for axis in self.axes),
-                (grid.ravel() for grid in np.meshgrid(*(axis.values for axis in self.axes), indexing="ij")),
-                strict=True,
-            )
+        where = np.unravel_index(np.arange(start, stop), self.shape) if self.axes else ()
+        return self._with(
+            {axis.name: axis.values[i] for axis, i in zip(self.axes, where, strict=True)}, size, seed, first_unit=start
         )
-        rate = grids.pop(RATE, np.full(size, self.rate))
-        grids.pop(TRIAL, None)
+
+    def sample(self, seed: int = 0) -> Ensemble:
+        """A small ensemble in which every value of every axis but the trials occurs, to have all of them checked."""
+        axes = [axis for axis in self.axes if axis.name != TRIAL]
+        size = max((axis.values.size for axis in axes), default=1)
+        return self._with({axis.name: np.resize(axis.values, size) for axis in axes}, size, seed, first_unit=0)
+
+    def _with(self, values: dict[str, Array], size: int, seed: int, first_unit: int) -> Ensemble:
+        rate = values.pop(RATE, np.full(size, self.rate))
+        values.pop(TRIAL, None)
         return Ensemble(
-            self.parameters, self.clock, np.asarray(rate, dtype=np.float64), overrides=grids,
-            input=self.input, release=self.release, spread=self.spread, seed=seed,
+            self.parameters, self.clock, np.asarray(rate, dtype=np.float64), overrides=values, input=self.input,
+            release=self.release, spread=self.spread, seed=seed, first_unit=first_unit,
         )  # fmt: skip
 
     def to_record(self) -> dict[str, Any]:
@@ -94,7 +112,7 @@ class Protocol:
         return {
             "name": self.name,
             "description": self.description,
-            "axes": {axis.name: [float(v) for v in axis.values] for axis in self.axes},
+            "axes": {axis.name: _listed(axis.values) for axis in self.axes},
             "input": self.input,
             "release": self.release,
             "spread": self.spread,
@@ -108,6 +126,13 @@ class Protocol:
     def with_clock(self, **changes: Any) -> Protocol:
         """A copy with other times."""
         return replace(self, clock=replace(self.clock, **changes))
+
+
+def _listed(values: Array) -> list[float] | dict[str, Any]:
+    """The values of an axis for the record; a long one by its length and the SHA-256 of its little-endian doubles."""
+    if values.size <= MOST_LISTED:
+        return [float(v) for v in values]
+    return {"count": int(values.size), "sha256": hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()}
 
 
 def _points(name: str, values: Sequence[float] | Array, unit: str) -> Array:
@@ -132,7 +157,7 @@ def _rates(rates: Sequence[float] | Array) -> Axis:
 
 def _trials(trials: int) -> Axis:
     count = whole("trials", trials, 1, None, SimulationError)
-    memory.require(count * UNIT_BYTES, f"trials = {shown(count)}", "lower trials", SimulationError)
+    memory.require(count * VALUE_BYTES, f"trials = {shown(count)}", "lower trials", SimulationError)
     return Axis(TRIAL, np.arange(count, dtype=np.float64), "1", "repeat with its own random numbers")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import itertools
 import json
 import platform
 import sys
@@ -22,6 +23,7 @@ from .plan import Plan
 from .protocols import TRIAL, Protocol
 from .protocols import protocol as named_protocol
 from .registry import choose
+from .sources import source_digest
 from .stability import rest_state
 from .storage import MAX_BYTES, SCHEMA_VERSION
 
@@ -106,6 +108,27 @@ def simulate(
     ValueError
         SimulationError, ParameterError or UnknownName: one line with the name, the value and the remedy.
     """
+    plan, options = planned(protocol, parameters, engine, engine_options, protocol_options)
+    if isinstance(plan, Plan):
+        return plan.run(engine, seed=seed, record=record, progress=progress, options=options)
+    protocol = plan if record is None else plan.with_clock(record=record)
+    ensemble = protocol.ensemble(seed)
+    if ensemble.trace_bytes > MAX_BYTES:
+        what, remedy = _size(ensemble)
+        raise SimulationError(f"{what}: more than {MAX_BYTES // 2**30} GiB of traces, which no file may hold; {remedy}")
+    outcome = measure(ensemble, engine, options, mid_level_crossings=protocol.mid_level_crossings, progress=progress)
+    rest, rest_dims = resting_calcium(protocol)
+    return dataset_of(protocol, outcome, (rest.copy(), rest_dims), run_record(protocol, engine, seed, options))
+
+
+def planned(
+    protocol: Protocol | Plan | str,
+    parameters: Any,
+    engine: str,
+    engine_options: Mapping[str, Any] | None,
+    protocol_options: Mapping[str, Any],
+) -> tuple[Protocol | Plan, dict[str, Any]]:
+    """The protocol that the arguments of `simulate` mean, and the options of the engine, both checked."""
     choose("engine", engine, ENGINES)
     if not isinstance(protocol, (Protocol, Plan)):
         named: Protocol | Plan = named_protocol(protocol, parameters, **protocol_options)
@@ -115,24 +138,33 @@ def simulate(
     options = {} if engine_options is None else engine_options
     if not isinstance(options, Mapping):
         raise SimulationError(f"engine_options = {shown(options)}: expected a mapping from names to values")
-    if isinstance(protocol, Plan):
-        return protocol.run(engine, seed=seed, record=record, progress=progress, options=options)
-    if record is not None:
-        protocol = protocol.with_clock(record=record)
-    ensemble = protocol.ensemble(seed)
-    if ensemble.trace_bytes > MAX_BYTES:
-        what, remedy = _size(ensemble)
-        raise SimulationError(f"{what}: more than {MAX_BYTES // 2**30} GiB of traces, which no file may hold; {remedy}")
-    if protocol.mid_level_crossings:
-        untraced = replace(ensemble, clock=replace(ensemble.clock, record=None))
-        outcome = run_ensemble(untraced, engine, progress=progress, **options)
-        middle = (outcome.statistics["calcium_min"] + outcome.statistics["calcium_max"]) / 2
-        ensemble = replace(ensemble, overrides={**ensemble.overrides, "Ca_th": middle})
-        outcome = run_ensemble(ensemble, engine, progress=progress, **options)
-        outcome = _without_flat_crossings(outcome)
-    else:
-        outcome = run_ensemble(ensemble, engine, progress=progress, **options)
-    return _dataset(protocol, ensemble, outcome, engine)
+    return protocol, dict(options)
+
+
+def measure(
+    ensemble: Ensemble,
+    engine: str,
+    options: Mapping[str, Any],
+    *,
+    mid_level_crossings: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run `ensemble`; with `mid_level_crossings` twice, as the threshold of the crossings comes from the first pass.
+
+    What a unit gives depends on that unit alone, so that an ensemble may be cut anywhere.
+    """
+    if not mid_level_crossings:
+        return run_ensemble(ensemble, engine, progress=progress, **options)
+    untraced = replace(ensemble, clock=replace(ensemble.clock, record=None))
+    outcome = run_ensemble(untraced, engine, progress=_half(progress, 0), **options)
+    middle = (outcome.statistics["calcium_min"] + outcome.statistics["calcium_max"]) / 2
+    ensemble = replace(ensemble, overrides={**ensemble.overrides, "Ca_th": middle})
+    return _without_flat_crossings(run_ensemble(ensemble, engine, progress=_half(progress, 1), **options))
+
+
+def _half(progress: Progress | None, number: int) -> Progress | None:
+    """`progress` for the first (0) or second (1) of two passes over the same units."""
+    return None if progress is None else lambda done, total: progress((done + number * total) // 2, total)
 
 
 def _without_flat_crossings(outcome: Outcome) -> Outcome:
@@ -147,7 +179,10 @@ def _without_flat_crossings(outcome: Outcome) -> Outcome:
     return replace(outcome, statistics=statistics)
 
 
-def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: str) -> xr.Dataset:
+def dataset_of(
+    protocol: Protocol, outcome: Outcome, resting: tuple[Array, tuple[str, ...]], record: Mapping[str, Any]
+) -> xr.Dataset:
+    """The labelled Dataset of `outcome`; `resting` is what `resting_calcium` gives, `record` comes from `run_record`."""
     import xarray as xr
 
     names = tuple(axis.name for axis in protocol.axes)
@@ -160,9 +195,9 @@ def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: s
         unit, symbol, long_name, per_neuron = STATES[name]
         attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
         dims = ("time", *names, *(("neuron",) if per_neuron else ()))
-        neurons = (ensemble.parameters.n_neurons,) if per_neuron else ()
+        neurons = (protocol.parameters.n_neurons,) if per_neuron else ()
         variables[name] = (dims, values.reshape(values.shape[0], *shape, *neurons), attributes)
-    rest, rest_dims = _resting_calcium(ensemble, names, shape)
+    rest, rest_dims = resting
     variables["calcium_rest"] = (
         rest_dims, rest,
         {"units": "uM", "symbol": "Ca_rest", "long_name": "calcium at the fixed point of resting IP3"},
@@ -173,49 +208,69 @@ def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: s
         coordinates[axis.name] = ((axis.name,), values, {"units": axis.unit, "long_name": axis.long_name})
     if outcome.traces:
         coordinates["time"] = (("time",), protocol.clock.trace_times(), {"units": "s", "long_name": "time"})
-        index = np.arange(ensemble.parameters.n_neurons)
+        index = np.arange(protocol.parameters.n_neurons)
         coordinates["neuron"] = (("neuron",), index, {"units": "1", "long_name": "postsynaptic neuron"})
-    record = {
-        "schema": SCHEMA_VERSION,
-        "protocol": protocol.to_record(),
-        "parameter_set": protocol.parameters.name,
-        "parameters": protocol.parameters.to_records(),
-        "engine": engine,
-        "engine_notes": outcome.notes,
-        "seed": int(ensemble.seed),
-        "versions": _versions(engine),
-    }
-    content = {key: record[key] for key in ("schema", "protocol", "parameters", "engine", "seed")}
-    record["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return xr.Dataset(
         variables,
         coords=coordinates,
         attrs={
             "title": f"{protocol.name}: {protocol.description}",
             "Conventions": "CF-1.11",
-            "provenance": json.dumps(record, sort_keys=True, allow_nan=False),
+            "provenance": json.dumps({**record, "engine_notes": outcome.notes}, sort_keys=True, allow_nan=False),
         },
     )
 
 
-def _resting_calcium(
-    ensemble: Ensemble, names: tuple[str, ...], shape: tuple[int, ...]
-) -> tuple[Array, tuple[str, ...]]:
-    calcium_names = ("IP3_rest", "r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
-    table = np.stack([ensemble.values(name) for name in calcium_names])
-    distinct, where = np.unique(table, axis=1, return_inverse=True)
-    rest = np.array([rest_state(c[0], dict(zip(calcium_names[1:], c[1:], strict=True)))[0] for c in distinct.T])
-    if rest.size == 1:
-        return rest[0], ()
-    return rest[where.ravel()].reshape(shape), names
+def run_record(protocol: Protocol, engine: str, seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON-ready: what was run. ``digest`` is of what was asked for; ``source`` is of the code, ``versions`` of its libraries.
+
+    The number of threads is left out, as no result depends on it.
+    """
+    record = {
+        "schema": SCHEMA_VERSION,
+        "protocol": protocol.to_record(),
+        "parameter_set": protocol.parameters.name,
+        "parameters": protocol.parameters.to_records(),
+        "engine": engine,
+        "engine_options": {name: _plain(value) for name, value in options.items() if name != "threads"},
+        "seed": int(seed),
+        "source": source_digest(),
+        "versions": versions(engine),
+    }
+    content = {key: record[key] for key in ("schema", "protocol", "parameters", "engine", "seed")}
+    record["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return record
 
 
-def _versions(engine: str) -> dict[str, str]:
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else shown(value)
+
+
+def resting_calcium(protocol: Protocol) -> tuple[Array, tuple[str, ...]]:
+    """Calcium at the fixed point of resting IP3, uM, and its dimensions: none, or all axes (a read-only view).
+
+    It is solved once per combination of the swept parameters that it depends on.
+    """
+    names = ("IP3_rest", "r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
+    fixed = {name: float(getattr(protocol.parameters, name)) for name in names}
+    axes = [axis for axis in protocol.axes if axis.name in names]
+    solved = []
+    for values in itertools.product(*(axis.values for axis in axes)):
+        p = {**fixed, **{axis.name: float(value) for axis, value in zip(axes, values, strict=True)}}
+        solved.append(rest_state(p["IP3_rest"], {name: p[name] for name in names[1:]})[0])
+    if len(solved) == 1:
+        return np.array(solved[0]), ()
+    grid = np.array(solved).reshape([axis.values.size if axis.name in names else 1 for axis in protocol.axes])
+    return np.broadcast_to(grid, protocol.shape), tuple(axis.name for axis in protocol.axes)
+
+
+def versions(engine: str) -> dict[str, str]:
+    """Versions of Python and of the libraries that a run with `engine` uses."""
     packages = ["astromorphic", "numpy", "xarray", "scipy"] + ([engine] if engine in ("numba", "brian2") else [])
-    versions = {"python": platform.python_version(), "platform": sys.platform}
+    found = {"python": platform.python_version(), "platform": sys.platform}
     for package in packages:
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            versions[package] = "not installed as a package"
-    return versions
+            found[package] = "not installed as a package"
+    return found

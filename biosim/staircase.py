@@ -18,7 +18,7 @@ from .ensemble import Array, Clock, Ensemble, Outcome, Progress
 from .parameters import TripartiteParameters, check_value, parameter_set
 from .protocols import _points
 from .registry import choose
-from .simulation import ENGINES, _versions, run_ensemble
+from .simulation import ENGINES, run_ensemble, versions
 from .stability import rest_state
 from .storage import SCHEMA_VERSION
 
@@ -134,7 +134,7 @@ def _dataset(
         "engine": engine,
         "engine_notes": {},
         "seed": 0,
-        "versions": _versions(engine),
+        "versions": versions(engine),
     }
     content = {key: record[key] for key in ("schema", "protocol", "parameters", "engine")}
     record["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -52,7 +52,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     source = Path(path)
     _check_file(source)
-    _scan(source)
+    check_contents(source)
     import xarray as xr
 
     try:
@@ -73,6 +73,30 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         raise DatasetError(f"{source} has schema {shown(version)}, expected {SCHEMA_VERSION}: it was written by another "
                            "version or another program; make it anew with astromorphic simulate")  # fmt: skip
     return dataset
+
+
+def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The provenance of a file written by `save` or `sweep`, without its data.
+
+    Raises
+    ------
+    DatasetError
+        As `load`.
+    """
+    import h5py
+
+    source = Path(path)
+    _check_file(source)
+    check_contents(source)
+    try:
+        with h5py.File(source, "r", locking=False) as file:
+            record = json.loads(file.attrs["provenance"])
+    except Exception as error:
+        raise DatasetError(f"{source} has no readable attribute 'provenance', so it was not written by this package; name "
+                           "another file") from error  # fmt: skip
+    if not isinstance(record, dict):
+        raise DatasetError(f"{source}: the attribute 'provenance' is not a JSON object; the file was changed by hand")
+    return record
 
 
 def _check_file(source: Path) -> None:
@@ -101,7 +125,8 @@ def provenance(dataset: xr.Dataset) -> dict[str, Any]:
     return record
 
 
-def _scan(source: Path) -> None:
+def check_contents(source: Path) -> None:
+    """Raise DatasetError where an HDF5 file links to other places, holds other things than numbers and text, or too much."""
     import h5py
 
     try:

@@ -32,6 +32,9 @@ from .statistics import crossing_period
 DEVICES = ("runtime", "cpp_standalone")
 TARGETS = ("auto", "cython", "numpy")
 
+# One stream for the whole network: another cut gives other numbers.
+UNITS_STAND_ALONE = False
+
 
 def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run`: about 100 numbers per unit and 40 per neuron, 200 bytes per synapse, spikes, traces."""

@@ -27,6 +27,9 @@ from ..streams import stream_states
 from . import propagators
 from .statistics import crossing_period
 
+# Every unit draws from a stream of its own, so an ensemble may be cut anywhere.
+UNITS_STAND_ALONE = True
+
 
 def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run` and of the Dataset made from it, by the shapes of the arrays below and a little more."""

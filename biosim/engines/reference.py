@@ -18,6 +18,9 @@ from ..processes.release import release_probability
 
 TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
 
+# Nothing is drawn, and units are integrated one by one.
+UNITS_STAND_ALONE = True
+
 
 def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run`: every step of one unit at a time, the input spikes of the fastest, and all traces."""

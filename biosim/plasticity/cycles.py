@@ -264,7 +264,7 @@ class StpCycles(Plan):
         )
 
     def _provenance(self, engine: str, seed: int) -> str:
-        from ..simulation import _versions
+        from ..simulation import versions
 
         content = {
             "schema": SCHEMA_VERSION,
@@ -277,7 +277,7 @@ class StpCycles(Plan):
         record = content | {
             "parameter_set": self.parameters.name,
             "engine_notes": {"steps": self.steps_per_cycle * self.n_cycles},
-            "versions": _versions(engine),
+            "versions": versions(engine),
             "digest": digest,
         }
         return json.dumps(record, sort_keys=True, allow_nan=False)
