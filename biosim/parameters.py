@@ -17,11 +17,14 @@ from typing import Any, Literal, get_args
 
 from .checks import as_float, plain_number
 from .messages import shown
+from .optional_values import OFF
 from .registry import choose
 
 Status = Literal["published", "derived", "assumed", "user"]
 ReleaseRule = Literal["upward", "latched", "repeated", "continuous"]
 EspForm = Literal["ode", "algebraic"]
+SicForm = Literal["none", "instantaneous", "events"]
+SicPer = Literal["neuron", "synapse"]
 
 
 # No quantity of the model lies beyond these in its unit; products of a few stay within floating-point numbers.
@@ -123,6 +126,14 @@ class TripartiteParameters:
     t_ref: float = _non_negative("t_ref", "s", "refractory time")
     quantum: float = _non_negative("Q", "pC", "charge of one released quantum")
 
+    # Slow inward current from the astrocyte into the neurons, see processes.sic
+    sic: SicForm = _option("-", "slow inward current: none, following calcium, or events", get_args(SicForm))
+    sic_per: SicPer = _option("-", "whether the current enters once per neuron or once per synapse", get_args(SicPer))
+    SIC_scale: float = _non_negative("A_SIC", "pA", "slow inward current per unit of ln y")
+    SIC_offset: float = _non_negative("Ca_0", "uM", "calcium one nM below that at which the slow inward current begins")
+    tau_SIC_rise: float = _positive("tau_r", "s", "rise time of the slow inward current (form events)")
+    tau_SIC_decay: float = _positive("tau_d", "s", "decay time of the slow inward current (form events)")
+
     # Initial state; None stands for the resting state of the set
     IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest)")
     Ca_init: float | None = _positive("Ca(0)", "uM", "calcium at the start (None: fixed point at IP3(0))")
@@ -136,11 +147,20 @@ class TripartiteParameters:
         for spec in fields(self):
             if spec.name not in ("name", "provenance"):
                 object.__setattr__(self, spec.name, check_value(spec.name, getattr(self, spec.name)))
+        if not self.tau_SIC_rise < self.tau_SIC_decay:
+            raise ParameterError(
+                f"tau_SIC_rise = {self.tau_SIC_rise:g} s: expected less than tau_SIC_decay = {self.tau_SIC_decay:g} s"
+            )
         if (self.Ca_init is None) != (self.h_init is None):
             raise ParameterError(
                 f"Ca_init = {self.Ca_init} and h_init = {self.h_init}: give both, or None for both to start at rest"
             )
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    @property
+    def has_current(self) -> bool:
+        """Whether a continuous current enters the neurons, so that they fire and recover inside a step."""
+        return self.sic != "none"
 
     def with_values(self, **changes: Any) -> TripartiteParameters:
         """A copy with some fields changed; an unknown name is refused with the nearest match."""
@@ -259,6 +279,7 @@ _SHARED: dict[str, tuple[Any, str, Status]] = {
     "t_ref": (0.002, f"{_PSU} (declared there, not used)", "published"),
     "quantum": (6.65, f"{_PSU}: 6650 pA for one 1 ms step", "derived"),
     "IP3_init": (None, "resting IP3 of the set", "derived"),
+    **OFF,
 }
 
 _SETS: dict[str, dict[str, tuple[Any, str, Status]]] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import memory
-from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
+from .ensemble import STATES, STATES_OF_OPTIONS, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
 from .messages import shown
 from .parameters import TripartiteParameters
 from .protocols import TRIAL, Protocol
@@ -153,7 +153,7 @@ def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: s
         attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
         variables[name] = (names, outcome.statistics[name].reshape(shape), attributes)
     for name, values in outcome.traces.items():
-        unit, symbol, long_name, per_neuron = STATES[name]
+        unit, symbol, long_name, per_neuron = {**STATES, **STATES_OF_OPTIONS}[name]
         attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
         dims = ("time", *names, *(("neuron",) if per_neuron else ()))
         neurons = (ensemble.parameters.n_neurons,) if per_neuron else ()

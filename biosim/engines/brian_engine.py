@@ -26,7 +26,22 @@ import numpy as np
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
 from ..registry import choose
 from . import propagators
-from .brian_equations import ASTROCYTES, CALCIUM, ESP, NEURONS, RELEASE, RELEASE_PROBABILITY, TICK
+from .brian_equations import (
+    ASTROCYTES,
+    CALCIUM,
+    DRIVEN_STEP,
+    DRIVEN_VOLTAGE,
+    ESP,
+    NEURONS,
+    RELEASE,
+    RELEASE_PROBABILITY,
+    SIC,
+    SIC_CALCIUM,
+    SIC_GAIN,
+    SIC_TICK,
+    TICK,
+    VOLTAGE,
+)
 from .statistics import crossing_period
 
 DEVICES = ("runtime", "cpp_standalone")
@@ -173,15 +188,18 @@ class _Network:
     def _groups(self) -> None:
         b, e, p = self.b, self.e, self.e.parameters
         n = e.n_units
-        self.calcium = b.NeuronGroup(n, CALCIUM, method="rk4", dt=self.dt_astro, name="biosim_calcium")
+        self.driven = p.has_current
+        voltage = DRIVEN_VOLTAGE + SIC[p.sic] if self.driven else VOLTAGE
+        calcium = CALCIUM + SIC_CALCIUM[p.sic][0]
+        self.calcium = b.NeuronGroup(n, calcium, method="rk4", dt=self.dt_astro, name="biosim_calcium")
         self.astro = b.NeuronGroup(
             n, ASTROCYTES.format(esp=ESP[p.esp_form]), method="exact", dt=self.dt, name="biosim_astrocytes"
         )
         self.neurons = b.NeuronGroup(
             n * self.m,
-            NEURONS,
+            NEURONS.format(voltage=voltage),
             threshold="v >= v_th",
-            reset="v = 0*volt; AG += dAG; wait = refractory_steps; spikes += 1",
+            reset=f"v = 0*volt; AG += dAG; wait = refractory_steps{' - late' if self.driven else ''}; spikes += 1",
             method="exact",
             dt=self.dt,
             name="biosim_neurons",
@@ -225,6 +243,8 @@ class _Network:
         self.neurons.jump = charge * resistance / (value("tau_m")[index] * s)
         self.neurons.refractory_steps = propagators.refractory_steps(e)[index]
 
+        if self.driven:
+            self._current(index)
         start = e.initial_state()
         above = (start["Ca"] >= value("Ca_th")).astype(float)
         self.calcium.Ca, self.calcium.h = start["Ca"] * uM, start["h"]
@@ -236,13 +256,35 @@ class _Network:
         if p.release_rule == "continuous":
             self.astro.drive = value("r_Glu") * above * uM / s
 
+    def _current(self, index: Any) -> None:
+        """Constants and wiring of the slow inward current; `index` is the unit of each neuron."""
+        b, p = self.b, self.e.parameters
+        rows = dict(zip(propagators.ROWS + propagators.CURRENT_ROWS, propagators.table(self.e), strict=True))
+        units = {
+            "membrane_decay": 1, "half_step": 1, "sic_slow_to_v": b.mV / b.pamp, "sic_fast_to_v": b.mV / b.pamp,
+        }  # fmt: skip
+        if p.sic == "events":
+            units["sic_event"] = b.pamp
+            for name in ("tau_SIC_rise", "tau_SIC_decay"):
+                setattr(self.neurons, name, self.e.values(name)[index] * b.second)
+            self.neurons.crossed_up = b.linked_var(self.calcium, "crossed_up", index=index)
+        else:
+            self.calcium.SIC_scale = rows["sic_scale"] * b.pamp
+            self.calcium.SIC_offset = rows["SIC_offset"] * b.mmolar / 1000
+            self.neurons.SIC = b.linked_var(self.calcium, "SIC", index=index)
+        for name, unit in units.items():
+            setattr(self.neurons, name, rows[name][index] * unit)
+
     def _regularly(self, group: Any, code: str, order: int, dt: Any = None, when: str = "start") -> None:
         name = f"{group.name}_{when}_{order}".replace("-", "minus")
         self.objects.append(group.run_regularly(code, dt=dt, when=when, order=order, name=name))
 
     def _calcium_tick(self) -> None:
+        p = self.e.parameters
         self._regularly(self.calcium, "Ca_before = Ca", order=-1)
-        self._regularly(self.calcium, TICK.format(release=RELEASE[self.e.parameters.release_rule].strip()), order=1)
+        self._regularly(
+            self.calcium, TICK.format(release=RELEASE[p.release_rule].strip()) + SIC_CALCIUM[p.sic][1], order=1
+        )
 
     def _astrocyte_tick(self) -> None:
         p, ratio = self.e.parameters, self.e.clock.ratio
@@ -265,6 +307,11 @@ class _Network:
         self._regularly(self.astro, f"{sums}\n{release}\n{last}", order=2, dt=self.dt_astro)
 
     def _neuron_tick(self) -> None:
+        sic = self.e.parameters.sic
+        if self.driven:
+            # With the currents at the start of the step, before they decay.
+            self._regularly(self.neurons, DRIVEN_STEP.format(gain=SIC_GAIN), order=-1, dt=self.dt, when="groups")
+        driven = f"{SIC_TICK[sic]}\nSIC_last = sic_slow - sic_fast" if self.driven else ""
         step = f"wait = clip(wait - 1, 0, inf)\n{RELEASE_PROBABILITY}"
         self._regularly(self.neurons, step, order=3, dt=self.dt, when="groups")
         self._regularly(
@@ -280,7 +327,8 @@ class _Network:
             AG_last = AG
             PR_last = PR
             v_last = v
-            """,
+            """
+            + "\n".join(" " * 12 + line for line in driven.splitlines()),
             order=3,
             dt=self.dt_astro,
         )
@@ -302,10 +350,12 @@ class _Network:
             times = (np.concatenate(step) - 1) * e.clock.dt * b.second
             source = b.SpikeGeneratorGroup(total, np.concatenate(index), times, dt=self.dt, name="biosim_input")
         released = "PR_post" if e.release == "expected" else "int(rand() < PR_post)"
+        # Fractions of steps add up to whole ones but for rounding.
+        ready = "int(wait_post < 1e-9)*(1 - crossed_post)" if self.driven else "int(wait_post == 0)"
         synapses = b.Synapses(
             source,
             self.neurons,
-            on_pre=f"released = {released}\nv_post += jump_post*released*int(wait_post == 0)\nquanta_post += released",
+            on_pre=f"released = {released}\nv_post += jump_post*released*{ready}\nquanta_post += released",
             dt=self.dt,
             name="biosim_synapses",
         )
@@ -323,7 +373,8 @@ class _Network:
 
     def _monitors(self) -> None:
         b, clock = self.b, self.e.clock
-        wanted = ((self.calcium, ["Ca", "h"]), (self.astro, ["IP3", "Glu", "eSP"]), (self.neurons, ["AG", "PR", "v"]))
+        of_neurons = ["AG", "PR", "v", *(["SIC_last"] if self.driven else [])]
+        wanted = ((self.calcium, ["Ca", "h"]), (self.astro, ["IP3", "Glu", "eSP"]), (self.neurons, of_neurons))
 
         if not clock.record_every:
             self.monitors = []
@@ -407,6 +458,7 @@ class _Network:
             "ag": _plain(self.neurons, "AG_last", 1e3).reshape(shape),
             "release_probability": _plain(self.neurons, "PR_last").reshape(shape),
             "voltage": _plain(self.neurons, "v_last", 1e3).reshape(shape),
+            **({"sic": _plain(self.neurons, "SIC_last", 1e12).reshape(shape)[:, 0]} if self.driven else {}),
         }
 
     def _traces(self) -> dict[str, Array]:
@@ -431,4 +483,5 @@ class _Network:
             "ag": per_neuron("AG", 1e3),
             "release_probability": per_neuron("PR"),
             "voltage": per_neuron("v", 1e3),
+            **({"sic": per_neuron("SIC_last", 1e12)[..., 0]} if self.driven else {}),
         }

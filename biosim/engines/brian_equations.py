@@ -1,7 +1,7 @@
 """The equations of the Brian2 engine, as Brian2 reads them; the same as in `biosim.processes`, with physical units."""
 
 NEURONS = """
-dv/dt = -v/tau_m : volt
+{voltage}
 dAG/dt = -AG/tau_AG : mmolar
 PR : 1
 eSP : 1 (linked)
@@ -27,6 +27,68 @@ jump : volt (constant)
 v_th : volt (constant)
 refractory_steps : 1 (constant)
 """
+
+VOLTAGE = "dv/dt = -v/tau_m : volt"
+
+# With a continuous current: the potential is advanced by DRIVEN_STEP, before anything else of the step.
+DRIVEN_VOLTAGE = """
+v : volt
+v_start : volt
+gain : volt
+share : 1
+late : 1
+crossed : 1
+fraction : 1
+membrane_decay : 1 (constant)
+half_step : 1 (constant)
+"""
+DRIVEN_STEP = """
+gain = {gain}
+share = 1 - clip(wait, 0, 1)
+v_start = v
+v = v_start*membrane_decay + gain*share*(1 + (1 - share)*half_step)
+crossed = int(v >= v_th)
+fraction = crossed*(v_th - v_start)/(v - v_start + (1 - crossed)*volt)
+late = crossed*share*(1 - fraction)*(1 + fraction*share*half_step)
+"""
+
+# Each neuron holds the current that enters it, as the difference of two components; see `processes.sic`.
+SIC = {
+    "instantaneous": """
+sic_slow : amp
+sic_fast : amp
+sic_slow_to_v : ohm (constant)
+sic_fast_to_v : ohm (constant)
+SIC : amp (linked)
+SIC_last : amp
+""",
+    "events": """
+dsic_slow/dt = -sic_slow/tau_SIC_decay : amp
+dsic_fast/dt = -sic_fast/tau_SIC_rise : amp
+tau_SIC_decay : second (constant)
+tau_SIC_rise : second (constant)
+sic_event : amp (constant)
+sic_slow_to_v : ohm (constant)
+sic_fast_to_v : ohm (constant)
+crossed_up : 1 (linked)
+SIC_last : amp
+""",
+}
+SIC_GAIN = "sic_slow*sic_slow_to_v - sic_fast*sic_fast_to_v"
+SIC_TICK = {
+    "instantaneous": "sic_slow = SIC",
+    "events": "sic_slow = sic_slow + sic_event*crossed_up\nsic_fast = sic_fast + sic_event*crossed_up",
+}
+# What the slow clock adds, beside the calcium equations.
+SIC_CALCIUM = {
+    "none": ("", ""),
+    "instantaneous": (
+        "SIC : amp\nSIC_scale : amp (constant)\nSIC_offset : mmolar (constant)\n",
+        # At least one nanomolar above the offset, where the logarithm is zero.
+        "SIC = SIC_scale*log(clip((Ca - SIC_offset)/(1e-6*mmolar), 1, inf))\n",
+    ),
+    "events": ("crossed_up : 1\n", "crossed_up = crossing\n"),
+}
 
 ASTROCYTES = """
 dAG_total/dt = -AG_total/tau_AG : mmolar

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import whole
-from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
+from ..ensemble import STATES_OF_OPTIONS, Array, Ensemble, Outcome, Progress, SimulationError
+from ..processes import sic
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
 from . import propagators
@@ -73,15 +74,17 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     v, ag = np.zeros((m, n)), np.zeros((m, n))
     stats = np.zeros((kernels.N_STATISTICS, n))
     samples = clock.trace_times().size
-    traces = np.zeros((5 + 3 * m, samples, n))
+    n_extra = sum(m if STATES_OF_OPTIONS[name][3] else 1 for name in ensemble.extra_states)
+    traces = np.zeros((5 + 3 * m + n_extra, samples, n))
+    extra = np.zeros((n_extra, n))
 
     stop = np.zeros(1, dtype=np.int8)
 
     def advance(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
         kernel(
             coefficients, refractory, random, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
-            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, units,
-            stop,
+            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, extra,
+            units, stop,
         )  # fmt: skip
         return units.size
 
@@ -97,6 +100,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             algebraic=p.esp_form == "algebraic",
             regular=regular,
             expected=ensemble.release == "expected",
+            current=sic.FORMS[p.sic],
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))
@@ -120,8 +124,9 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
 
     outcome = Outcome(
         statistics=_statistics(ensemble, stats, kernels),
-        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T),
-        traces={} if not samples else _traces(traces, m),
+        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
+        | _extra_states(ensemble, extra),
+        traces={} if not samples else _traces(traces, m) | _extra_states(ensemble, traces[5 + 3 * m :]),
         notes={
             "threads": min(threads, len(blocks)),
             "compile_or_load_s": round(compiled - started, 3),
@@ -235,8 +240,21 @@ def _states(
 
 
 def _traces(traces: Array, m: int) -> dict[str, Array]:
-    per_neuron = np.moveaxis(traces[5:].reshape(3, m, *traces.shape[1:]), 1, -1)
+    per_neuron = np.moveaxis(traces[5 : 5 + 3 * m].reshape(3, m, *traces.shape[1:]), 1, -1)
     return {
         "calcium": traces[0], "h": traces[1], "ip3": traces[2], "glutamate": traces[3], "esp": traces[4],
         "ag": per_neuron[0], "release_probability": per_neuron[1], "voltage": per_neuron[2],
     }  # fmt: skip
+
+
+def _extra_states(e: Ensemble, rows: Array) -> dict[str, Array]:
+    """The states of chosen processes by name, from `rows` [extra, ..., units]; those of neurons get them as last axis."""
+    out, first = {}, 0
+    for name in e.extra_states:
+        if STATES_OF_OPTIONS[name][3]:
+            out[name] = np.moveaxis(rows[first : first + e.parameters.n_neurons], 0, -1)
+            first += e.parameters.n_neurons
+        else:
+            out[name] = rows[first]
+            first += 1
+    return out

@@ -2,7 +2,8 @@
 
 Deterministic cases alone (regular input with expected release, or no input). Slow and obvious: between two input spikes
 the whole state follows one right-hand side; an event is a jump of the state. Glutamate release is found by root finding
-(rules ``upward`` and ``continuous``) and not by the astrocyte's clock, so it is the truth that the fast engines approach.
+(rules ``upward`` and ``continuous``) and not by the astrocyte's clock, and so are the spikes that a continuous current
+causes: it is the truth that the fast engines approach.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
-from ..processes import endocannabinoid, li_rinzel, lif
+from ..processes import endocannabinoid, li_rinzel, lif, sic
 from ..processes.release import release_probability
 
 TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
@@ -65,7 +66,10 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
 
 
 class _Unit:
-    """One astrocyte with its neurons; the state vector is Ca, h, IP3, Glu, eSP, then AG and v of each neuron."""
+    """One astrocyte with its neurons; the state vector is Ca, h, IP3, Glu, eSP, then AG and v of each neuron, then
+
+    the two components of the slow inward current (form events).
+    """
 
     def __init__(self, ensemble: Ensemble, unit: int) -> None:
         self.e, self.unit = ensemble, unit
@@ -76,29 +80,49 @@ class _Unit:
             name: float(ensemble.values(name)[unit])
             for name in (
                 "PR0", "K_AG", "tau_AG", "dAG", "IP3_rest", "tau_IP3", "r_IP3", "Ca_th", "tau_Glu", "dGlu", "r_Glu",
-                "tau_eSP", "m_eSP", "tau_m", "R_m", "v_th", "t_ref", "quantum",
+                "tau_eSP", "m_eSP", "tau_m", "R_m", "v_th", "t_ref", "quantum", "SIC_scale", "SIC_offset", "tau_SIC_rise",
+                "tau_SIC_decay",
             )
         }  # fmt: skip
         self.calcium = {
             name: float(ensemble.values(name)[unit])
             for name in ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
         }
+        parameters = ensemble.parameters
+        self.sic, self.driven = parameters.sic, parameters.has_current
+        self.p["SIC_scale"] *= parameters.n_synapses if parameters.sic_per == "synapse" else 1
         start = ensemble.initial_state()
-        self.y = np.zeros(5 + 2 * self.m)
+        self.y = np.zeros(5 + 2 * self.m + 2 * (self.sic == "events"))
         self.y[0], self.y[1], self.y[2] = start["Ca"][unit], start["h"][unit], start["IP3"][unit]
         self.releasing = self.continuous and self.y[0] >= self.p["Ca_th"]
         self.last_spike = np.full(self.m, -np.inf)
         self.crossing_times: list[float] = []
+        self.free = np.ones(self.m, dtype=bool)
+        self.driven_spikes = np.zeros(self.m)
+
+    def inward_current(self, y: Array) -> Any:
+        """Slow inward current into each neuron, pA, at the states `y` [..., states]."""
+        if self.sic == "events":
+            return y[..., -2] - y[..., -1]
+        if self.sic == "none":
+            return 0.0
+        return np.vectorize(sic.nadkarni_jung)(y[..., 0], self.p["SIC_scale"], self.p["SIC_offset"])
 
     def rhs(self, t: float, y: Array) -> Array:
         p = self.p
         ca, h, ip3, glu, esp = y[:5]
-        ag, v = y[5 : 5 + self.m], y[5 + self.m :]
+        ag, v = y[5 : 5 + self.m], y[5 + self.m : 5 + 2 * self.m]
         dca, dh = li_rinzel.derivatives(ca, h, ip3, **self.calcium)
         dip3 = endocannabinoid.ip3_derivative(ip3, ag.sum(), p["IP3_rest"], p["tau_IP3"], p["r_IP3"])
         dglu = -glu / p["tau_Glu"] + (p["r_Glu"] if self.releasing else 0.0)
         desp = p["m_eSP"] * dglu if self.algebraic else (-esp + p["m_eSP"] * glu) / p["tau_eSP"]
-        return np.concatenate([[dca, dh, dip3, dglu, desp], -ag / p["tau_AG"], -v / p["tau_m"]])
+        dv = (
+            np.where(self.free, (-v + p["R_m"] * self.inward_current(y)) / p["tau_m"], 0.0)
+            if self.driven
+            else -v / p["tau_m"]
+        )
+        dsic = [-y[-2] / p["tau_SIC_decay"], -y[-1] / p["tau_SIC_rise"]] if self.sic == "events" else []
+        return np.concatenate([[dca, dh, dip3, dglu, desp], -ag / p["tau_AG"], dv, dsic])
 
     def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         clock = self.e.clock
@@ -126,10 +150,14 @@ class _Unit:
             if next_sample < grid.size and abs(grid[next_sample] - until) < 1e-9:
                 samples.append(self.y.copy())
                 next_sample += 1
-        return self.summary(np.array(samples), spikes, quanta)
+        return self.summary(np.array(samples), spikes + self.driven_spikes, quanta)
 
     def advance(self, start: float, end: float, at: Array) -> list[Array]:
-        """Integrate to `end`, stopping at every crossing of the calcium threshold; return the state at the times `at`."""
+        """Integrate to `end`; return the state at the times `at`.
+
+        Stops at every crossing of the calcium threshold and, with a continuous current, at every spike and wherever a
+        refractory time ends.
+        """
         out: list[Array] = []
 
         def threshold(t: float, y: Array) -> float:
@@ -138,18 +166,33 @@ class _Unit:
         threshold.terminal = True  # type: ignore[attr-defined]
         if not self.continuous:
             threshold.direction = 1.0  # type: ignore[attr-defined]
+        events = [threshold, *(self.voltage_event(i) for i in range(self.m if self.driven else 0))]
         while end - start > 1e-12:
-            wanted = at[(at > start + 1e-12) & (at < end)] if len(at) else at
-            points = np.append(wanted, end)
-            solution = solve_ivp(self.rhs, (start, end), self.y, t_eval=points, events=threshold, **TOLERANCE)
+            stop = end
+            if self.driven:
+                recovery = self.last_spike + self.p["t_ref"]
+                self.free = recovery <= start + 1e-12
+                stop = min(stop, *recovery[~self.free], end)
+            wanted = at[(at > start + 1e-12) & (at <= stop + 1e-12)] if len(at) else at
+            points = np.unique(np.append(np.minimum(wanted, stop), stop))
+            solution = solve_ivp(self.rhs, (start, stop), self.y, t_eval=points, events=events, **TOLERANCE)
             if solution.status == 1:
                 # SciPy keeps the wanted times before the event; the state at the event itself is in y_events.
                 out.extend(np.transpose(solution.y))
-                start = float(solution.t_events[0][0])
-                self.y = solution.y_events[0][0].copy()
+                which = next(k for k, times in enumerate(solution.t_events) if len(times))
+                start = float(solution.t_events[which][0])
+                self.y = solution.y_events[which][0].copy()
+                if which > 0:
+                    self.fire(which - 1, start)
+                    self.driven_spikes[which - 1] += start > self.e.clock.settle + 1e-9
+                    continue
                 rising = self.rhs(start, self.y)[0] > 0
                 if rising:
                     self.crossing_times.append(start)
+                if rising and self.sic == "events":
+                    p = self.p
+                    peak = sic.event_peak(p["tau_SIC_rise"], p["tau_SIC_decay"])
+                    self.y[-2:] += sic.nadkarni_jung(p["Ca_th"], p["SIC_scale"], p["SIC_offset"]) / peak
                 if self.continuous:
                     self.releasing = bool(rising)
                 else:
@@ -159,15 +202,30 @@ class _Unit:
                 # Step off the root, so that the same crossing is not found again.
                 self.y[0] = self.p["Ca_th"] + (1e-14 if rising else -1e-14)
             else:
-                out.extend(solution.y.T[:-1])
+                out.extend(solution.y.T[: len(wanted)])
                 self.y = solution.y[:, -1].copy()
-                start = end
+                start = stop
         return out
+
+    def voltage_event(self, i: int) -> Any:
+        """Neuron `i` reaches its threshold under a continuous current."""
+
+        def event(t: float, y: Array) -> float:
+            return float(y[5 + self.m + i] - self.p["v_th"])
+
+        event.terminal, event.direction = True, 1.0  # type: ignore[attr-defined]
+        return event
+
+    def fire(self, i: int, t: float) -> None:
+        """Neuron `i` fires at time t: reset and jump of 2-AG."""
+        self.y[5 + self.m + i] = 0.0
+        self.y[5 + i] += self.p["dAG"]
+        self.last_spike[i] = t
 
     def deliver(self, arrived: Array, t: float) -> tuple[Array, Array]:
         """Input spikes `arrived` per neuron at time t: expected release, jump of v, threshold, reset, jump of 2-AG."""
         p = self.p
-        ag, v = self.y[5 : 5 + self.m], self.y[5 + self.m :]
+        ag, v = self.y[5 : 5 + self.m], self.y[5 + self.m : 5 + 2 * self.m]
         fired, released = np.zeros(self.m), np.zeros(self.m)
         for i in range(self.m):
             pr = release_probability(ag[i], self.y[4], p["PR0"], p["K_AG"])
@@ -175,9 +233,7 @@ class _Unit:
             if arrived[i] and t - self.last_spike[i] >= p["t_ref"] - 1e-9:
                 v[i] += released[i] * lif.quantum_jump(p["quantum"], p["R_m"], p["tau_m"])
             if v[i] >= p["v_th"]:
-                v[i] = 0.0
-                ag[i] += p["dAG"]
-                self.last_spike[i] = t
+                self.fire(i, t)
                 fired[i] = 1.0
         return fired, released
 
@@ -189,7 +245,8 @@ class _Unit:
             pr = np.clip(p["PR0"] * (1 + (p["K_AG"] * ag + a[..., 4:5]) / 100), 0, 1)
             return {
                 "calcium": a[..., 0], "h": a[..., 1], "ip3": a[..., 2], "glutamate": a[..., 3], "esp": a[..., 4],
-                "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m :],
+                "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m : 5 + 2 * m],
+                **({"sic": self.inward_current(a)} if self.sic != "none" else {}),
             }  # fmt: skip
 
         w = columns(y[clock.n_settle :])
