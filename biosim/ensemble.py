@@ -25,7 +25,9 @@ ReleaseMode = Literal["bernoulli", "expected"]
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
 
-STRUCTURAL = frozenset({"n_neurons", "n_synapses", "release_rule", "esp_form", "sic", "sic_per"})
+STRUCTURAL = frozenset(
+    {"n_neurons", "n_synapses", "release_rule", "esp_form", "sic", "sic_per", "synapse", "gate", "ip3_source"}
+)
 
 # Phase of the regular input in integer units, so that no engine ever disagrees about the step a spike falls into:
 # one period is 10^15 = 10^6 micro-hertz x 10^9 nanoseconds.
@@ -244,7 +246,10 @@ class Ensemble:
     @property
     def extra_states(self) -> tuple[str, ...]:
         """Names of the states that chosen processes add to `STATES`, in the order of `STATES_OF_OPTIONS`."""
-        return ("sic",) if self.parameters.sic != "none" else ()
+        p = self.parameters
+        chosen = {"sic": p.sic != "none", "gate": p.gate != "none"}
+        chosen |= dict.fromkeys(("transmitter", "resources"), p.synapse == "depressing")
+        return tuple(name for name in STATES_OF_OPTIONS if chosen[name])
 
     def values(self, name: str) -> Array:
         """Values of a numeric parameter, shape [n_units]."""
@@ -356,6 +361,9 @@ STATES: dict[str, tuple[str, str, str, bool]] = {
 # States of processes that are off unless chosen; see `Ensemble.extra_states`.
 STATES_OF_OPTIONS: dict[str, tuple[str, str, str, bool]] = {
     "sic": ("pA", "SIC", "slow inward current into each neuron", False),
+    "gate": ("1", "f", "share of release that the astrocyte's gate holds back", False),
+    "transmitter": ("1", "y", "transmitter in the cleft, summed over each neuron's synapses", True),
+    "resources": ("1", "x", "recovered resources, averaged over each neuron's synapses", True),
 }
 
 

@@ -27,4 +27,27 @@ SLOW_INWARD_CURRENT: dict[str, tuple[Any, str, Status]] = {
     "tau_SIC_decay": (0.6, _WADE, "assumed"),
 }
 
-OFF = {**SLOW_INWARD_CURRENT}
+_TSODYKS = "NEST tsodyks_synapse, default (Tsodyks and Markram 1997; Tsodyks et al. 2000)"
+_VOLMAN = "of the order remembered of Volman et al. 2007; unverified"
+
+DEPRESSION: dict[str, tuple[Any, str, Status]] = {
+    "synapse": ("quantum", "a Bernoulli quantum, as in the published MATLAB", "published"),
+    "A_se": (250.0, "remembered of Tsodyks and Markram 1997; unverified", "assumed"),
+    "tau_in": (0.003, _TSODYKS, "published"),
+    "tau_rec": (0.8, _TSODYKS, "published"),
+    "gate": ("none", "off; the published MATLAB has none", "assumed"),
+    "tau_f": (4.0, _VOLMAN, "assumed"),
+    "kappa_f": (0.5, _VOLMAN, "assumed"),
+}
+
+IP3_SOURCE: dict[str, tuple[Any, str, Status]] = {
+    "ip3_source": ("ag", "2-AG summed over neurons, Wade et al. 2012", "published"),
+    "r_IP3_y": (
+        0.5,
+        "the number of r_IP3, per transmitter summed over all synapses; no source states it so",
+        "assumed",
+    ),
+    "dIP3": (0.8e-3, "0.8 uM/s (remembered of Nadkarni and Jung 2003) for 1 ms above 50 mV", "assumed"),
+}
+
+OFF = {**SLOW_INWARD_CURRENT, **DEPRESSION, **IP3_SOURCE}

@@ -25,6 +25,9 @@ ReleaseRule = Literal["upward", "latched", "repeated", "continuous"]
 EspForm = Literal["ode", "algebraic"]
 SicForm = Literal["none", "instantaneous", "events"]
 SicPer = Literal["neuron", "synapse"]
+SynapseKind = Literal["quantum", "depressing"]
+GateKind = Literal["none", "volman"]
+Ip3Source = Literal["ag", "glutamate", "spikes"]
 
 
 # No quantity of the model lies beyond these in its unit; products of a few stay within floating-point numbers.
@@ -134,6 +137,20 @@ class TripartiteParameters:
     tau_SIC_rise: float = _positive("tau_r", "s", "rise time of the slow inward current (form events)")
     tau_SIC_decay: float = _positive("tau_d", "s", "decay time of the slow inward current (form events)")
 
+    # Depressing synapse and its gate, see processes.depression
+    synapse: SynapseKind = _option("-", "Bernoulli quantum, or depressing synapse with U = PR", get_args(SynapseKind))
+    A_se: float = _non_negative("A_se", "pA", "current of a synapse with all its transmitter in the cleft")
+    tau_in: float = _positive("tau_in", "s", "decay time of transmitter in the cleft")
+    tau_rec: float = _positive("tau_rec", "s", "recovery time of a depressing synapse")
+    gate: GateKind = _option("-", "gate by which calcium above Ca_th reduces release", get_args(GateKind))
+    tau_f: float = _positive("tau_f", "s", "time in which the gate opens again")
+    kappa_f: float = _non_negative("kappa_f", "1/s", "rate at which the gate closes while Ca >= Ca_th")
+
+    # What produces IP3, see processes.ip3
+    ip3_source: Ip3Source = _option("-", "what produces IP3: 2-AG, synaptic glutamate, or spikes", get_args(Ip3Source))
+    r_IP3_y: float = _non_negative("r_IP3y", "uM/s", "IP3 production per transmitter, summed over synapses (glutamate)")
+    dIP3: float = _non_negative("dIP3", "uM", "IP3 produced by one postsynaptic spike (source spikes)")
+
     # Initial state; None stands for the resting state of the set
     IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest)")
     Ca_init: float | None = _positive("Ca(0)", "uM", "calcium at the start (None: fixed point at IP3(0))")
@@ -151,6 +168,8 @@ class TripartiteParameters:
             raise ParameterError(
                 f"tau_SIC_rise = {self.tau_SIC_rise:g} s: expected less than tau_SIC_decay = {self.tau_SIC_decay:g} s"
             )
+        if self.ip3_source == "glutamate" and self.synapse != "depressing":
+            raise ParameterError("ip3_source = 'glutamate' needs the transmitter of synapse = 'depressing'; set both")
         if (self.Ca_init is None) != (self.h_init is None):
             raise ParameterError(
                 f"Ca_init = {self.Ca_init} and h_init = {self.h_init}: give both, or None for both to start at rest"
@@ -160,7 +179,12 @@ class TripartiteParameters:
     @property
     def has_current(self) -> bool:
         """Whether a continuous current enters the neurons, so that they fire and recover inside a step."""
-        return self.sic != "none"
+        return self.sic != "none" or self.synapse == "depressing"
+
+    @property
+    def has_options(self) -> bool:
+        """Whether a process is chosen that needs coefficients beside those of the basic model."""
+        return self.has_current or self.gate != "none" or self.ip3_source != "ag"
 
     def with_values(self, **changes: Any) -> TripartiteParameters:
         """A copy with some fields changed; an unknown name is refused with the nearest match."""

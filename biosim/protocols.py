@@ -196,7 +196,7 @@ def constant_ip3(
     for value in values:
         check_value("IP3_rest", float(value))
     start = _parameters(parameters)
-    if start.has_current:
+    if start.sic != "none":
         raise SimulationError(
             f"sic = {start.sic!r}: protocol constant_ip3 holds IP3, which neurons driven by a current would move; use sic = none"
         )

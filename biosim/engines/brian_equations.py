@@ -52,8 +52,48 @@ fraction = crossed*(v_th - v_start)/(v - v_start + (1 - crossed)*volt)
 late = crossed*share*(1 - fraction)*(1 + fraction*share*half_step)
 """
 
+# A depressing synapse holds its unrecovered resources w and its transmitter y, a neuron their sums W and Y.
+DEPRESSING = """
+dw/dt = (y - w)/tau_rec_post : 1 (clock-driven)
+dy/dt = -y/tau_in_post : 1 (clock-driven)
+"""
+DEPRESSING_NEURONS = """
+dY/dt = -Y/tau_in : 1
+dW/dt = (Y - W)/tau_rec : 1
+Y_last : 1
+W_last : 1
+tau_in : second (constant)
+tau_rec : second (constant)
+in_to_v : volt (constant)
+"""
+ON_SPIKE = """
+freed = {released}*(1 - w)
+w += freed
+y += freed
+Y_post += freed
+W_post += freed
+quanta_post += freed
+"""
+GATE = """
+dgate/dt = -gate/tau_f + (1 - gate)*kappa_f*above : 1
+Gate_last : 1
+tau_f : second (constant)
+kappa_f : hertz (constant)
+"""
+
+# What produces IP3: the term of its equation, and what else the astrocytes then hold.
+PRODUCTION = {
+    "ag": ("r_IP3*AG_total", ""),
+    "glutamate": (
+        "r_IP3_y*Y_total",
+        "dY_total/dt = -Y_total/tau_in : 1\nY_sum : 1\ntau_in : second (constant)\nr_IP3_y : mmolar/second (constant)\n",
+    ),
+    "spikes": ("0*mmolar/second", "dIP3 : mmolar (constant)\n"),
+}
+
 # Each neuron holds the current that enters it, as the difference of two components; see `processes.sic`.
 SIC = {
+    "none": "",
     "instantaneous": """
 sic_slow : amp
 sic_fast : amp
@@ -76,6 +116,7 @@ SIC_last : amp
 }
 SIC_GAIN = "sic_slow*sic_slow_to_v - sic_fast*sic_fast_to_v"
 SIC_TICK = {
+    "none": "",
     "instantaneous": "sic_slow = SIC",
     "events": "sic_slow = sic_slow + sic_event*crossed_up\nsic_fast = sic_fast + sic_event*crossed_up",
 }
@@ -92,7 +133,7 @@ SIC_CALCIUM = {
 
 ASTROCYTES = """
 dAG_total/dt = -AG_total/tau_AG : mmolar
-dIP3/dt = (IP3_rest - IP3)/tau_IP3 + r_IP3*AG_total : mmolar
+dIP3/dt = (IP3_rest - IP3)/tau_IP3 + {production} : mmolar
 dGlu/dt = -Glu/tau_Glu + drive : mmolar
 {esp}
 drive : mmolar/second

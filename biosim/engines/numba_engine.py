@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..checks import whole
 from ..ensemble import STATES_OF_OPTIONS, Array, Ensemble, Outcome, Progress, SimulationError
-from ..processes import sic
+from ..processes import ip3, sic
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
 from . import propagators
@@ -34,7 +34,9 @@ def memory_needed(ensemble: Ensemble) -> float:
     m, synapses = ensemble.parameters.n_neurons, ensemble.parameters.n_neurons * ensemble.parameters.n_synapses
     per_unit = 8 * (110 + 8 * m)
     # The phases of regular input: Python integers while they are made, then one copy per lane in every thread.
-    per_synapse = 64 + (8 * 32 * _usable_cores())
+    # And what a depressing synapse holds.
+    lanes = 3 if ensemble.parameters.synapse == "depressing" else 1
+    per_synapse = 64 + (8 * 32 * lanes * _usable_cores())
     # The largest trace, one value per neuron, is copied twice when it is written.
     traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
     return ensemble.n_units * per_unit + synapses * per_synapse + traces
@@ -60,7 +62,8 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     p, clock, n = ensemble.parameters, ensemble.clock, ensemble.n_units
     m = p.n_neurons
     regular = ensemble.input == "regular"
-    terms = np.full(n, p.n_synapses) if regular else _terms(p.n_synapses, ensemble.rate * clock.dt)
+    depressing = p.synapse == "depressing"
+    terms = np.full(n, p.n_synapses) if regular or depressing else _terms(p.n_synapses, ensemble.rate * clock.dt)
 
     coefficients = propagators.table(ensemble)
     refractory = propagators.refractory_steps(ensemble)
@@ -101,6 +104,9 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             regular=regular,
             expected=ensemble.release == "expected",
             current=sic.FORMS[p.sic],
+            depressing=depressing,
+            gated=p.gate != "none",
+            source=ip3.SOURCES[p.ip3_source],
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))

@@ -21,7 +21,7 @@ import numba
 import numpy as np
 
 from ..ensemble import PHASE_PERIOD
-from ..processes import gliotransmission, li_rinzel, lif, release, sic
+from ..processes import gliotransmission, ip3, li_rinzel, lif, release, sic
 from .propagators import ROW
 
 LANES = 32
@@ -90,13 +90,17 @@ def kernel(
     regular: bool,
     expected: bool,
     current: int = sic.NONE,
+    depressing: bool = False,
+    gated: bool = False,
+    source: int = ip3.AG,
     cache: bool = True,
 ) -> Callable[..., None]:
     """Compile (or load) the kernel for one structure.
 
     `stamp` is a digest of the simulation's sources and options. It is part of the closure, hence of the key of the disk
     cache, which by itself would not notice an edited process function. `terms` cuts the binomial count, `rule` is a
-    constant of `gliotransmission` and `current` one of `sic`.
+    constant of `gliotransmission`, `current` one of `sic` and
+    `source` one of `ip3`.
 
     The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units]; phase0 [neurons, synapses] and
     increment [units] (regular input); state arrays Ca, h, IP3, Glu, eSP [units], v, AG [neurons, units] (read and
@@ -107,7 +111,9 @@ def kernel(
     """
     m_ = n_neurons
     n_ = n_synapses
-    driven = current != sic.NONE
+    driven = depressing or current != sic.NONE
+    gate_row = 1 if current != sic.NONE else 0
+    transmitter_row = gate_row + (1 if gated else 0)
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle, record_every,
@@ -145,6 +151,10 @@ def kernel(
         sic_slow = np.empty(lanes)
         sic_fast = np.empty(lanes)
         gain = np.empty(lanes)
+        gate_ = np.empty(lanes)
+        transmitter = np.empty((m_, lanes))
+        missing = np.empty((m_ * n_, lanes))
+        active = np.empty((m_ * n_, lanes))
         phase = np.empty((m_ * n_, lanes), np.int64)
         inc = np.empty(lanes, np.int64)
 
@@ -174,7 +184,14 @@ def kernel(
                 latched[l] = False
                 timer[l] = 0.0
                 inc[l] = increment[u]
-                if driven:
+                gate_[l] = 0.0
+                if depressing:
+                    for i in range(m_):
+                        transmitter[i, l] = 0.0
+                    for j in range(m_ * n_):
+                        missing[j, l] = 0.0
+                        active[j, l] = 0.0
+                if current != NO_CURRENT:
                     sic_fast[l] = 0.0
                     sic_slow[l] = (
                         _nadkarni_jung(Ca[u], coef[SIC_SCALE, u], coef[SIC_OFFSET, u]) if current == HELD else 0.0
@@ -203,7 +220,7 @@ def kernel(
                         total[l] = 0.0
                     for i in range(m_):
                         for l in range(lanes):
-                            total[l] += ag_[i, l]
+                            total[l] += transmitter[i, l] if source == FROM_GLUTAMATE else ag_[i, l]
                     for l in range(lanes):
                         rest = k[IP3_REST, l]
                         ip3_[l] = rest + (ip3_[l] - rest) * k[IP3_DECAY, l] + total[l] * k[AG_TO_IP3, l]
@@ -215,10 +232,12 @@ def kernel(
                             esp_level = k[M_ESP, l] * level[l]
                             esp_[l] = esp_level + (esp_[l] - esp_level) * k[ESP_DECAY, l] + over * k[GLU_TO_ESP, l]
                             glu_[l] = level[l] + over * k[GLU_DECAY, l]
-                    if 2 * (b + 1) == ratio:
+                    if gated:
                         for l in range(lanes):
-                            ip3_middle[l] = ip3_[l]
-                    if driven:
+                            closed = k[GATE_LEVEL, l] if above[l] else 0.0
+                            rate = k[GATE_DECAY_ABOVE, l] if above[l] else k[GATE_DECAY, l]
+                            gate_[l] = closed + (gate_[l] - closed) * rate
+                    if current != NO_CURRENT:
                         for l in range(lanes):
                             gain[l] = sic_slow[l] * k[SIC_SLOW_TO_V, l] - sic_fast[l] * k[SIC_FAST_TO_V, l]
                             sic_slow[l] *= k[SIC_SLOW_DECAY, l]
@@ -231,8 +250,11 @@ def kernel(
                             open_ = wait == 0.0
                             late = 0.0
                             if driven:
+                                push = gain[l] if current != NO_CURRENT else 0.0
+                                if depressing:
+                                    push += transmitter[i, l] * k[IN_TO_V, l]
                                 voltage, share = _driven_step(
-                                    v_[i, l], ref_[i, l], gain[l], k[MEMBRANE_DECAY, l], k[HALF_STEP, l]
+                                    v_[i, l], ref_[i, l], push, k[MEMBRANE_DECAY, l], k[HALF_STEP, l]
                                 )
                                 crossed = voltage >= k[V_TH, l]
                                 left = _time_after_crossing(v_[i, l], voltage, share, k[HALF_STEP, l], k[V_TH, l])
@@ -241,7 +263,24 @@ def kernel(
                                 open_ = wait < 1e-9 and not crossed
                             else:
                                 voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
-                            if regular:
+                            if gated:
+                                pr *= 1.0 - gate_[l]
+                            if depressing:
+                                quanta = 0.0
+                                for q in range(i * n_, i * n_ + n_):
+                                    if regular:
+                                        position = phase[q, l] + inc[l]
+                                        arrived = position >= PHASE_PERIOD
+                                        phase[q, l] = position - PHASE_PERIOD if arrived else position
+                                    else:
+                                        arrived = _uniform(s0, s1, s2, s3, l) < k[INPUT_PROBABILITY, l]
+                                    lost = missing[q, l] * k[REC_DECAY, l] + active[q, l] * k[IN_TO_REC, l]
+                                    freed = pr * (1.0 - lost) if arrived else 0.0
+                                    missing[q, l] = lost + freed
+                                    active[q, l] = active[q, l] * k[IN_DECAY, l] + freed
+                                    quanta += freed
+                                transmitter[i, l] = transmitter[i, l] * k[IN_DECAY, l] + quanta
+                            elif regular:
                                 quanta = 0.0
                                 for j in range(n_):
                                     position = phase[i * n_ + j, l] + inc[l]
@@ -256,12 +295,18 @@ def kernel(
                                 uniform = _uniform(s0, s1, s2, s3, l)
                                 quanta = _binomial_count(uniform, k[INPUT_PROBABILITY, l] * pr, n_, terms)
                             releases[l] += quanta
-                            voltage += (k[JUMP, l] * quanta) if open_ else 0.0
+                            if not depressing:
+                                voltage += (k[JUMP, l] * quanta) if open_ else 0.0
                             fired = voltage >= k[V_TH, l]
                             v_[i, l] = 0.0 if fired else voltage
                             ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
                             ref_[i, l] = ref_n[l] - late if fired else wait
                             spikes[l] += 1.0 if fired else 0.0
+                            if source == FROM_SPIKES:
+                                ip3_[l] += k[DIP3, l] if fired else 0.0
+                    if 2 * (b + 1) == ratio:
+                        for l in range(lanes):
+                            ip3_middle[l] = ip3_[l]
 
                 measured = a >= n_settle
                 if measured:
@@ -331,8 +376,15 @@ def kernel(
                                 ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
                             )
                             traces[5 + 2 * m_ + i, sample, u] = v_[i, l]
-                        if driven:
+                        if current != NO_CURRENT:
                             traces[5 + 3 * m_, sample, u] = sic_slow[l] - sic_fast[l]
+                        if gated:
+                            traces[5 + 3 * m_ + gate_row, sample, u] = gate_[l]
+                        if depressing:
+                            for i in range(m_):
+                                row = 5 + 3 * m_ + transmitter_row + i
+                                traces[row, sample, u] = transmitter[i, l]
+                                traces[row + m_, sample, u] = 1.0 - missing[i * n_ : i * n_ + n_, l].mean()
                     sample += 1
 
             for l in range(live):
@@ -345,8 +397,14 @@ def kernel(
                 for i in range(m_):
                     v[i, u] = v_[i, l]
                     AG[i, u] = ag_[i, l]
-                if driven:
+                if current != NO_CURRENT:
                     extra[0, u] = sic_slow[l] - sic_fast[l]
+                if gated:
+                    extra[gate_row, u] = gate_[l]
+                if depressing:
+                    for i in range(m_):
+                        extra[transmitter_row + i, u] = transmitter[i, l]
+                        extra[transmitter_row + m_ + i, u] = 1.0 - missing[i * n_ : i * n_ + n_, l].mean()
                 for q in range(N_STATISTICS):
                     stats[q, u] = acc[q, l]
 
@@ -370,4 +428,8 @@ HALF_STEP, SIC_SCALE, SIC_OFFSET, SIC_EVENT = (
 SIC_SLOW_DECAY, SIC_FAST_DECAY = ROW["sic_slow_decay"], ROW["sic_fast_decay"]
 SIC_SLOW_TO_V, SIC_FAST_TO_V = ROW["sic_slow_to_v"], ROW["sic_fast_to_v"]
 CONTINUOUS = gliotransmission.CONTINUOUS
-HELD, EVENTS = sic.INSTANTANEOUS, sic.EVENTS
+IN_DECAY, REC_DECAY, IN_TO_REC, IN_TO_V = (ROW[name] for name in ("in_decay", "rec_decay", "in_to_rec", "in_to_v"))
+GATE_DECAY, GATE_DECAY_ABOVE, GATE_LEVEL = ROW["gate_decay"], ROW["gate_decay_above"], ROW["gate_level_above"]
+DIP3 = ROW["dIP3"]
+NO_CURRENT, HELD, EVENTS = sic.NONE, sic.INSTANTANEOUS, sic.EVENTS
+FROM_GLUTAMATE, FROM_SPIKES = ip3.GLUTAMATE, ip3.SPIKES

@@ -43,8 +43,8 @@ ROWS = (
     "d3",
     "d5",
 )
-# Rows that follow only where a continuous current enters the neurons.
-CURRENT_ROWS = (
+# Rows that follow only where a process is chosen that needs one of them.
+OPTIONAL_ROWS = (
     "half_step",  # dt/(2 tau_m)
     "sic_scale",  # pA per unit of ln y into a neuron
     "SIC_offset",
@@ -53,8 +53,16 @@ CURRENT_ROWS = (
     "sic_fast_decay",
     "sic_slow_to_v",  # mV gained in dt per pA at its start
     "sic_fast_to_v",
+    "in_decay",  # exp(-dt/tau_in)
+    "rec_decay",
+    "in_to_rec",  # unrecovered resources gained in dt per transmitter at its start
+    "in_to_v",  # mV gained in dt per transmitter at its start
+    "gate_decay",  # of the gate f below and above the threshold
+    "gate_decay_above",
+    "gate_level_above",
+    "dIP3",
 )
-ROW = {name: index for index, name in enumerate(ROWS + CURRENT_ROWS)}
+ROW = {name: index for index, name in enumerate(ROWS + OPTIONAL_ROWS)}
 
 
 def table(ensemble: Ensemble) -> Array:
@@ -74,9 +82,9 @@ def table(ensemble: Ensemble) -> Array:
         "input_probability": ensemble.rate * dt,
     }
     rows: tuple[str, ...] = ROWS
-    if ensemble.parameters.has_current:
-        computed |= {"half_step": 0.5 * dt / value("tau_m")} | slow_inward_current(ensemble)
-        rows = ROWS + CURRENT_ROWS
+    if ensemble.parameters.has_options:
+        computed |= {"half_step": 0.5 * dt / value("tau_m")} | slow_inward_current(ensemble) | depression(ensemble)
+        rows = ROWS + OPTIONAL_ROWS
     return np.stack([computed[name] if name in computed else value(name) for name in rows])
 
 
@@ -98,6 +106,27 @@ def slow_inward_current(ensemble: Ensemble) -> dict[str, Array]:
     one = np.ones(ensemble.n_units)
     held = {"sic_slow_to_v": value("R_m") * -np.expm1(-dt / value("tau_m")), "sic_fast_to_v": 0.0 * one}
     return rows | {"sic_slow_decay": one, "sic_fast_decay": one} | held
+
+
+def depression(ensemble: Ensemble) -> dict[str, Array]:
+    """Rows of the depressing synapse, of its gate, and of the IP3 that its transmitter produces."""
+    dt, value = ensemble.clock.dt, ensemble.values
+    tau_in, below, above = value("tau_in"), 1.0 / value("tau_f"), 1.0 / value("tau_f") + value("kappa_f")
+    rows = {
+        "in_decay": linear.decay(dt, tau_in),
+        "rec_decay": linear.decay(dt, value("tau_rec")),
+        "in_to_rec": linear.transfer(dt, tau_in, value("tau_rec"), 1.0 / value("tau_rec")),
+        "in_to_v": linear.transfer(dt, tau_in, value("tau_m"), value("A_se") * value("R_m") / value("tau_m")),
+        "gate_decay": np.exp(-dt * below),
+        "gate_decay_above": np.exp(-dt * above),
+        "gate_level_above": value("kappa_f") / above,
+    }
+    if ensemble.parameters.ip3_source == "glutamate":
+        # In place of 2-AG: the kernel sums one or the other.
+        rows["ag_to_ip3"] = linear.transfer(dt, tau_in, value("tau_IP3"), value("r_IP3_y"))
+    elif ensemble.parameters.ip3_source == "spikes":
+        rows["ag_to_ip3"] = np.zeros(ensemble.n_units)
+    return rows
 
 
 def refractory_steps(ensemble: Ensemble) -> Array:
