@@ -26,7 +26,18 @@ Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
 
 STRUCTURAL = frozenset(
-    {"n_neurons", "n_synapses", "release_rule", "esp_form", "sic", "sic_per", "synapse", "gate", "ip3_source"}
+    {
+        "n_neurons",
+        "n_synapses",
+        "release_rule",
+        "esp_form",
+        "sic",
+        "sic_per",
+        "synapse",
+        "gate",
+        "ip3_source",
+        "calcium_noise",
+    }
 )
 
 # Phase of the regular input in integer units, so that no engine ever disagrees about the step a spike falls into:

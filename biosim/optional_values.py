@@ -50,4 +50,14 @@ IP3_SOURCE: dict[str, tuple[Any, str, Status]] = {
     "dIP3": (0.8e-3, "0.8 uM/s (remembered of Nadkarni and Jung 2003) for 1 ms above 50 mV", "assumed"),
 }
 
-OFF = {**SLOW_INWARD_CURRENT, **DEPRESSION, **IP3_SOURCE}
+CALCIUM_NOISE: dict[str, tuple[Any, str, Status]] = {
+    "calcium_noise": ("none", "off; Wade et al. 2012 and the published MATLAB are deterministic", "published"),
+    "N_IP3R": (
+        20.0,
+        "receptors of one cluster as in public code that names Nadkarni and Jung 2007; unverified",
+        "assumed",
+    ),
+    "noise_scale": (1.0, "the form of Shuai and Jung 2002 itself", "derived"),
+}
+
+OFF = {**SLOW_INWARD_CURRENT, **DEPRESSION, **IP3_SOURCE, **CALCIUM_NOISE}

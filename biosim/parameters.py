@@ -27,6 +27,7 @@ SicForm = Literal["none", "instantaneous", "events"]
 SicPer = Literal["neuron", "synapse"]
 SynapseKind = Literal["quantum", "depressing"]
 GateKind = Literal["none", "volman"]
+CalciumNoise = Literal["none", "langevin"]
 Ip3Source = Literal["ag", "glutamate", "spikes"]
 
 
@@ -151,6 +152,13 @@ class TripartiteParameters:
     r_IP3_y: float = _non_negative("r_IP3y", "uM/s", "IP3 production per transmitter, summed over synapses (glutamate)")
     dIP3: float = _non_negative("dIP3", "uM", "IP3 produced by one postsynaptic spike (source spikes)")
 
+    # Noise of the IP3 receptors, see processes.calcium_noise
+    calcium_noise: CalciumNoise = _option(
+        "-", "noise on h: none, or Langevin noise of N receptors", get_args(CalciumNoise)
+    )
+    N_IP3R: float = _positive("N", "1", "IP3 receptors that make the noise")
+    noise_scale: float = _non_negative("s", "1", "amplitude of the noise relative to that of N receptors")
+
     # Initial state; None stands for the resting state of the set
     IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest)")
     Ca_init: float | None = _positive("Ca(0)", "uM", "calcium at the start (None: fixed point at IP3(0))")
@@ -184,7 +192,7 @@ class TripartiteParameters:
     @property
     def has_options(self) -> bool:
         """Whether a process is chosen that needs coefficients beside those of the basic model."""
-        return self.has_current or self.gate != "none" or self.ip3_source != "ag"
+        return self.has_current or self.calcium_noise != "none" or self.gate != "none" or self.ip3_source != "ag"
 
     def with_values(self, **changes: Any) -> TripartiteParameters:
         """A copy with some fields changed; an unknown name is refused with the nearest match."""

@@ -36,6 +36,9 @@ from .brian_equations import (
     ESP,
     GATE,
     NEURONS,
+    NOISE,
+    NOISE_END,
+    NOISE_START,
     ON_SPIKE,
     PRODUCTION,
     RELEASE,
@@ -212,7 +215,8 @@ class _Network:
         voltage += "\ngate : 1 (linked)\nreleasable : 1" if self.gated else ""
         production, states = PRODUCTION[p.ip3_source]
         esp = ESP[p.esp_form] + "\n" + states + (GATE if self.gated else "")
-        calcium = CALCIUM + SIC_CALCIUM[p.sic][0]
+        self.noisy = p.calcium_noise != "none"
+        calcium = CALCIUM + SIC_CALCIUM[p.sic][0] + (NOISE if self.noisy else "")
         self.calcium = b.NeuronGroup(n, calcium, method="rk4", dt=self.dt_astro, name="biosim_calcium")
         self.astro = b.NeuronGroup(
             n, ASTROCYTES.format(esp=esp, production=production), method="exact", dt=self.dt, name="biosim_astrocytes"
@@ -306,6 +310,8 @@ class _Network:
             astro |= {"tau_in": b.second, "r_IP3_y": uM / b.second}
         elif p.ip3_source == "spikes":
             astro["dIP3"] = uM
+        if self.noisy:
+            self.calcium.h_noise = rows["h_noise"] * b.second**0.5
         for name, unit in of_rows.items():
             setattr(self.neurons, name, rows[name][index] * unit)
         for name, unit in of_neurons.items():
@@ -319,10 +325,9 @@ class _Network:
 
     def _calcium_tick(self) -> None:
         p = self.e.parameters
-        self._regularly(self.calcium, "Ca_before = Ca", order=-1)
-        self._regularly(
-            self.calcium, TICK.format(release=RELEASE[p.release_rule].strip()) + SIC_CALCIUM[p.sic][1], order=1
-        )
+        self._regularly(self.calcium, "Ca_before = Ca" + (NOISE_START if self.noisy else ""), order=-1)
+        tick = TICK.format(release=RELEASE[p.release_rule].strip()) + SIC_CALCIUM[p.sic][1]
+        self._regularly(self.calcium, (NOISE_END if self.noisy else "") + tick, order=1)
 
     def _astrocyte_tick(self) -> None:
         p, ratio = self.e.parameters, self.e.clock.ratio

@@ -131,6 +131,17 @@ SIC_CALCIUM = {
     "events": ("crossed_up : 1\n", "crossed_up = crossing\n"),
 }
 
+# Noise of the receptors: drawn from the state at the start of a step of calcium, added at its end.
+NOISE = """
+kick : 1
+h_noise : second ** 0.5 (constant)
+"""
+NOISE_START = """
+intensity = a2*(Q2*(1 - h) + Ca*h)
+kick = int(t_in_timesteps > 0)*h_noise*sqrt(intensity)*randn()
+"""
+NOISE_END = "h = clip(h + kick, 0, 1)\n"
+
 ASTROCYTES = """
 dAG_total/dt = -AG_total/tau_AG : mmolar
 dIP3/dt = (IP3_rest - IP3)/tau_IP3 + {production} : mmolar

@@ -68,6 +68,9 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     coefficients = propagators.table(ensemble)
     refractory = propagators.refractory_steps(ensemble)
     random = stream_states(int(ensemble.seed), np.arange(n) + ensemble.first_unit)
+    noisy = p.calcium_noise != "none"
+    units_of_study = np.arange(n if noisy else 0) + ensemble.first_unit
+    noise = stream_states(int(ensemble.seed), units_of_study, "calcium")
     if regular:
         phase, increment = ensemble.regular_phase(), ensemble.regular_increment()
     else:
@@ -85,7 +88,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
 
     def advance(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
         kernel(
-            coefficients, refractory, random, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
+            coefficients, refractory, random, noise, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
             clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, extra,
             units, stop,
         )  # fmt: skip
@@ -107,6 +110,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             depressing=depressing,
             gated=p.gate != "none",
             source=ip3.SOURCES[p.ip3_source],
+            noisy=noisy,
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))

@@ -21,7 +21,7 @@ import numba
 import numpy as np
 
 from ..ensemble import PHASE_PERIOD
-from ..processes import gliotransmission, ip3, li_rinzel, lif, release, sic
+from ..processes import calcium_noise, gliotransmission, ip3, li_rinzel, lif, release, sic
 from .propagators import ROW
 
 LANES = 32
@@ -40,6 +40,9 @@ _binomial_count = _inline(release.binomial_count)
 _release_event = _inline(gliotransmission.release_event)
 _driven_step = _inline(lif.driven_step)
 _time_after_crossing = _inline(lif.time_after_crossing)
+_noise_intensity = _inline(calcium_noise.intensity)
+_normal = _inline(calcium_noise.normal)
+_within = _inline(calcium_noise.within)
 _nadkarni_jung = _inline(sic.nadkarni_jung)
 
 
@@ -93,6 +96,7 @@ def kernel(
     depressing: bool = False,
     gated: bool = False,
     source: int = ip3.AG,
+    noisy: bool = False,
     cache: bool = True,
 ) -> Callable[..., None]:
     """Compile (or load) the kernel for one structure.
@@ -102,7 +106,8 @@ def kernel(
     constant of `gliotransmission`, `current` one of `sic` and
     `source` one of `ip3`.
 
-    The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units]; phase0 [neurons, synapses] and
+    The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units] and noise_rng [4, units], the states of the
+    streams of release and of calcium noise; phase0 [neurons, synapses] and
     increment [units] (regular input); state arrays Ca, h, IP3, Glu, eSP [units], v, AG [neurons, units] (read and
     overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
     traces [5 + 3 neurons + extra, times, units] and `extra` [extra, units], the states of chosen processes in the order of
@@ -116,8 +121,8 @@ def kernel(
     transmitter_row = gate_row + (1 if gated else 0)
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
-    def run(coef, ref_steps, rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle, record_every,
-            dt_astro, stats, traces, extra, units, stop):  # fmt: skip
+    def run(coef, ref_steps, rng, noise_rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle,
+            record_every, dt_astro, stats, traces, extra, units, stop):  # fmt: skip
         if stamp == "":
             return
         lanes = LANES
@@ -152,6 +157,11 @@ def kernel(
         sic_fast = np.empty(lanes)
         gain = np.empty(lanes)
         gate_ = np.empty(lanes)
+        n0 = np.empty(lanes, np.uint64)
+        n1 = np.empty(lanes, np.uint64)
+        n2 = np.empty(lanes, np.uint64)
+        n3 = np.empty(lanes, np.uint64)
+        kick = np.empty(lanes)
         transmitter = np.empty((m_, lanes))
         missing = np.empty((m_ * n_, lanes))
         active = np.empty((m_ * n_, lanes))
@@ -184,6 +194,11 @@ def kernel(
                 latched[l] = False
                 timer[l] = 0.0
                 inc[l] = increment[u]
+                if noisy:
+                    n0[l] = noise_rng[0, u]
+                    n1[l] = noise_rng[1, u]
+                    n2[l] = noise_rng[2, u]
+                    n3[l] = noise_rng[3, u]
                 gate_[l] = 0.0
                 if depressing:
                     for i in range(m_):
@@ -314,6 +329,12 @@ def kernel(
                     for l in range(lanes):
                         acc[GLU_SUM, l] += 0.5 * (glu_last[l] + glu_[l])
                         acc[ESP_SUM, l] += 0.5 * (esp_last[l] + esp_[l])
+                if noisy:
+                    for l in range(lanes):
+                        strength = _noise_intensity(ca_[l], h_[l], ip3_start[l], k[A2, l], k[D1, l], k[D2, l], k[D3, l])
+                        first = _uniform(n0, n1, n2, n3, l)
+                        second = _uniform(n0, n1, n2, n3, l)
+                        kick[l] = k[H_NOISE, l] * np.sqrt(strength) * _normal(first, second)
                 for l in range(lanes):
                     ca_new, h_new = _rk4(
                         ca_[l], h_[l], ip3_start[l], ip3_middle[l], ip3_[l], dt_astro,
@@ -324,6 +345,9 @@ def kernel(
                     ca_[l] = ca_new
                     h_[l] = h_new
                     ip3_start[l] = ip3_[l]
+                if noisy:
+                    for l in range(lanes):
+                        h_[l] = _within(h_[l] + kick[l])
                 for l in range(lanes):
                     now = ca_[l] >= k[CA_TH, l]
                     if measured and now and not above[l]:
@@ -430,6 +454,6 @@ SIC_SLOW_TO_V, SIC_FAST_TO_V = ROW["sic_slow_to_v"], ROW["sic_fast_to_v"]
 CONTINUOUS = gliotransmission.CONTINUOUS
 IN_DECAY, REC_DECAY, IN_TO_REC, IN_TO_V = (ROW[name] for name in ("in_decay", "rec_decay", "in_to_rec", "in_to_v"))
 GATE_DECAY, GATE_DECAY_ABOVE, GATE_LEVEL = ROW["gate_decay"], ROW["gate_decay_above"], ROW["gate_level_above"]
-DIP3 = ROW["dIP3"]
+DIP3, H_NOISE = ROW["dIP3"], ROW["h_noise"]
 NO_CURRENT, HELD, EVENTS = sic.NONE, sic.INSTANTANEOUS, sic.EVENTS
 FROM_GLUTAMATE, FROM_SPIKES = ip3.GLUTAMATE, ip3.SPIKES

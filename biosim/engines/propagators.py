@@ -61,6 +61,7 @@ OPTIONAL_ROWS = (
     "gate_decay_above",
     "gate_level_above",
     "dIP3",
+    "h_noise",  # kick of h per square root of its intensity, in a step of calcium
 )
 ROW = {name: index for index, name in enumerate(ROWS + OPTIONAL_ROWS)}
 
@@ -83,7 +84,12 @@ def table(ensemble: Ensemble) -> Array:
     }
     rows: tuple[str, ...] = ROWS
     if ensemble.parameters.has_options:
-        computed |= {"half_step": 0.5 * dt / value("tau_m")} | slow_inward_current(ensemble) | depression(ensemble)
+        receptors = ensemble.clock.dt_astro / value("N_IP3R")
+        computed |= (
+            {"half_step": 0.5 * dt / value("tau_m"), "h_noise": value("noise_scale") * np.sqrt(receptors)}
+            | slow_inward_current(ensemble)
+            | depression(ensemble)
+        )
         rows = ROWS + OPTIONAL_ROWS
     return np.stack([computed[name] if name in computed else value(name) for name in rows])
 

@@ -43,6 +43,11 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
             f"engine 'reference' is deterministic, but input is {ensemble.input!r} with release {ensemble.release!r}: "
             "use input 'regular' with release 'expected', rate 0, or the engines numba or brian2"
         )
+    if ensemble.parameters.calcium_noise != "none":
+        raise SimulationError(
+            f"engine 'reference' is deterministic, but calcium_noise = {ensemble.parameters.calcium_noise!r}: use none, or the "
+            "engines numba or brian2"
+        )
     if ensemble.parameters.release_rule not in ("upward", "continuous"):
         raise SimulationError(
             f"engine 'reference' has the release rules upward and continuous, not {ensemble.parameters.release_rule!r}; "

@@ -26,6 +26,7 @@ OFF = {
     "sic": "none", "sic_per": "neuron", "SIC_scale": 1.4, "SIC_offset": 0.19669, "tau_SIC_rise": 0.06,
     "tau_SIC_decay": 0.6, "synapse": "quantum", "A_se": 250.0, "tau_in": 0.003, "tau_rec": 0.8, "gate": "none", "tau_f": 4.0,
     "kappa_f": 0.5, "ip3_source": "ag", "r_IP3_y": 0.5, "dIP3": 0.8e-3,
+    "calcium_noise": "none", "N_IP3R": 20.0, "noise_scale": 1.0,
 }  # fmt: skip
 OWN = {
     "wade2012": {
