@@ -25,7 +25,20 @@ ReleaseMode = Literal["bernoulli", "expected"]
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
 
-STRUCTURAL = frozenset({"n_neurons", "n_synapses", "release_rule", "esp_form"})
+STRUCTURAL = frozenset(
+    {
+        "n_neurons",
+        "n_synapses",
+        "release_rule",
+        "esp_form",
+        "sic",
+        "sic_per",
+        "synapse",
+        "gate",
+        "ip3_source",
+        "calcium_noise",
+    }
+)
 
 # Phase of the regular input in integer units, so that no engine ever disagrees about the step a spike falls into:
 # one period is 10^15 = 10^6 micro-hertz x 10^9 nanoseconds.
@@ -222,6 +235,7 @@ class Ensemble:
                 check_value(name, float(value))
             overrides[name] = values
         object.__setattr__(self, "overrides", overrides)
+        check_current(self)
         if self._given("Ca_init") != self._given("h_init"):
             raise SimulationError("Ca_init without h_init or the reverse: give both, or none to start at rest")
 
@@ -236,13 +250,22 @@ class Ensemble:
 
     @property
     def trace_bytes_per_unit(self) -> int:
-        """Bytes of the traces of one unit: the variables of `STATES` per sample."""
-        return 8 * self.n_samples * (5 + 3 * self.parameters.n_neurons)
+        """Bytes of the traces of one unit: the variables of `STATES`, and those that options add, per sample."""
+        extra = sum(self.parameters.n_neurons if STATES_OF_OPTIONS[name][3] else 1 for name in self.extra_states)
+        return 8 * self.n_samples * (5 + 3 * self.parameters.n_neurons + extra)
 
     @property
     def trace_bytes(self) -> int:
         """Bytes of all traces."""
         return self.n_units * self.trace_bytes_per_unit
+
+    @property
+    def extra_states(self) -> tuple[str, ...]:
+        """Names of the states that chosen processes add to `STATES`, in the order of `STATES_OF_OPTIONS`."""
+        p = self.parameters
+        chosen = {"sic": p.sic != "none", "gate": p.gate != "none"}
+        chosen |= dict.fromkeys(("transmitter", "resources"), p.synapse == "depressing")
+        return tuple(name for name in STATES_OF_OPTIONS if chosen[name])
 
     def values(self, name: str) -> Array:
         """Values of a numeric parameter, shape [n_units]."""
@@ -293,6 +316,25 @@ class Ensemble:
         return trains
 
 
+def check_current(ensemble: Ensemble) -> None:
+    """Raise SimulationError for what a continuous current into the neurons cannot go with."""
+    if not ensemble.parameters.has_current:
+        return
+    dt = ensemble.clock.dt
+    short = np.flatnonzero(ensemble.values("t_ref") < dt * (1 - 1e-9))
+    if short.size:
+        raise SimulationError(
+            f"t_ref = {ensemble.values('t_ref')[short[0]]:g} s (unit {short[0]}) with a continuous current: a neuron could fire "
+            f"twice in a step; expected at least dt = {dt:g} s"
+        )
+    rise, decay = ensemble.values("tau_SIC_rise"), ensemble.values("tau_SIC_decay")
+    bad = np.flatnonzero(rise >= decay)
+    if bad.size:
+        raise SimulationError(
+            f"tau_SIC_rise = {rise[bad[0]]:g} s (unit {bad[0]}): expected less than tau_SIC_decay = {decay[bad[0]]:g} s"
+        )
+
+
 def _regular_steps(phase: int, increment: int, steps: int) -> NDArray[np.int64]:
     if increment == 0:
         return np.empty(0, dtype=np.int64)
@@ -331,6 +373,14 @@ STATES: dict[str, tuple[str, str, str, bool]] = {
     "ag": ("uM", "AG", "2-AG of each neuron", True),
     "release_probability": ("1", "PR", "release probability of each neuron's synapses", True),
     "voltage": ("mV", "v", "membrane potential above rest", True),
+}
+
+# States of processes that are off unless chosen; see `Ensemble.extra_states`.
+STATES_OF_OPTIONS: dict[str, tuple[str, str, str, bool]] = {
+    "sic": ("pA", "SIC", "slow inward current into each neuron", False),
+    "gate": ("1", "f", "share of release that the astrocyte's gate holds back", False),
+    "transmitter": ("1", "y", "transmitter in the cleft, summed over each neuron's synapses", True),
+    "resources": ("1", "x", "recovered resources, averaged over each neuron's synapses", True),
 }
 
 

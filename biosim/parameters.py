@@ -17,11 +17,18 @@ from typing import Any, Literal, get_args
 
 from .checks import as_float, plain_number
 from .messages import shown
+from .optional_values import OFF
 from .registry import choose
 
 Status = Literal["published", "derived", "assumed", "user"]
 ReleaseRule = Literal["upward", "latched", "repeated", "continuous"]
 EspForm = Literal["ode", "algebraic"]
+SicForm = Literal["none", "instantaneous", "events"]
+SicPer = Literal["neuron", "synapse"]
+SynapseKind = Literal["quantum", "depressing"]
+GateKind = Literal["none", "volman"]
+CalciumNoise = Literal["none", "langevin"]
+Ip3Source = Literal["ag", "glutamate", "spikes"]
 
 
 # No quantity of the model lies beyond these in its unit; products of a few stay within floating-point numbers.
@@ -123,6 +130,35 @@ class TripartiteParameters:
     t_ref: float = _non_negative("t_ref", "s", "refractory time")
     quantum: float = _non_negative("Q", "pC", "charge of one released quantum")
 
+    # Slow inward current from the astrocyte into the neurons, see processes.sic
+    sic: SicForm = _option("-", "slow inward current: none, following calcium, or events", get_args(SicForm))
+    sic_per: SicPer = _option("-", "whether the current enters once per neuron or once per synapse", get_args(SicPer))
+    SIC_scale: float = _non_negative("A_SIC", "pA", "slow inward current per unit of ln y")
+    SIC_offset: float = _non_negative("Ca_0", "uM", "calcium one nM below that at which the slow inward current begins")
+    tau_SIC_rise: float = _positive("tau_r", "s", "rise time of the slow inward current (form events)")
+    tau_SIC_decay: float = _positive("tau_d", "s", "decay time of the slow inward current (form events)")
+
+    # Depressing synapse and its gate, see processes.depression
+    synapse: SynapseKind = _option("-", "Bernoulli quantum, or depressing synapse with U = PR", get_args(SynapseKind))
+    A_se: float = _non_negative("A_se", "pA", "current of a synapse with all its transmitter in the cleft")
+    tau_in: float = _positive("tau_in", "s", "decay time of transmitter in the cleft")
+    tau_rec: float = _positive("tau_rec", "s", "recovery time of a depressing synapse")
+    gate: GateKind = _option("-", "gate by which calcium above Ca_th reduces release", get_args(GateKind))
+    tau_f: float = _positive("tau_f", "s", "time in which the gate opens again")
+    kappa_f: float = _non_negative("kappa_f", "1/s", "rate at which the gate closes while Ca >= Ca_th")
+
+    # What produces IP3, see processes.ip3
+    ip3_source: Ip3Source = _option("-", "what produces IP3: 2-AG, synaptic glutamate, or spikes", get_args(Ip3Source))
+    r_IP3_y: float = _non_negative("r_IP3y", "uM/s", "IP3 production per transmitter, summed over synapses (glutamate)")
+    dIP3: float = _non_negative("dIP3", "uM", "IP3 produced by one postsynaptic spike (source spikes)")
+
+    # Noise of the IP3 receptors, see processes.calcium_noise
+    calcium_noise: CalciumNoise = _option(
+        "-", "noise on h: none, or Langevin noise of N receptors", get_args(CalciumNoise)
+    )
+    N_IP3R: float = _positive("N", "1", "IP3 receptors that make the noise")
+    noise_scale: float = _non_negative("s", "1", "amplitude of the noise relative to that of N receptors")
+
     # Initial state; None stands for the resting state of the set
     IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest)")
     Ca_init: float | None = _positive("Ca(0)", "uM", "calcium at the start (None: fixed point at IP3(0))")
@@ -136,6 +172,12 @@ class TripartiteParameters:
         for spec in fields(self):
             if spec.name not in ("name", "provenance"):
                 object.__setattr__(self, spec.name, check_value(spec.name, getattr(self, spec.name)))
+        if not self.tau_SIC_rise < self.tau_SIC_decay:
+            raise ParameterError(
+                f"tau_SIC_rise = {self.tau_SIC_rise:g} s: expected less than tau_SIC_decay = {self.tau_SIC_decay:g} s"
+            )
+        if self.ip3_source == "glutamate" and self.synapse != "depressing":
+            raise ParameterError("ip3_source = 'glutamate' needs the transmitter of synapse = 'depressing'; set both")
         if (self.Ca_init is None) != (self.h_init is None):
             raise ParameterError(
                 f"Ca_init = {self.Ca_init} and h_init = {self.h_init}: give both, or None for both to start at rest"
@@ -148,6 +190,16 @@ class TripartiteParameters:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, provenance=MappingProxyType(state["provenance"]))
+
+    @property
+    def has_current(self) -> bool:
+        """Whether a continuous current enters the neurons, so that they fire and recover inside a step."""
+        return self.sic != "none" or self.synapse == "depressing"
+
+    @property
+    def has_options(self) -> bool:
+        """Whether a process is chosen that needs coefficients beside those of the basic model."""
+        return self.has_current or self.calcium_noise != "none" or self.gate != "none" or self.ip3_source != "ag"
 
     def with_values(self, **changes: Any) -> TripartiteParameters:
         """A copy with some fields changed; an unknown name is refused with the nearest match."""
@@ -266,6 +318,7 @@ _SHARED: dict[str, tuple[Any, str, Status]] = {
     "t_ref": (0.002, f"{_PSU} (declared there, not used)", "published"),
     "quantum": (6.65, f"{_PSU}: 6650 pA for one 1 ms step", "derived"),
     "IP3_init": (None, "resting IP3 of the set", "derived"),
+    **OFF,
 }
 
 _SETS: dict[str, dict[str, tuple[Any, str, Status]]] = {

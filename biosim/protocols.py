@@ -228,6 +228,10 @@ def constant_ip3(
     for value in values:
         check_value("IP3_rest", float(value))
     start = _parameters(parameters)
+    if start.sic != "none":
+        raise SimulationError(
+            f"sic = {start.sic!r}: protocol constant_ip3 holds IP3, which neurons driven by a current would move; use sic = none"
+        )
     return Protocol(
         name="constant_ip3",
         description="Li-Rinzel calcium at constant IP3",

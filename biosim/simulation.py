@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import memory
-from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
+from .ensemble import STATES, STATES_OF_OPTIONS, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
 from .messages import shown
 from .plan import Plan
 from .protocols import TRIAL, Protocol
@@ -192,7 +192,7 @@ def dataset_of(
         attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
         variables[name] = (names, outcome.statistics[name].reshape(shape), attributes)
     for name, values in outcome.traces.items():
-        unit, symbol, long_name, per_neuron = STATES[name]
+        unit, symbol, long_name, per_neuron = {**STATES, **STATES_OF_OPTIONS}[name]
         attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
         dims = ("time", *names, *(("neuron",) if per_neuron else ()))
         neurons = (protocol.parameters.n_neurons,) if per_neuron else ()

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,39 @@ import numpy as np
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
 from ..registry import choose
 from . import propagators
-from .brian_equations import ASTROCYTES, CALCIUM, ESP, NEURONS, RELEASE, RELEASE_PROBABILITY, TICK
+from .brian_equations import (
+    ASTROCYTES,
+    CALCIUM,
+    DEPRESSING,
+    DEPRESSING_NEURONS,
+    DRIVEN_STEP,
+    DRIVEN_VOLTAGE,
+    ESP,
+    GATE,
+    NEURONS,
+    NOISE,
+    NOISE_END,
+    NOISE_START,
+    ON_SPIKE,
+    PRODUCTION,
+    RELEASE,
+    RELEASE_PROBABILITY,
+    SIC,
+    SIC_CALCIUM,
+    SIC_GAIN,
+    SIC_TICK,
+    TICK,
+    VOLTAGE,
+)
 from .statistics import crossing_period
+
+# Where the states of chosen processes are: group, variable, and the factor from Brian2's units.
+EXTRA_STATES = {
+    "sic": ("neurons", "SIC_last", 1e12),
+    "gate": ("astro", "Gate_last", 1.0),
+    "transmitter": ("neurons", "Y_last", 1.0),
+    "resources": ("neurons", "W_last", 1.0),
+}
 
 DEVICES = ("runtime", "cpp_standalone")
 TARGETS = ("auto", "cython", "numpy")
@@ -124,7 +155,11 @@ def _choose_target(device: str, target: str) -> str:
 
 def _check_time_constants(ensemble: Ensemble) -> None:
     """Brian2's exact integrator divides by the difference of two rates; below 1e-5 of them its digits are lost."""
-    pairs = [("tau_AG", "tau_IP3")] + ([("tau_Glu", "tau_eSP")] if ensemble.parameters.esp_form == "ode" else [])
+    p = ensemble.parameters
+    pairs = [("tau_AG", "tau_IP3")] if p.ip3_source == "ag" else []
+    pairs += [("tau_in", "tau_rec")] if p.synapse == "depressing" else []
+    pairs += [("tau_in", "tau_IP3")] if p.ip3_source == "glutamate" else []
+    pairs += [("tau_Glu", "tau_eSP")] if p.esp_form == "ode" else []
     for one, other in pairs:
         a, b = ensemble.values(one), ensemble.values(other)
         close = np.flatnonzero(np.abs(a - b) < 1e-5 * b)
@@ -176,15 +211,24 @@ class _Network:
     def _groups(self) -> None:
         b, e, p = self.b, self.e, self.e.parameters
         n = e.n_units
-        self.calcium = b.NeuronGroup(n, CALCIUM, method="rk4", dt=self.dt_astro, name="biosim_calcium")
+        self.driven = p.has_current
+        self.depressing, self.gated = p.synapse == "depressing", p.gate != "none"
+        voltage = DRIVEN_VOLTAGE + SIC[p.sic] if self.driven else VOLTAGE
+        voltage += DEPRESSING_NEURONS if self.depressing else ""
+        voltage += "\ngate : 1 (linked)\nreleasable : 1" if self.gated else ""
+        production, states = PRODUCTION[p.ip3_source]
+        esp = ESP[p.esp_form] + "\n" + states + (GATE if self.gated else "")
+        self.noisy = p.calcium_noise != "none"
+        calcium = CALCIUM + SIC_CALCIUM[p.sic][0] + (NOISE if self.noisy else "")
+        self.calcium = b.NeuronGroup(n, calcium, method="rk4", dt=self.dt_astro, name="biosim_calcium")
         self.astro = b.NeuronGroup(
-            n, ASTROCYTES.format(esp=ESP[p.esp_form]), method="exact", dt=self.dt, name="biosim_astrocytes"
+            n, ASTROCYTES.format(esp=esp, production=production), method="exact", dt=self.dt, name="biosim_astrocytes"
         )
         self.neurons = b.NeuronGroup(
             n * self.m,
-            NEURONS,
+            NEURONS.format(voltage=voltage),
             threshold="v >= v_th",
-            reset="v = 0*volt; AG += dAG; wait = refractory_steps; spikes += 1",
+            reset=f"v = 0*volt; AG += dAG; wait = refractory_steps{' - late' if self.driven else ''}; spikes += 1",
             method="exact",
             dt=self.dt,
             name="biosim_neurons",
@@ -228,6 +272,8 @@ class _Network:
         self.neurons.jump = charge * resistance / (value("tau_m")[index] * s)
         self.neurons.refractory_steps = propagators.refractory_steps(e)[index]
 
+        if p.has_options:
+            self._options(index)
         start = e.initial_state()
         above = (start["Ca"] >= value("Ca_th")).astype(float)
         self.calcium.Ca, self.calcium.h = start["Ca"] * uM, start["h"]
@@ -239,13 +285,52 @@ class _Network:
         if p.release_rule == "continuous":
             self.astro.drive = value("r_Glu") * above * uM / s
 
+    def _options(self, index: Any) -> None:
+        """Constants and wiring of the chosen processes; `index` is the unit of each neuron."""
+        b, e, p = self.b, self.e, self.e.parameters
+        rows = dict(zip(propagators.ROWS + propagators.OPTIONAL_ROWS, propagators.table(e), strict=True))
+        uM, volt_per_amp = b.mmolar / 1000, b.mV / b.pamp
+        astro: dict[str, Any] = {}
+        of_rows: dict[str, Any] = {"membrane_decay": 1, "half_step": 1} if self.driven else {}
+        of_neurons: dict[str, Any] = {}
+        if p.sic != "none":
+            of_rows |= {"sic_slow_to_v": volt_per_amp, "sic_fast_to_v": volt_per_amp}
+        if p.sic == "events":
+            of_rows["sic_event"] = b.pamp
+            of_neurons |= {"tau_SIC_rise": b.second, "tau_SIC_decay": b.second}
+            self.neurons.crossed_up = b.linked_var(self.calcium, "crossed_up", index=index)
+        elif p.sic == "instantaneous":
+            self.calcium.SIC_scale = rows["sic_scale"] * b.pamp
+            self.calcium.SIC_offset = rows["SIC_offset"] * uM
+            self.neurons.SIC = b.linked_var(self.calcium, "SIC", index=index)
+        if self.depressing:
+            of_rows["in_to_v"] = b.mV
+            of_neurons |= {"tau_in": b.second, "tau_rec": b.second}
+        if self.gated:
+            astro |= {"tau_f": b.second, "kappa_f": b.Hz}
+            self.neurons.gate = b.linked_var(self.astro, "gate", index=index)
+        if p.ip3_source == "glutamate":
+            astro |= {"tau_in": b.second, "r_IP3_y": uM / b.second}
+        elif p.ip3_source == "spikes":
+            astro["dIP3"] = uM
+        if self.noisy:
+            self.calcium.h_noise = rows["h_noise"] * b.second**0.5
+        for name, unit in of_rows.items():
+            setattr(self.neurons, name, rows[name][index] * unit)
+        for name, unit in of_neurons.items():
+            setattr(self.neurons, name, e.values(name)[index] * unit)
+        for name, unit in astro.items():
+            setattr(self.astro, name, e.values(name) * unit)
+
     def _regularly(self, group: Any, code: str, order: int, dt: Any = None, when: str = "start") -> None:
         name = f"{group.name}_{when}_{order}".replace("-", "minus")
         self.objects.append(group.run_regularly(code, dt=dt, when=when, order=order, name=name))
 
     def _calcium_tick(self) -> None:
-        self._regularly(self.calcium, "Ca_before = Ca", order=-1)
-        self._regularly(self.calcium, TICK.format(release=RELEASE[self.e.parameters.release_rule].strip()), order=1)
+        p = self.e.parameters
+        self._regularly(self.calcium, "Ca_before = Ca" + (NOISE_START if self.noisy else ""), order=-1)
+        tick = TICK.format(release=RELEASE[p.release_rule].strip()) + SIC_CALCIUM[p.sic][1]
+        self._regularly(self.calcium, (NOISE_END if self.noisy else "") + tick, order=1)
 
     def _astrocyte_tick(self) -> None:
         p, ratio = self.e.parameters, self.e.clock.ratio
@@ -262,13 +347,25 @@ class _Network:
         if p.esp_form == "algebraic":
             release += "\neSP = m_eSP*Glu"
             self._regularly(self.astro, "eSP = m_eSP*Glu", order=2, dt=self.dt, when="groups")
+        if self.gated:
+            release += "\nGate_last = gate"
         # Means between pulses, which fall on the ticks: the value after the last one and the value before this one.
         sums = "Glu_sum = Glu_sum + weight*0.5*(Glu_last + Glu)\neSP_sum = eSP_sum + weight*0.5*(eSP_last + eSP)"
         last = "IP3_last = IP3\nGlu_last = Glu\neSP_last = eSP"
         self._regularly(self.astro, f"{sums}\n{release}\n{last}", order=2, dt=self.dt_astro)
 
     def _neuron_tick(self) -> None:
+        sic = self.e.parameters.sic
+        if self.driven:
+            # With the currents at the start of the step, before they decay.
+            gains = [SIC_GAIN] * (sic != "none") + ["Y*in_to_v"] * self.depressing
+            self._regularly(
+                self.neurons, DRIVEN_STEP.format(gain=" + ".join(gains)), order=-1, dt=self.dt, when="groups"
+            )
+        driven = SIC_TICK[sic] + ("\nSIC_last = sic_slow - sic_fast" if sic != "none" else "")
+        driven += "\nY_last = Y\nW_last = W" if self.depressing else ""
         step = f"wait = clip(wait - 1, 0, inf)\n{RELEASE_PROBABILITY}"
+        step += "\nreleasable = PR*(1 - gate)" if self.gated else ""
         self._regularly(self.neurons, step, order=3, dt=self.dt, when="groups")
         self._regularly(
             self.neurons,
@@ -283,7 +380,8 @@ class _Network:
             AG_last = AG
             PR_last = PR
             v_last = v
-            """,
+            """
+            + "\n".join(" " * 12 + line for line in driven.splitlines()),
             order=3,
             dt=self.dt_astro,
         )
@@ -304,20 +402,36 @@ class _Network:
                         step.append(train)
             times = (np.concatenate(step) - 1) * e.clock.dt * b.second
             source = b.SpikeGeneratorGroup(total, np.concatenate(index), times, dt=self.dt, name="biosim_input")
-        released = "PR_post" if e.release == "expected" else "int(rand() < PR_post)"
-        synapses = b.Synapses(
-            source,
-            self.neurons,
-            on_pre=f"released = {released}\nv_post += jump_post*released*int(wait_post == 0)\nquanta_post += released",
-            dt=self.dt,
-            name="biosim_synapses",
-        )
+        probability = "releasable_post" if self.gated else "PR_post"
+        released = probability if e.release == "expected" else f"int(rand() < {probability})"
+        # Fractions of steps add up to whole ones but for rounding.
+        ready = "int(wait_post < 1e-9)*(1 - crossed_post)" if self.driven else "int(wait_post == 0)"
+        options: dict[str, Any] = {
+            "on_pre": f"released = {released}\nv_post += jump_post*released*{ready}\nquanta_post += released"
+        }
+        if self.depressing:
+            options = {"model": DEPRESSING, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
+        synapses = b.Synapses(source, self.neurons, dt=self.dt, name="biosim_synapses", **options)
         synapses.connect(i=np.arange(total), j=neuron_of_input)
         self.objects += [source, synapses]
 
     def _spikes_to_astrocyte(self) -> None:
+        source = self.e.parameters.ip3_source
+        if source == "glutamate":
+            # The transmitter at the start of the step, before any decay of it.
+            total = self.b.Synapses(
+                self.neurons, self.astro, "Y_sum_post = Y_pre : 1 (summed)", dt=self.dt, name="biosim_transmitter"
+            )
+            total.connect(i=np.arange(self.unit_of_neuron.size), j=self.unit_of_neuron)
+            total.summed_updaters["Y_sum_post"].order = -3
+            self._regularly(self.astro, "Y_total = Y_sum", order=-2, dt=self.dt, when="groups")
+            self.objects.append(total)
         pathway = self.b.Synapses(
-            self.neurons, self.astro, on_pre="AG_total_post += dAG_pre", dt=self.dt, name="biosim_endocannabinoid"
+            self.neurons,
+            self.astro,
+            on_pre="AG_total_post += dAG_pre" + ("; IP3_post += dIP3_post" if source == "spikes" else ""),
+            dt=self.dt,
+            name="biosim_endocannabinoid",
         )
         pathway.connect(i=np.arange(self.unit_of_neuron.size), j=self.unit_of_neuron)
         # After the neurons' threshold and reset, so that the astrocyte's sum always equals the neurons' 2-AG.
@@ -326,7 +440,15 @@ class _Network:
 
     def _monitors(self) -> None:
         b, clock = self.b, self.e.clock
-        wanted = ((self.calcium, ["Ca", "h"]), (self.astro, ["IP3", "Glu", "eSP"]), (self.neurons, ["AG", "PR", "v"]))
+        extra: dict[str, list[str]] = {"astro": [], "neurons": []}
+        for state in self.e.extra_states:
+            group, variable, _ = EXTRA_STATES[state]
+            extra[group].append(variable)
+        wanted = (
+            (self.calcium, ["Ca", "h"]),
+            (self.astro, ["IP3", "Glu", "eSP", *extra["astro"]]),
+            (self.neurons, ["AG", "PR", "v", *extra["neurons"]]),
+        )
 
         if not clock.record_every:
             self.monitors = []
@@ -410,7 +532,20 @@ class _Network:
             "ag": _plain(self.neurons, "AG_last", 1e3).reshape(shape),
             "release_probability": _plain(self.neurons, "PR_last").reshape(shape),
             "voltage": _plain(self.neurons, "v_last", 1e3).reshape(shape),
-        }
+        } | self._extra_states(lambda group, name, factor: _plain(group, name, factor))
+
+    def _extra_states(self, read: Callable[[Any, str, float], Array]) -> dict[str, Array]:
+        """States of the chosen processes by name; `read` gives a group's variable times a factor, its owners on the last axis."""
+        out = {}
+        for name in self.e.extra_states:
+            group, variable, factor = EXTRA_STATES[name]
+            values = read(getattr(self, group), variable, factor)
+            if group == "neurons":
+                values = values.reshape(*values.shape[:-1], self.e.n_units, self.m)
+            if name == "sic":
+                values = values[..., 0]
+            out[name] = 1.0 - values / self.e.parameters.n_synapses if name == "resources" else values
+        return out
 
     def _traces(self) -> dict[str, Array]:
         if not self.monitors:
@@ -434,4 +569,6 @@ class _Network:
             "ag": per_neuron("AG", 1e3),
             "release_probability": per_neuron("PR"),
             "voltage": per_neuron("v", 1e3),
-        }
+        } | self._extra_states(
+            lambda group, name, factor: per_unit(astro if group is self.astro else neurons, name, factor)
+        )

@@ -1,7 +1,7 @@
 """The equations of the Brian2 engine, as Brian2 reads them; the same as in `biosim.processes`, with physical units."""
 
 NEURONS = """
-dv/dt = -v/tau_m : volt
+{voltage}
 dAG/dt = -AG/tau_AG : mmolar
 PR : 1
 eSP : 1 (linked)
@@ -28,9 +28,123 @@ v_th : volt (constant)
 refractory_steps : 1 (constant)
 """
 
+VOLTAGE = "dv/dt = -v/tau_m : volt"
+
+# With a continuous current: the potential is advanced by DRIVEN_STEP, before anything else of the step.
+DRIVEN_VOLTAGE = """
+v : volt
+v_start : volt
+gain : volt
+share : 1
+late : 1
+crossed : 1
+fraction : 1
+membrane_decay : 1 (constant)
+half_step : 1 (constant)
+"""
+DRIVEN_STEP = """
+gain = {gain}
+share = 1 - clip(wait, 0, 1)
+v_start = v
+v = v_start*membrane_decay + gain*share*(1 + (1 - share)*half_step)
+crossed = int(v >= v_th)
+fraction = crossed*(v_th - v_start)/(v - v_start + (1 - crossed)*volt)
+late = crossed*share*(1 - fraction)*(1 + fraction*share*half_step)
+"""
+
+# A depressing synapse holds its unrecovered resources w and its transmitter y, a neuron their sums W and Y.
+DEPRESSING = """
+dw/dt = (y - w)/tau_rec_post : 1 (clock-driven)
+dy/dt = -y/tau_in_post : 1 (clock-driven)
+"""
+DEPRESSING_NEURONS = """
+dY/dt = -Y/tau_in : 1
+dW/dt = (Y - W)/tau_rec : 1
+Y_last : 1
+W_last : 1
+tau_in : second (constant)
+tau_rec : second (constant)
+in_to_v : volt (constant)
+"""
+ON_SPIKE = """
+freed = {released}*(1 - w)
+w += freed
+y += freed
+Y_post += freed
+W_post += freed
+quanta_post += freed
+"""
+GATE = """
+dgate/dt = -gate/tau_f + (1 - gate)*kappa_f*above : 1
+Gate_last : 1
+tau_f : second (constant)
+kappa_f : hertz (constant)
+"""
+
+# What produces IP3: the term of its equation, and what else the astrocytes then hold.
+PRODUCTION = {
+    "ag": ("r_IP3*AG_total", ""),
+    "glutamate": (
+        "r_IP3_y*Y_total",
+        "dY_total/dt = -Y_total/tau_in : 1\nY_sum : 1\ntau_in : second (constant)\nr_IP3_y : mmolar/second (constant)\n",
+    ),
+    "spikes": ("0*mmolar/second", "dIP3 : mmolar (constant)\n"),
+}
+
+# Each neuron holds the current that enters it, as the difference of two components; see `processes.sic`.
+SIC = {
+    "none": "",
+    "instantaneous": """
+sic_slow : amp
+sic_fast : amp
+sic_slow_to_v : ohm (constant)
+sic_fast_to_v : ohm (constant)
+SIC : amp (linked)
+SIC_last : amp
+""",
+    "events": """
+dsic_slow/dt = -sic_slow/tau_SIC_decay : amp
+dsic_fast/dt = -sic_fast/tau_SIC_rise : amp
+tau_SIC_decay : second (constant)
+tau_SIC_rise : second (constant)
+sic_event : amp (constant)
+sic_slow_to_v : ohm (constant)
+sic_fast_to_v : ohm (constant)
+crossed_up : 1 (linked)
+SIC_last : amp
+""",
+}
+SIC_GAIN = "sic_slow*sic_slow_to_v - sic_fast*sic_fast_to_v"
+SIC_TICK = {
+    "none": "",
+    "instantaneous": "sic_slow = SIC",
+    "events": "sic_slow = sic_slow + sic_event*crossed_up\nsic_fast = sic_fast + sic_event*crossed_up",
+}
+# What the slow clock adds, beside the calcium equations.
+SIC_CALCIUM = {
+    "none": ("", ""),
+    "instantaneous": (
+        "SIC : amp\nSIC_scale : amp (constant)\nSIC_offset : mmolar (constant)\n",
+        # At least one nanomolar above the offset, where the logarithm is zero.
+        "SIC = SIC_scale*log(clip((Ca - SIC_offset)/(1e-6*mmolar), 1, inf))\n",
+    ),
+    "events": ("crossed_up : 1\n", "crossed_up = crossing\n"),
+}
+
+# Noise of the receptors: drawn from the state at the start of a step of calcium, added at its end.
+NOISE = """
+kick : 1
+h_noise : second ** 0.5 (constant)
+"""
+NOISE_START = """
+intensity = a2*(Q2*(1 - h) + Ca*h)
+kick = int(t_in_timesteps > 0)*h_noise*sqrt(intensity)*randn()
+"""
+NOISE_END = "h = clip(h + kick, 0, 1)\n"
+
 ASTROCYTES = """
 dAG_total/dt = -AG_total/tau_AG : mmolar
-dIP3/dt = (IP3_rest - IP3)/tau_IP3 + r_IP3*AG_total : mmolar
+dIP3/dt = (IP3_rest - IP3)/tau_IP3 + {production} : mmolar
 dGlu/dt = -Glu/tau_Glu + drive : mmolar
 {esp}
 drive : mmolar/second

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import whole
-from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
+from ..ensemble import STATES_OF_OPTIONS, Array, Ensemble, Outcome, Progress, SimulationError
+from ..processes import ip3, sic
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
 from . import propagators
@@ -36,7 +37,9 @@ def memory_needed(ensemble: Ensemble) -> float:
     m, synapses = ensemble.parameters.n_neurons, ensemble.parameters.n_neurons * ensemble.parameters.n_synapses
     per_unit = 8 * (110 + 8 * m)
     # The phases of regular input: Python integers while they are made, then one copy per lane in every thread.
-    per_synapse = 64 + (8 * 32 * _usable_cores())
+    # And what a depressing synapse holds.
+    lanes = 3 if ensemble.parameters.synapse == "depressing" else 1
+    per_synapse = 64 + (8 * 32 * lanes * _usable_cores())
     # The largest trace, one value per neuron, is copied twice when it is written.
     traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
     return ensemble.n_units * per_unit + synapses * per_synapse + traces
@@ -62,11 +65,15 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     p, clock, n = ensemble.parameters, ensemble.clock, ensemble.n_units
     m = p.n_neurons
     regular = ensemble.input == "regular"
-    terms = np.full(n, p.n_synapses) if regular else _terms(p.n_synapses, ensemble.rate * clock.dt)
+    depressing = p.synapse == "depressing"
+    terms = np.full(n, p.n_synapses) if regular or depressing else _terms(p.n_synapses, ensemble.rate * clock.dt)
 
     coefficients = propagators.table(ensemble)
     refractory = propagators.refractory_steps(ensemble)
     random = stream_states(int(ensemble.seed), np.arange(n) + ensemble.first_unit)
+    noisy = p.calcium_noise != "none"
+    units_of_study = np.arange(n if noisy else 0) + ensemble.first_unit
+    noise = stream_states(int(ensemble.seed), units_of_study, "calcium")
     if regular:
         phase, increment = ensemble.regular_phase(), ensemble.regular_increment()
     else:
@@ -76,15 +83,17 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     v, ag = np.zeros((m, n)), np.zeros((m, n))
     stats = np.zeros((kernels.N_STATISTICS, n))
     samples = clock.trace_times().size
-    traces = np.zeros((5 + 3 * m, samples, n))
+    n_extra = sum(m if STATES_OF_OPTIONS[name][3] else 1 for name in ensemble.extra_states)
+    traces = np.zeros((5 + 3 * m + n_extra, samples, n))
+    extra = np.zeros((n_extra, n))
 
     stop = np.zeros(1, dtype=np.int8)
 
     def advance(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
         kernel(
-            coefficients, refractory, random, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
-            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, units,
-            stop,
+            coefficients, refractory, random, noise, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
+            clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, extra,
+            units, stop,
         )  # fmt: skip
         return units.size
 
@@ -100,6 +109,11 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             algebraic=p.esp_form == "algebraic",
             regular=regular,
             expected=ensemble.release == "expected",
+            current=sic.FORMS[p.sic],
+            depressing=depressing,
+            gated=p.gate != "none",
+            source=ip3.SOURCES[p.ip3_source],
+            noisy=noisy,
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))
@@ -123,8 +137,9 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
 
     outcome = Outcome(
         statistics=_statistics(ensemble, stats, kernels),
-        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T),
-        traces={} if not samples else _traces(traces, m),
+        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
+        | _extra_states(ensemble, extra),
+        traces={} if not samples else _traces(traces, m) | _extra_states(ensemble, traces[5 + 3 * m :]),
         notes={
             "threads": min(threads, len(blocks)),
             "compile_or_load_s": round(compiled - started, 3),
@@ -238,8 +253,21 @@ def _states(
 
 
 def _traces(traces: Array, m: int) -> dict[str, Array]:
-    per_neuron = np.moveaxis(traces[5:].reshape(3, m, *traces.shape[1:]), 1, -1)
+    per_neuron = np.moveaxis(traces[5 : 5 + 3 * m].reshape(3, m, *traces.shape[1:]), 1, -1)
     return {
         "calcium": traces[0], "h": traces[1], "ip3": traces[2], "glutamate": traces[3], "esp": traces[4],
         "ag": per_neuron[0], "release_probability": per_neuron[1], "voltage": per_neuron[2],
     }  # fmt: skip
+
+
+def _extra_states(e: Ensemble, rows: Array) -> dict[str, Array]:
+    """The states of chosen processes by name, from `rows` [extra, ..., units]; those of neurons get them as last axis."""
+    out, first = {}, 0
+    for name in e.extra_states:
+        if STATES_OF_OPTIONS[name][3]:
+            out[name] = np.moveaxis(rows[first : first + e.parameters.n_neurons], 0, -1)
+            first += e.parameters.n_neurons
+        else:
+            out[name] = rows[first]
+            first += 1
+    return out

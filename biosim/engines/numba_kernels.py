@@ -6,7 +6,8 @@ structure (numbers of neurons and synapses, release rule, e-SP form, kind of inp
 Order within a neuron step from t to t + dt:
   1. exact decay of v, 2-AG, IP3 (driven by 2-AG), glutamate and e-SP;
   2. input spikes at t + dt, release with the PR of that moment, jump of v, threshold, reset, jump of 2-AG;
-and at the end of every astrocyte step, after 2.: Runge-Kutta step of calcium with IP3 at its start, middle and end,
+A continuous current joins 1.; the neuron then fires and recovers inside a step, see `lif.driven_step`.
+And at the end of every astrocyte step, after 2.: Runge-Kutta step of calcium with IP3 at its start, middle and end,
 glutamate release, statistics, traces. So PR follows 2-AG without delay and a glutamate pulse acts from the next step on.
 """
 
@@ -20,7 +21,7 @@ import numba
 import numpy as np
 
 from ..ensemble import PHASE_PERIOD
-from ..processes import gliotransmission, li_rinzel, release
+from ..processes import calcium_noise, gliotransmission, ip3, li_rinzel, lif, release, sic
 from .propagators import ROW
 
 LANES = 32
@@ -37,6 +38,12 @@ _derivatives = _inline(li_rinzel.derivatives)
 _release_probability = _inline(release.release_probability)
 _binomial_count = _inline(release.binomial_count)
 _release_event = _inline(gliotransmission.release_event)
+_driven_step = _inline(lif.driven_step)
+_time_after_crossing = _inline(lif.time_after_crossing)
+_noise_intensity = _inline(calcium_noise.intensity)
+_normal = _inline(calcium_noise.normal)
+_within = _inline(calcium_noise.within)
+_nadkarni_jung = _inline(sic.nadkarni_jung)
 
 
 @_inline
@@ -85,30 +92,41 @@ def kernel(
     algebraic: bool,
     regular: bool,
     expected: bool,
+    current: int = sic.NONE,
+    depressing: bool = False,
+    gated: bool = False,
+    source: int = ip3.AG,
+    noisy: bool = False,
     cache: bool = True,
 ) -> Callable[..., None]:
     """Compile (or load) the kernel for one structure.
 
     `stamp` is a digest of the simulation's sources and options. It is part of the closure, hence of the key of the disk
     cache, which by itself would not notice an edited process function. `terms` cuts the binomial count, `rule` is a
-    constant of `gliotransmission`.
+    constant of `gliotransmission`, `current` one of `sic` and
+    `source` one of `ip3`.
 
-    The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units]; phase0 [neurons, synapses] and
+    The kernel's arguments: coef [rows, units]; ref_steps [units]; rng [4, units] and noise_rng [4, units], the states of the
+    streams of release and of calcium noise; phase0 [neurons, synapses] and
     increment [units] (regular input); state arrays Ca, h, IP3, Glu, eSP [units], v, AG [neurons, units] (read and
     overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
-    traces [5 + 3 neurons, times, units]; `units`, the indices of the units to advance;
+    traces [5 + 3 neurons + extra, times, units] and `extra` [extra, units], the states of chosen processes in the order of
+    `ensemble.STATES_OF_OPTIONS`, traced and at the end; `units`, the indices of the units to advance;
     and `stop` [1], which another thread sets to end the call at once.
     """
     m_ = n_neurons
     n_ = n_synapses
+    driven = depressing or current != sic.NONE
+    gate_row = 1 if current != sic.NONE else 0
+    transmitter_row = gate_row + (1 if gated else 0)
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
-    def run(coef, ref_steps, rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle, record_every,
-            dt_astro, stats, traces, units, stop):  # fmt: skip
+    def run(coef, ref_steps, rng, noise_rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle,
+            record_every, dt_astro, stats, traces, extra, units, stop):  # fmt: skip
         if stamp == "":
             return
         lanes = LANES
-        k = np.empty((len(ROW_LIST), lanes))
+        k = np.empty((coef.shape[0], lanes))
         ref_n = np.empty(lanes)
         s0 = np.empty(lanes, np.uint64)
         s1 = np.empty(lanes, np.uint64)
@@ -135,6 +153,18 @@ def kernel(
         before = np.empty(lanes)
         glu_last = np.empty(lanes)
         esp_last = np.empty(lanes)
+        sic_slow = np.empty(lanes)
+        sic_fast = np.empty(lanes)
+        gain = np.empty(lanes)
+        gate_ = np.empty(lanes)
+        n0 = np.empty(lanes, np.uint64)
+        n1 = np.empty(lanes, np.uint64)
+        n2 = np.empty(lanes, np.uint64)
+        n3 = np.empty(lanes, np.uint64)
+        kick = np.empty(lanes)
+        transmitter = np.empty((m_, lanes))
+        missing = np.empty((m_ * n_, lanes))
+        active = np.empty((m_ * n_, lanes))
         phase = np.empty((m_ * n_, lanes), np.int64)
         inc = np.empty(lanes, np.int64)
 
@@ -164,6 +194,23 @@ def kernel(
                 latched[l] = False
                 timer[l] = 0.0
                 inc[l] = increment[u]
+                if noisy:
+                    n0[l] = noise_rng[0, u]
+                    n1[l] = noise_rng[1, u]
+                    n2[l] = noise_rng[2, u]
+                    n3[l] = noise_rng[3, u]
+                gate_[l] = 0.0
+                if depressing:
+                    for i in range(m_):
+                        transmitter[i, l] = 0.0
+                    for j in range(m_ * n_):
+                        missing[j, l] = 0.0
+                        active[j, l] = 0.0
+                if current != NO_CURRENT:
+                    sic_fast[l] = 0.0
+                    sic_slow[l] = (
+                        _nadkarni_jung(Ca[u], coef[SIC_SCALE, u], coef[SIC_OFFSET, u]) if current == HELD else 0.0
+                    )
                 for i in range(m_):
                     v_[i, l] = v[i, u]
                     ag_[i, l] = AG[i, u]
@@ -188,7 +235,7 @@ def kernel(
                         total[l] = 0.0
                     for i in range(m_):
                         for l in range(lanes):
-                            total[l] += ag_[i, l]
+                            total[l] += transmitter[i, l] if source == FROM_GLUTAMATE else ag_[i, l]
                     for l in range(lanes):
                         rest = k[IP3_REST, l]
                         ip3_[l] = rest + (ip3_[l] - rest) * k[IP3_DECAY, l] + total[l] * k[AG_TO_IP3, l]
@@ -200,16 +247,55 @@ def kernel(
                             esp_level = k[M_ESP, l] * level[l]
                             esp_[l] = esp_level + (esp_[l] - esp_level) * k[ESP_DECAY, l] + over * k[GLU_TO_ESP, l]
                             glu_[l] = level[l] + over * k[GLU_DECAY, l]
-                    if 2 * (b + 1) == ratio:
+                    if gated:
                         for l in range(lanes):
-                            ip3_middle[l] = ip3_[l]
+                            closed = k[GATE_LEVEL, l] if above[l] else 0.0
+                            rate = k[GATE_DECAY_ABOVE, l] if above[l] else k[GATE_DECAY, l]
+                            gate_[l] = closed + (gate_[l] - closed) * rate
+                    if current != NO_CURRENT:
+                        for l in range(lanes):
+                            gain[l] = sic_slow[l] * k[SIC_SLOW_TO_V, l] - sic_fast[l] * k[SIC_FAST_TO_V, l]
+                            sic_slow[l] *= k[SIC_SLOW_DECAY, l]
+                            sic_fast[l] *= k[SIC_FAST_DECAY, l]
                     for i in range(m_):
                         for l in range(lanes):
-                            voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
                             ag = ag_[i, l] * k[AG_DECAY, l]
                             pr = _release_probability(ag, esp_[l], k[PR0, l], k[K_AG, l])
                             wait = max(ref_[i, l] - 1.0, 0.0)
-                            if regular:
+                            open_ = wait == 0.0
+                            late = 0.0
+                            if driven:
+                                push = gain[l] if current != NO_CURRENT else 0.0
+                                if depressing:
+                                    push += transmitter[i, l] * k[IN_TO_V, l]
+                                voltage, share = _driven_step(
+                                    v_[i, l], ref_[i, l], push, k[MEMBRANE_DECAY, l], k[HALF_STEP, l]
+                                )
+                                crossed = voltage >= k[V_TH, l]
+                                left = _time_after_crossing(v_[i, l], voltage, share, k[HALF_STEP, l], k[V_TH, l])
+                                late = left if crossed else 0.0
+                                # Fractions of steps add up to whole ones but for rounding.
+                                open_ = wait < 1e-9 and not crossed
+                            else:
+                                voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
+                            if gated:
+                                pr *= 1.0 - gate_[l]
+                            if depressing:
+                                quanta = 0.0
+                                for q in range(i * n_, i * n_ + n_):
+                                    if regular:
+                                        position = phase[q, l] + inc[l]
+                                        arrived = position >= PHASE_PERIOD
+                                        phase[q, l] = position - PHASE_PERIOD if arrived else position
+                                    else:
+                                        arrived = _uniform(s0, s1, s2, s3, l) < k[INPUT_PROBABILITY, l]
+                                    lost = missing[q, l] * k[REC_DECAY, l] + active[q, l] * k[IN_TO_REC, l]
+                                    freed = pr * (1.0 - lost) if arrived else 0.0
+                                    missing[q, l] = lost + freed
+                                    active[q, l] = active[q, l] * k[IN_DECAY, l] + freed
+                                    quanta += freed
+                                transmitter[i, l] = transmitter[i, l] * k[IN_DECAY, l] + quanta
+                            elif regular:
                                 quanta = 0.0
                                 for j in range(n_):
                                     position = phase[i * n_ + j, l] + inc[l]
@@ -224,12 +310,18 @@ def kernel(
                                 uniform = _uniform(s0, s1, s2, s3, l)
                                 quanta = _binomial_count(uniform, k[INPUT_PROBABILITY, l] * pr, n_, terms)
                             releases[l] += quanta
-                            voltage += (k[JUMP, l] * quanta) if wait == 0.0 else 0.0
+                            if not depressing:
+                                voltage += (k[JUMP, l] * quanta) if open_ else 0.0
                             fired = voltage >= k[V_TH, l]
                             v_[i, l] = 0.0 if fired else voltage
                             ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
-                            ref_[i, l] = ref_n[l] if fired else wait
+                            ref_[i, l] = ref_n[l] - late if fired else wait
                             spikes[l] += 1.0 if fired else 0.0
+                            if source == FROM_SPIKES:
+                                ip3_[l] += k[DIP3, l] if fired else 0.0
+                    if 2 * (b + 1) == ratio:
+                        for l in range(lanes):
+                            ip3_middle[l] = ip3_[l]
 
                 measured = a >= n_settle
                 if measured:
@@ -237,6 +329,12 @@ def kernel(
                     for l in range(lanes):
                         acc[GLU_SUM, l] += 0.5 * (glu_last[l] + glu_[l])
                         acc[ESP_SUM, l] += 0.5 * (esp_last[l] + esp_[l])
+                if noisy:
+                    for l in range(lanes):
+                        strength = _noise_intensity(ca_[l], h_[l], ip3_start[l], k[A2, l], k[D1, l], k[D2, l], k[D3, l])
+                        first = _uniform(n0, n1, n2, n3, l)
+                        second = _uniform(n0, n1, n2, n3, l)
+                        kick[l] = k[H_NOISE, l] * np.sqrt(strength) * _normal(first, second)
                 for l in range(lanes):
                     ca_new, h_new = _rk4(
                         ca_[l], h_[l], ip3_start[l], ip3_middle[l], ip3_[l], dt_astro,
@@ -247,6 +345,9 @@ def kernel(
                     ca_[l] = ca_new
                     h_[l] = h_new
                     ip3_start[l] = ip3_[l]
+                if noisy:
+                    for l in range(lanes):
+                        h_[l] = _within(h_[l] + kick[l])
                 for l in range(lanes):
                     now = ca_[l] >= k[CA_TH, l]
                     if measured and now and not above[l]:
@@ -264,6 +365,11 @@ def kernel(
                         glu_[l] += k[DGLU, l] * pulse
                         if algebraic:
                             esp_[l] = k[M_ESP, l] * glu_[l]
+                    if current == EVENTS and now and not above[l]:
+                        sic_slow[l] += k[SIC_EVENT, l]
+                        sic_fast[l] += k[SIC_EVENT, l]
+                    if current == HELD:
+                        sic_slow[l] = _nadkarni_jung(ca_[l], k[SIC_SCALE, l], k[SIC_OFFSET, l])
                     above[l] = now
                     glu_last[l] = glu_[l]
                     esp_last[l] = esp_[l]
@@ -294,6 +400,15 @@ def kernel(
                                 ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
                             )
                             traces[5 + 2 * m_ + i, sample, u] = v_[i, l]
+                        if current != NO_CURRENT:
+                            traces[5 + 3 * m_, sample, u] = sic_slow[l] - sic_fast[l]
+                        if gated:
+                            traces[5 + 3 * m_ + gate_row, sample, u] = gate_[l]
+                        if depressing:
+                            for i in range(m_):
+                                row = 5 + 3 * m_ + transmitter_row + i
+                                traces[row, sample, u] = transmitter[i, l]
+                                traces[row + m_, sample, u] = 1.0 - missing[i * n_ : i * n_ + n_, l].mean()
                     sample += 1
 
             for l in range(live):
@@ -306,13 +421,20 @@ def kernel(
                 for i in range(m_):
                     v[i, u] = v_[i, l]
                     AG[i, u] = ag_[i, l]
+                if current != NO_CURRENT:
+                    extra[0, u] = sic_slow[l] - sic_fast[l]
+                if gated:
+                    extra[gate_row, u] = gate_[l]
+                if depressing:
+                    for i in range(m_):
+                        extra[transmitter_row + i, u] = transmitter[i, l]
+                        extra[transmitter_row + m_ + i, u] = 1.0 - missing[i * n_ : i * n_ + n_, l].mean()
                 for q in range(N_STATISTICS):
                     stats[q, u] = acc[q, l]
 
     return run  # type: ignore[no-any-return]
 
 
-ROW_LIST = tuple(ROW)
 MEMBRANE_DECAY, AG_DECAY, IP3_DECAY, AG_TO_IP3 = (
     ROW["membrane_decay"],
     ROW["ag_decay"],
@@ -324,4 +446,14 @@ M_ESP, JUMP, INPUT_PROBABILITY, PR0, K_AG = ROW["m_eSP"], ROW["jump"], ROW["inpu
 DAG, V_TH, IP3_REST, CA_TH, DGLU = ROW["dAG"], ROW["v_th"], ROW["IP3_rest"], ROW["Ca_th"], ROW["dGlu"]
 RELEASE_PERIOD, R_C, R_L, V_ER, K_ER = ROW["release_period"], ROW["r_C"], ROW["r_L"], ROW["v_ER"], ROW["k_ER"]
 C0, C1, A2, D1, D2, D3, D5 = (ROW[name] for name in ("c0", "c1", "a2", "d1", "d2", "d3", "d5"))
+HALF_STEP, SIC_SCALE, SIC_OFFSET, SIC_EVENT = (
+    ROW[name] for name in ("half_step", "sic_scale", "SIC_offset", "sic_event")
+)
+SIC_SLOW_DECAY, SIC_FAST_DECAY = ROW["sic_slow_decay"], ROW["sic_fast_decay"]
+SIC_SLOW_TO_V, SIC_FAST_TO_V = ROW["sic_slow_to_v"], ROW["sic_fast_to_v"]
 CONTINUOUS = gliotransmission.CONTINUOUS
+IN_DECAY, REC_DECAY, IN_TO_REC, IN_TO_V = (ROW[name] for name in ("in_decay", "rec_decay", "in_to_rec", "in_to_v"))
+GATE_DECAY, GATE_DECAY_ABOVE, GATE_LEVEL = ROW["gate_decay"], ROW["gate_decay_above"], ROW["gate_level_above"]
+DIP3, H_NOISE = ROW["dIP3"], ROW["h_noise"]
+NO_CURRENT, HELD, EVENTS = sic.NONE, sic.INSTANTANEOUS, sic.EVENTS
+FROM_GLUTAMATE, FROM_SPIKES = ip3.GLUTAMATE, ip3.SPIKES

@@ -2,7 +2,8 @@
 
 Deterministic cases alone (regular input with expected release, or no input). Slow and obvious: between two input spikes
 the whole state follows one right-hand side; an event is a jump of the state. Glutamate release is found by root finding
-(rules ``upward`` and ``continuous``) and not by the astrocyte's clock, so it is the truth that the fast engines approach.
+(rules ``upward`` and ``continuous``) and not by the astrocyte's clock, and so are the spikes that a continuous current
+causes: it is the truth that the fast engines approach.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
-from ..processes import endocannabinoid, li_rinzel, lif
+from ..processes import depression, ip3, li_rinzel, lif, sic
 from ..processes.release import release_probability
 
 TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
@@ -45,6 +46,11 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
             f"engine 'reference' is deterministic, but input is {ensemble.input!r} with release {ensemble.release!r}: "
             "use input 'regular' with release 'expected', rate 0, or the engines numba or brian2"
         )
+    if ensemble.parameters.calcium_noise != "none":
+        raise SimulationError(
+            f"engine 'reference' is deterministic, but calcium_noise = {ensemble.parameters.calcium_noise!r}: use none, or the "
+            "engines numba or brian2"
+        )
     if ensemble.parameters.release_rule not in ("upward", "continuous"):
         raise SimulationError(
             f"engine 'reference' has the release rules upward and continuous, not {ensemble.parameters.release_rule!r}; "
@@ -68,7 +74,11 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
 
 
 class _Unit:
-    """One astrocyte with its neurons; the state vector is Ca, h, IP3, Glu, eSP, then AG and v of each neuron."""
+    """One astrocyte with its neurons; the state vector is Ca, h, IP3, Glu, eSP, then AG and v of each neuron, then
+
+    what is chosen of: the two components of the slow inward current (form events), the gate, and of every synapse the
+    unrecovered resources w and the transmitter y.
+    """
 
     def __init__(self, ensemble: Ensemble, unit: int) -> None:
         self.e, self.unit = ensemble, unit
@@ -79,37 +89,82 @@ class _Unit:
             name: float(ensemble.values(name)[unit])
             for name in (
                 "PR0", "K_AG", "tau_AG", "dAG", "IP3_rest", "tau_IP3", "r_IP3", "Ca_th", "tau_Glu", "dGlu", "r_Glu",
-                "tau_eSP", "m_eSP", "tau_m", "R_m", "v_th", "t_ref", "quantum",
+                "tau_eSP", "m_eSP", "tau_m", "R_m", "v_th", "t_ref", "quantum", "SIC_scale", "SIC_offset", "tau_SIC_rise",
+                "tau_SIC_decay", "A_se", "tau_in", "tau_rec", "tau_f", "kappa_f", "r_IP3_y", "dIP3",
             )
         }  # fmt: skip
         self.calcium = {
             name: float(ensemble.values(name)[unit])
             for name in ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
         }
+        parameters = ensemble.parameters
+        self.sic, self.driven = parameters.sic, parameters.has_current
+        self.p["SIC_scale"] *= parameters.n_synapses if parameters.sic_per == "synapse" else 1
         start = ensemble.initial_state()
-        self.y = np.zeros(5 + 2 * self.m)
+        self.depressing, self.gated = parameters.synapse == "depressing", parameters.gate != "none"
+        self.n, self.source = parameters.n_synapses, parameters.ip3_source
+        sizes = {"ag": self.m, "v": self.m, "sic": 2 * (self.sic == "events"), "gate": int(self.gated)}
+        sizes |= dict.fromkeys(("w", "y"), self.m * self.n if self.depressing else 0)
+        self.at: dict[str, slice] = {}
+        end = 5
+        for name, size in sizes.items():
+            self.at[name] = slice(end, end + size)
+            end += size
+        self.y = np.zeros(end)
         self.y[0], self.y[1], self.y[2] = start["Ca"][unit], start["h"][unit], start["IP3"][unit]
-        self.releasing = self.continuous and self.y[0] >= self.p["Ca_th"]
+        self.above = bool(self.y[0] >= self.p["Ca_th"])
         self.last_spike = np.full(self.m, -np.inf)
         self.crossing_times: list[float] = []
+        self.free = np.ones(self.m, dtype=bool)
+        self.driven_spikes = np.zeros(self.m)
+
+    def inward_current(self, y: Array) -> Any:
+        """Slow inward current into each neuron, pA, at the states `y` [..., states]."""
+        if self.sic == "events":
+            slow, fast = np.moveaxis(y[..., self.at["sic"]], -1, 0)
+            return slow - fast
+        if self.sic == "none":
+            return 0.0
+        return np.vectorize(sic.nadkarni_jung)(y[..., 0], self.p["SIC_scale"], self.p["SIC_offset"])
+
+    def transmitter(self, y: Array) -> Array:
+        """Transmitter summed over the synapses of each neuron, [..., neurons]."""
+        active: Array = y[..., self.at["y"]]
+        return np.asarray(active.reshape(*active.shape[:-1], self.m, self.n).sum(axis=-1))
 
     def rhs(self, t: float, y: Array) -> Array:
         p = self.p
-        ca, h, ip3, glu, esp = y[:5]
-        ag, v = y[5 : 5 + self.m], y[5 + self.m :]
-        dca, dh = li_rinzel.derivatives(ca, h, ip3, **self.calcium)
-        dip3 = endocannabinoid.ip3_derivative(ip3, ag.sum(), p["IP3_rest"], p["tau_IP3"], p["r_IP3"])
-        dglu = -glu / p["tau_Glu"] + (p["r_Glu"] if self.releasing else 0.0)
+        ca, h, inositol, glu, esp = y[:5]
+        ag, v = y[5 : 5 + self.m], y[5 + self.m : 5 + 2 * self.m]
+        dca, dh = li_rinzel.derivatives(ca, h, inositol, **self.calcium)
+        production = p["r_IP3"] * ag.sum() if self.source == "ag" else 0.0
+        if self.source == "glutamate":
+            production = p["r_IP3_y"] * self.transmitter(y).sum()
+        dip3 = ip3.relaxation(inositol, p["IP3_rest"], p["tau_IP3"], production)
+        dglu = -glu / p["tau_Glu"] + (p["r_Glu"] if self.continuous and self.above else 0.0)
         desp = p["m_eSP"] * dglu if self.algebraic else (-esp + p["m_eSP"] * glu) / p["tau_eSP"]
-        return np.concatenate([[dca, dh, dip3, dglu, desp], -ag / p["tau_AG"], -v / p["tau_m"]])
+        dv = -v / p["tau_m"]
+        if self.driven:
+            current = self.inward_current(y) + (p["A_se"] * self.transmitter(y) if self.depressing else 0.0)
+            dv = np.where(self.free, (-v + p["R_m"] * current) / p["tau_m"], 0.0)
+        rates: list[Any] = [[dca, dh, dip3, dglu, desp], -ag / p["tau_AG"], dv]
+        if self.sic == "events":
+            slow, fast = y[self.at["sic"]]
+            rates.append([-slow / p["tau_SIC_decay"], -fast / p["tau_SIC_rise"]])
+        if self.gated:
+            rates.append([depression.gate_derivative(y[self.at["gate"]][0], self.above, p["tau_f"], p["kappa_f"])])
+        if self.depressing:
+            active = y[self.at["y"]]
+            rates += [(active - y[self.at["w"]]) / p["tau_rec"], -active / p["tau_in"]]
+        return np.concatenate(rates)
 
     def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         clock = self.e.clock
         arrivals: dict[int, Array] = {}
         for i, row in enumerate(self.e.regular_spikes(self.unit)):
-            for train in row:
+            for j, train in enumerate(row):
                 for step in train:
-                    arrivals.setdefault(int(step), np.zeros(self.m))[i] += 1
+                    arrivals.setdefault(int(step), np.zeros((self.m, self.n)))[i, j] += 1
         spikes, quanta = np.zeros(self.m), np.zeros(self.m)
         samples: list[Array] = []
         grid: Array = np.arange(1, clock.n_astro + 1, dtype=np.float64) * clock.dt_astro
@@ -129,58 +184,103 @@ class _Unit:
             if next_sample < grid.size and abs(grid[next_sample] - until) < 1e-9:
                 samples.append(self.y.copy())
                 next_sample += 1
-        return self.summary(np.array(samples), spikes, quanta)
+        return self.summary(np.array(samples), spikes + self.driven_spikes, quanta)
 
     def advance(self, start: float, end: float, at: Array) -> list[Array]:
-        """Integrate to `end`, stopping at every crossing of the calcium threshold; return the state at the times `at`."""
+        """Integrate to `end`; return the state at the times `at`.
+
+        Stops at every crossing of the calcium threshold and, with a continuous current, at every spike and wherever a
+        refractory time ends.
+        """
         out: list[Array] = []
 
         def threshold(t: float, y: Array) -> float:
             return float(y[0] - self.p["Ca_th"])
 
         threshold.terminal = True  # type: ignore[attr-defined]
-        if not self.continuous:
+        if not (self.continuous or self.gated):
             threshold.direction = 1.0  # type: ignore[attr-defined]
+        events = [threshold, *(self.voltage_event(i) for i in range(self.m if self.driven else 0))]
         while end - start > 1e-12:
-            wanted = at[(at > start + 1e-12) & (at < end)] if len(at) else at
-            points = np.append(wanted, end)
-            solution = solve_ivp(self.rhs, (start, end), self.y, t_eval=points, events=threshold, **TOLERANCE)
+            stop = end
+            if self.driven:
+                recovery = self.last_spike + self.p["t_ref"]
+                self.free = recovery <= start + 1e-12
+                stop = min(stop, *recovery[~self.free], end)
+            wanted = at[(at > start + 1e-12) & (at <= stop + 1e-12)] if len(at) else at
+            points = np.unique(np.append(np.minimum(wanted, stop), stop))
+            solution = solve_ivp(self.rhs, (start, stop), self.y, t_eval=points, events=events, **TOLERANCE)
             if solution.status == 1:
                 # SciPy keeps the wanted times before the event; the state at the event itself is in y_events.
                 out.extend(np.transpose(solution.y))
-                start = float(solution.t_events[0][0])
-                self.y = solution.y_events[0][0].copy()
-                rising = self.rhs(start, self.y)[0] > 0
+                which = next(k for k, times in enumerate(solution.t_events) if len(times))
+                start = float(solution.t_events[which][0])
+                self.y = solution.y_events[which][0].copy()
+                if which > 0:
+                    self.fire(which - 1, start)
+                    self.driven_spikes[which - 1] += start > self.e.clock.settle + 1e-9
+                    continue
+                rising = bool(self.rhs(start, self.y)[0] > 0)
+                self.above = rising
                 if rising:
                     self.crossing_times.append(start)
-                if self.continuous:
-                    self.releasing = bool(rising)
-                else:
+                if rising and self.sic == "events":
+                    p = self.p
+                    peak = sic.event_peak(p["tau_SIC_rise"], p["tau_SIC_decay"])
+                    self.y[self.at["sic"]] += sic.nadkarni_jung(p["Ca_th"], p["SIC_scale"], p["SIC_offset"]) / peak
+                if rising and not self.continuous:
                     self.y[3] += self.p["dGlu"]
                     if self.algebraic:
                         self.y[4] = self.p["m_eSP"] * self.y[3]
                 # Step off the root, so that the same crossing is not found again.
                 self.y[0] = self.p["Ca_th"] + (1e-14 if rising else -1e-14)
             else:
-                out.extend(solution.y.T[:-1])
+                out.extend(solution.y.T[: len(wanted)])
                 self.y = solution.y[:, -1].copy()
-                start = end
+                start = stop
         return out
 
+    def voltage_event(self, i: int) -> Any:
+        """Neuron `i` reaches its threshold under a continuous current."""
+
+        def event(t: float, y: Array) -> float:
+            return float(y[5 + self.m + i] - self.p["v_th"])
+
+        event.terminal, event.direction = True, 1.0  # type: ignore[attr-defined]
+        return event
+
+    def fire(self, i: int, t: float) -> None:
+        """Neuron `i` fires at time t: reset and jump of 2-AG."""
+        self.y[5 + self.m + i] = 0.0
+        self.y[5 + i] += self.p["dAG"]
+        if self.source == "spikes":
+            self.y[2] += self.p["dIP3"]
+        self.last_spike[i] = t
+
     def deliver(self, arrived: Array, t: float) -> tuple[Array, Array]:
-        """Input spikes `arrived` per neuron at time t: expected release, jump of v, threshold, reset, jump of 2-AG."""
+        """Input spikes `arrived` [neurons, synapses] at time t: expected release, jump of v, threshold, reset, jump of 2-AG.
+
+        A depressing synapse gives its share of recovered resources to its transmitter instead.
+        """
         p = self.p
-        ag, v = self.y[5 : 5 + self.m], self.y[5 + self.m :]
+        ag, v = self.y[5 : 5 + self.m], self.y[5 + self.m : 5 + 2 * self.m]
         fired, released = np.zeros(self.m), np.zeros(self.m)
         for i in range(self.m):
             pr = release_probability(ag[i], self.y[4], p["PR0"], p["K_AG"])
-            released[i] = arrived[i] * pr
-            if arrived[i] and t - self.last_spike[i] >= p["t_ref"] - 1e-9:
+            if self.gated:
+                pr *= 1.0 - self.y[self.at["gate"]][0]
+            if self.depressing:
+                rows = slice(i * self.n, (i + 1) * self.n)
+                freed = arrived[i] * pr * (1.0 - self.y[self.at["w"]][rows])
+                self.y[self.at["w"]][rows] += freed
+                self.y[self.at["y"]][rows] += freed
+                released[i] = freed.sum()
+                continue
+            released[i] = arrived[i].sum() * pr
+            if arrived[i].any() and t - self.last_spike[i] >= p["t_ref"] - 1e-9:
                 v[i] += released[i] * lif.quantum_jump(p["quantum"], p["R_m"], p["tau_m"])
             if v[i] >= p["v_th"]:
-                v[i] = 0.0
-                ag[i] += p["dAG"]
-                self.last_spike[i] = t
+                self.fire(i, t)
                 fired[i] = 1.0
         return fired, released
 
@@ -189,10 +289,20 @@ class _Unit:
 
         def columns(a: Array) -> dict[str, Array]:
             ag = a[..., 5 : 5 + m]
+            extra: dict[str, Array] = {}
+            if self.sic != "none":
+                extra["sic"] = np.asarray(self.inward_current(a))
+            if self.gated:
+                extra["gate"] = a[..., self.at["gate"]][..., 0]
+            if self.depressing:
+                w = a[..., self.at["w"]]
+                extra["transmitter"] = self.transmitter(a)
+                extra["resources"] = 1.0 - w.reshape(*w.shape[:-1], m, self.n).mean(axis=-1)
             pr = np.clip(p["PR0"] * (1 + (p["K_AG"] * ag + a[..., 4:5]) / 100), 0, 1)
             return {
                 "calcium": a[..., 0], "h": a[..., 1], "ip3": a[..., 2], "glutamate": a[..., 3], "esp": a[..., 4],
-                "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m :],
+                "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m : 5 + 2 * m],
+                **extra,
             }  # fmt: skip
 
         w = columns(y[clock.n_settle :])

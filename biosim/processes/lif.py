@@ -2,6 +2,8 @@
 
 Input arrives as charge, so between events the solution is a plain exponential and one quantum is a jump of v. Values of
 Wade et al. 2012: one quantum lifts v by 133 mV against a threshold of 9 mV, so the neuron relays every released quantum.
+
+Continuous currents reach the threshold, and end a refractory time, inside a step; `driven_step` finds both moments.
 """
 
 
@@ -16,3 +18,32 @@ def constant_current_interval(current, R_m, tau_m, v_th, t_ref):
 
     drive = R_m * current
     return math.inf if drive <= v_th else t_ref + tau_m * math.log(drive / (drive - v_th))
+
+
+def driven_step(v, wait, gain, decay, half):
+    """Potential after a step under a continuous current, before the quanta that arrive at its end.
+
+    Parameters
+    ----------
+    v : potential at the start (mV), 0 while refractory.
+    wait : refractory time left at the start, in steps (any fraction).
+    gain : mV that the current alone adds to v = 0 over the whole step (exact, from `linear`).
+    decay, half : exp(-dt/tau_m) and dt/(2 tau_m).
+
+    Returns
+    -------
+    (potential, share) : the share of the step in which the neuron was not refractory. Exact where that is 1; where the
+    refractory time ends inside the step, the error is of third order in dt for a constant current, of second for others.
+    """
+    share = 1.0 - min(wait, 1.0)
+    return v * decay + gain * share * (1.0 + (1.0 - share) * half), share
+
+
+def time_after_crossing(v, v_end, share, half, v_th):
+    """Share of the step that is left when the potential, from `v` to `v_end` >= v_th, passes the threshold.
+
+    Inverse of an exponential approach, to second order in the step: the time of a spike has an error of third order in dt
+    for a constant current and of second order for a current that changes.
+    """
+    fraction = (v_th - v) / (v_end - v)
+    return share * (1.0 - fraction) * (1.0 + fraction * share * half)

@@ -12,7 +12,7 @@ from biosim import ParameterError, TripartiteParameters, parameter_set, paramete
 from biosim.parameters import check_value, describe, quantity_names, unit_of
 from biosim.registry import UnknownName
 
-UNITS = {"1", "s", "uM", "%/uM", "1/s", "uM/s", "1/(uM s)", "GOhm", "mV", "pC"}
+UNITS = {"1", "s", "uM", "%/uM", "1/s", "uM/s", "1/(uM s)", "GOhm", "mV", "pC", "pA"}
 
 # The values that both sets share, as published.
 SHARED = {
@@ -20,6 +20,13 @@ SHARED = {
     "r_C": 6.0, "r_L": 0.11, "k_ER": 0.1, "c0": 2.0, "c1": 0.185, "a2": 0.2, "d1": 0.13, "d2": 1.049, "d3": 0.9434,
     "d5": 0.08234, "Ca_th": 0.3, "tau_Glu": 0.1, "dGlu": 0.01, "r_Glu": 10.0, "esp_form": "ode", "tau_eSP": 40.0,
     "m_eSP": 55_000.0, "tau_m": 0.060, "R_m": 1.2, "v_th": 9.0, "t_ref": 0.002, "quantum": 6.65, "IP3_init": None,
+}  # fmt: skip
+# Processes that are off unless asked for.
+OFF = {
+    "sic": "none", "sic_per": "neuron", "SIC_scale": 1.4, "SIC_offset": 0.19669, "tau_SIC_rise": 0.06,
+    "tau_SIC_decay": 0.6, "synapse": "quantum", "A_se": 250.0, "tau_in": 0.003, "tau_rec": 0.8, "gate": "none", "tau_f": 4.0,
+    "kappa_f": 0.5, "ip3_source": "ag", "r_IP3_y": 0.5, "dIP3": 0.8e-3,
+    "calcium_noise": "none", "N_IP3R": 20.0, "noise_scale": 1.0,
 }  # fmt: skip
 OWN = {
     "wade2012": {
@@ -35,7 +42,7 @@ OWN = {
 
 @pytest.mark.parametrize("name", OWN)
 def test_sets_equal_the_tables(name):
-    wanted = SHARED | OWN[name]
+    wanted = SHARED | OFF | OWN[name]
     assert set(wanted) == set(quantity_names())
     for field, value in wanted.items():
         assert getattr(parameter_set(name), field) == value, field
