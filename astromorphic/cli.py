@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import signal
 import sys
 import threading
@@ -259,7 +260,7 @@ def _main(arguments: list[str] | None) -> None:
 def _with_cluster(arguments: list[str]) -> list[str]:
     """`--cluster` without an address means this machine; the parser knows no options whose value may be left out."""
     given = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         bare = argument == "--cluster" and "://" not in following and following != "local"
         given.append("--cluster=local" if bare else argument)
     return given

@@ -14,6 +14,8 @@ import inspect
 import itertools
 import logging
 import os
+import signal
+import threading
 from asyncio import CancelledError
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -156,12 +158,26 @@ def _connect(distributed: Any, address: str, count: int, stack: contextlib.ExitS
     # What workers say while they are being ended is of no use to anybody; their errors come back with the tasks.
     environment = {**dict.fromkeys(names, "1"), "DASK_LOGGING__DISTRIBUTED": "critical"}
     stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": environment}))
-    cluster = distributed.LocalCluster(
-        n_workers=max(1, min(cores, count)), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )  # fmt: skip
+    with _children_without_interrupts():
+        cluster = distributed.LocalCluster(
+            n_workers=max(1, min(cores, count)), threads_per_worker=1, processes=True,
+            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+        )  # fmt: skip
     stack.enter_context(cluster)
     return stack.enter_context(distributed.Client(cluster, set_as_default=False))
+
+
+@contextlib.contextmanager
+def _children_without_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches the whole group of processes; processes begun here leave it to this one, which ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _submit(client: Any, block: Block) -> Any:

@@ -33,6 +33,7 @@ def sha(path: Path) -> str:
 @pytest.mark.parametrize(
     ("given", "read"),
     [
+        ([], []),
         (["--cluster"], ["--cluster=local"]),
         (["--cluster", "--out", "a.nc"], ["--cluster=local", "--out", "a.nc"]),
         (["--cluster", "tcp://10.0.0.1:8786", "fig3"], ["--cluster", "tcp://10.0.0.1:8786", "fig3"]),
