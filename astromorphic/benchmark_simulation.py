@@ -8,7 +8,6 @@ Compiling does not count in a rate: it has rows of its own.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import subprocess
 import sys
@@ -48,7 +47,6 @@ def measure(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="astromorphic-benchmark-") as name:
         folder = Path(name)
-        logging.getLogger("brian2").setLevel(logging.ERROR)
         rates = _rates(rows, folder, quick)
         _agreement(rows, folder, quick)
         _ratios(rows, rates)
@@ -59,7 +57,9 @@ def measure(quick: bool = False) -> list[Row]:
     return rows
 
 
-def _numba_seconds(units: int, duration: float, threads: int = 1, clock: Callable[[], float] = time.process_time) -> float:
+def _numba_seconds(
+    units: int, duration: float, threads: int = 1, clock: Callable[[], float] = time.process_time
+) -> float:
     import biosim
 
     ensemble = workload.ensemble(units, duration)
@@ -94,11 +94,12 @@ def _rates(rows: list[Row], folder: Path, quick: bool) -> dict[str, float]:
         ensemble = workload.ensemble(UNITS, long)
         cases.append(_Case(name, UNITS * long * 1e3, lambda p=program, e=ensemble: p.run(e)[2], repeats))  # type: ignore[misc]
     deterministic = [
-        replace(workload.ensemble(2, t), input="regular", release="expected") for t in ((0.1, 0.3) if quick else (0.1, 0.6))
+        replace(workload.ensemble(2, t), input="regular", release="expected")
+        for t in ((0.1, 0.3) if quick else (0.1, 0.6))
     ]
     cases.append(
         _Case("reference engine (SciPy), regular input, 2 units", 2 * (deterministic[1].clock.duration - 0.1) * 1e3,
-              lambda: _engine_seconds("reference", deterministic), 1)
+              lambda: _engine_seconds("reference", deterministic), 2)
     )  # fmt: skip
     opened = []
     if importlib.util.find_spec("brian2") is None:
@@ -127,7 +128,7 @@ def _rates(rows: list[Row], folder: Path, quick: bool) -> dict[str, float]:
             rows.append(_standalone_engine())
     best = {case.name: float("inf") for case in cases}
     for case in cases:
-        if case.repeats > 2:
+        if not case.name.startswith("brian2 engine"):
             case.once()  # fills the caches of compiled code
     for turn in range(repeats):
         for case in cases:
@@ -252,7 +253,7 @@ began = time.perf_counter()
 from astromorphic.workload import ensemble
 import biosim
 outcome = biosim.run_ensemble(ensemble(32, 0.1), "numba")
-print(outcome.notes["compile_or_load_s"], time.perf_counter() - began)
+print(time.process_time(), outcome.notes["compile_or_load_s"], time.perf_counter() - began)
 """
 
 
@@ -264,16 +265,29 @@ def _compilation(rows: list[Row], folder: Path) -> None:
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
     }
     kernels: set[Path] = set()
-    for name, goal in (("first start", 5.0), ("second start", None)):
-        run = subprocess.run([sys.executable, "-c", _START], env=environment, capture_output=True, text=True, check=True)
-        compiling, whole = (float(word) for word in run.stdout.split()[-2:])
+    for name in ("first start", "second start"):
+        run = subprocess.run(
+            [sys.executable, "-c", _START], env=environment, capture_output=True, text=True, check=True
+        )
+        cpu, compiling, whole = (float(word) for word in run.stdout.split()[-3:])
         now = set(cache.rglob("*.nbc"))
-        row: Row = {"name": f"{name}: compile or load the kernel", "value": compiling, "unit": "s"}
-        rows.append(row if goal is None else row | {"goal": f"< {goal:g}", "met": compiling < goal})
-        rows.append({"name": f"{name}: import to result", "value": whole, "unit": "s"})
-        if goal is None:
+        rows.append({"name": f"{name}, process to result, CPU time", "value": cpu, "unit": "s"})
+        rows.append({"name": f"{name}, process to result, wall time", "value": whole, "unit": "s"})
+        # Compiling is work of one thread: its share of the process's CPU time is its share of the wall time.
+        share = cpu * compiling / whole
+        row: Row = {"name": f"{name}, compiling or loading the kernel, CPU time", "value": share, "unit": "s"}
+        rows.append(row | {"goal": "< 5", "met": share < 5.0} if not kernels else row)
+        if kernels:
             new = len(now - kernels)
-            rows.append({"name": "second start: kernels compiled", "value": new, "unit": "kernels", "goal": "0", "met": new == 0})
+            rows.append(
+                {
+                    "name": "second start, kernels compiled",
+                    "value": new,
+                    "unit": "kernels",
+                    "goal": "0",
+                    "met": new == 0,
+                }
+            )
         kernels = now
 
 

@@ -191,7 +191,9 @@ def kernel(
                 for b in range(ratio):
                     for l in range(lanes):
                         rest = k[IP3_REST, l]
-                        ip3_[l] = rest + (ip3_[l] - rest) * k[IP3_DECAY, l] + _over_neurons(ag_, l, m_) * k[AG_TO_IP3, l]
+                        ip3_[l] = (
+                            rest + (ip3_[l] - rest) * k[IP3_DECAY, l] + _over_neurons(ag_, l, m_) * k[AG_TO_IP3, l]
+                        )
                         over = glu_[l] - level[l]
                         if algebraic:
                             glu_[l] = level[l] + over * k[GLU_DECAY, l]

@@ -37,7 +37,7 @@ def few_releases(u, p, n):
     """The count of `binomial_count` where it is at most 2, else infinity: three terms and no division.
 
     The distribution function begins q^(n-2) (q^2 + n p q + n (n-1)/2 p^2), q = 1 - p. At 10 Hz and steps of 1 ms more than
-    two of ten synapses release in less than 1 of 8000 steps; the kernel draws those again with `binomial_count` from the same `u`.
+    two of ten synapses release in less than 1 of 8000 steps; the kernel then takes `binomial_count` of the same `u`.
     """
     q = 1.0 - p
     tail = q ** (n - 2)

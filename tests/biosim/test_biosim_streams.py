@@ -11,7 +11,7 @@ from scipy import stats
 
 from biosim import Clock, Ensemble, SimulationError, parameter_set, run_ensemble
 from biosim.engines.numba_engine import _terms
-from biosim.processes.release import binomial_count, release_probability
+from biosim.processes.release import binomial_count, few_releases, release_probability
 from biosim.streams import stream_states
 
 
@@ -198,3 +198,14 @@ def test_release_probability_is_clipped_after_the_sum():
     assert release_probability(0.0, 182.0, 0.5, -4000.0) == 1.0
     # -200 % and +150 % make -50 %; clipping DSE alone first would give more than PR0.
     assert release_probability(0.05, 150.0, 0.5, -4000.0) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 100])
+@pytest.mark.parametrize("p", [0.0, 1e-4, 0.01, 0.1, 0.5])
+def test_few_releases_is_the_binomial_count_up_to_two(n, p):
+    """The short form gives the same count up to 2 and refers everything above to the long one."""
+    uniforms = np.random.default_rng(1).random(2000)
+    # Random, for at the edges themselves the two may differ by rounding; and some close to 1, where counts are large.
+    for u in np.concatenate([uniforms, 1.0 - uniforms * 1e-4, 1.0 - uniforms * 1e-8]):
+        count, few = binomial_count(u, p, n, n), few_releases(u, p, n)
+        assert few == (count if count <= 2 else np.inf), (u, count)
