@@ -111,7 +111,7 @@ def _rates(rows: list[Row], folder: Path, quick: bool) -> dict[str, float]:
             pair = [workload.ensemble(UNITS, t) for t in ends]
             cases.append(
                 _Case(f"brian2 engine, {target}", UNITS * (ends[1] - ends[0]) * 1e3,
-                      lambda p=pair, t=target: _engine_seconds("brian2", p, target=t), 2)  # type: ignore[misc]
+                      lambda p=pair, t=target: _engine_seconds("brian2", p, target=t), 1)  # type: ignore[misc]
             )  # fmt: skip
         # The standalone program first: it is built while no other network of Brian2 exists.
         for device in ("numpy",) if quick else ("cpp_standalone", "numpy", "cython"):
@@ -203,7 +203,7 @@ def _threads(rows: list[Row], quick: bool) -> None:
     if len(os.sched_getaffinity(0)) < 2 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) < 2:
         rows.append({"name": "2 threads / 1 thread, wall time", "value": None, "unit": "ratio", "note": "one core"})
         return
-    duration = 40.0 if quick else 200.0
+    duration = 40.0 if quick else 100.0
     best = [float("inf"), float("inf")]
     for _ in range(3 if quick else 6):
         for threads in (1, 2):
@@ -234,6 +234,7 @@ def _memory(rows: list[Row], quick: bool) -> None:
     """Bytes per unit of all arrays alive at the peak of a run, from the slope between two sizes."""
     import biosim
 
+    _numba_seconds(32, 0.1)  # the compiler's own memory does not count
     peaks = []
     sizes = (20_000, 40_000) if quick else (50_000, 100_000)
     for n in sizes:

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from biosim import Clock, Ensemble, SimulationError, parameter_set, run_ensemble
+from biosim.engines import numba_engine
 from biosim.engines.numba_engine import _terms
 from biosim.processes.release import binomial_count, few_releases, release_probability
 from biosim.streams import stream_states
@@ -198,6 +199,22 @@ def test_release_probability_is_clipped_after_the_sum():
     assert release_probability(0.0, 182.0, 0.5, -4000.0) == 1.0
     # -200 % and +150 % make -50 %; clipping DSE alone first would give more than PR0.
     assert release_probability(0.05, 150.0, 0.5, -4000.0) == pytest.approx(0.25)
+
+
+def test_parts_give_the_bytes_of_the_whole(monkeypatch):
+    """An ensemble larger than one part is run in several; nothing changes, and progress counts all units."""
+    rate = np.linspace(1.0, 60.0, 100)
+    values = {"Ca_th": np.linspace(0.1, 0.3, 100)}
+    ensemble = Ensemble(parameter_set("psu"), Clock(5.0), rate, overrides=values, seed=3, first_unit=7)
+    whole = run_ensemble(ensemble, "numba")
+    monkeypatch.setattr(numba_engine, "PART", 40)
+    seen = []
+    parts = run_ensemble(ensemble, "numba", progress=lambda done, total: seen.append((done, total)))
+    for group in ("statistics", "final"):
+        for name, array in getattr(whole, group).items():
+            np.testing.assert_array_equal(array, getattr(parts, group)[name], err_msg=name)
+    assert seen == sorted(seen) and seen[-1] == (100, 100)
+    assert parts.notes["unit_steps"] == whole.notes["unit_steps"]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 100])
