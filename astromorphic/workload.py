@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import resource
 import shutil
 import subprocess
 import time
@@ -175,5 +174,7 @@ class BrianByHand:
 
 
 def _children() -> float:
+    import resource  # not on every system
+
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

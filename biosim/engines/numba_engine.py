@@ -40,7 +40,9 @@ def memory_needed(ensemble: Ensemble) -> float:
     per_synapse = 64 + (8 * 32 * _usable_cores())
     # The largest trace, one value per neuron, is copied twice when it is written.
     traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
-    return ensemble.n_units * per_unit + synapses * per_synapse + traces
+    prepared = ensemble.n_units if ensemble.n_samples else min(ensemble.n_units, PART)
+    kept = 8 * (30 + 6 * m) * ensemble.n_units
+    return kept + prepared * per_unit + synapses * per_synapse + traces
 
 
 def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | None = None) -> Outcome:
