@@ -1,99 +1,307 @@
-"""`astromorphic benchmark simulation`: unit-steps per second of every engine on the same ensemble, in one run.
+"""`astromorphic benchmark simulation`: speed of every engine on workload W in one run, beside Brian2 by hand and C.
 
-A unit-step is one unit (astrocyte, neurons, synapses) advanced by one neuron step. The rate of an engine is the slope
-between a short and a long run of the same ensemble, so that building and compiling do not count; the intercept is given as
-set-up time. A standalone program of Brian2 is compiled anew for every run, which varies by more than the run takes; there
-the time that the program itself reports is used. Times are wall times on a machine that may be doing other things: compare
-rows of one run, not runs.
+A unit-step is one unit (astrocyte, neuron, ten synapses) advanced by 1 ms. Rates are per second of CPU time of one core, the
+best of several interleaved repeats, because the machine may be doing other things; threads are compared by wall time.
+Compiling does not count in a rate: it has rows of its own.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
 import time
-from dataclasses import dataclass
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from . import workload
+
+Row = dict[str, Any]
+UNITS = 1000
+RATE_UNIT = "unit-steps per CPU-second"
+# As strict as the kernel's own options, and whatever the compiler can do: the faster one is the limit.
+C_FLAGS = (("-O3", "-march=native"), ("-O3", "-march=native", "-ffast-math"))
 
 
 @dataclass(frozen=True)
 class _Case:
-    """An engine with its options, the two durations (s of simulated time) and how often to repeat."""
+    """A row of the table of rates: `once` returns the CPU seconds of `unit_steps`."""
 
-    label: str
-    engine: str
-    options: dict[str, Any]
-    short: float
-    long: float
-    deterministic: bool = False
+    name: str
+    unit_steps: float
+    once: Callable[[], float]
+    repeats: int
 
 
-def _cases(quick: bool) -> list[_Case]:
-    cases = [
-        _Case("numba, 1 thread", "numba", {"threads": 1}, 10.0, 60.0),
-        _Case("numba, 2 threads", "numba", {"threads": 2}, 10.0, 110.0),
-    ]
-    if importlib.util.find_spec("brian2") is not None:
-        cases.append(_Case("brian2, numpy target", "brian2", {"target": "numpy"}, 0.1, 0.6))
-        if not quick:
-            cases.append(_Case("brian2, cython target", "brian2", {"target": "cython"}, 0.5, 4.5))
-            cases.append(_Case("brian2, cpp_standalone", "brian2", {"device": "cpp_standalone"}, 0.5, 10.5))
-    cases.append(_Case("reference (SciPy), regular input", "reference", {}, 0.1, 0.6, deterministic=True))
-    return cases
+def measure(quick: bool = False) -> list[Row]:
+    """Rows of name, value, unit; goals have `goal` and `met`, rows that could not run have `note`.
 
-
-def measure(quick: bool = False) -> list[dict[str, Any]]:
-    """One row per engine: name, value (unit-steps per s), unit, setup_s, ratio to the first row."""
-    import biosim
-
-    units = 64 if quick else 320
-    repeats = 1 if quick else 3
-    rows: list[dict[str, Any]] = []
-    for case in _cases(quick):
-        count = 2 if case.deterministic else units
-
-        def seconds(duration: float, case: _Case = case, count: int = count) -> tuple[float, float]:
-            """Time of the run, and of all that surrounds it where the engine tells the two apart."""
-            plan = biosim.protocol(
-                "rate_sweep",
-                rates=[10.0],
-                trials=count,
-                duration=duration,
-                settle=0.0,
-                **({"input": "regular", "release": "expected"} if case.deterministic else {}),
-            )
-            started = time.perf_counter()
-            outcome = biosim.run_ensemble(plan.ensemble(seed=1), case.engine, **case.options)
-            elapsed = time.perf_counter() - started
-            program = outcome.notes.get("program_s")
-            return (program, elapsed - program) if isinstance(program, float) else (elapsed, 0.0)
-
-        try:
-            standalone = case.label.endswith("standalone")
-            if not standalone:
-                seconds(case.short)  # fills the caches of compiled code
-            n = 1 if standalone else repeats
-            short, around = min(seconds(case.short) for _ in range(n))
-            long, _ = min(seconds(case.long) for _ in range(n))
-        except biosim.SimulationError as error:
-            rows.append({"name": case.label, "value": None, "unit": "unit-steps/s", "note": str(error)})
-            continue
-        steps = count * (case.long - case.short) * 1000
-        rate = steps / max(long - short, 1e-9)
-        row = {"name": case.label, "value": rate, "unit": "unit-steps/s", "units": count}
-        row["setup_s"] = around + max(short - case.short * count * 1000 / rate, 0.0)
-        rows.append(row)
-    fastest = rows[0]["value"]
-    for row in rows:
-        row["ratio_to_first"] = None if row["value"] is None else row["value"] / fastest
+    The rows: rate of each program, agreement with the C program, ratios of rates, threads, cost at growing numbers of units,
+    bytes per unit, first compilation and second start.
+    """
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="astromorphic-benchmark-") as name:
+        folder = Path(name)
+        rates = _rates(rows, folder, quick)
+        _agreement(rows, folder, quick)
+        _ratios(rows, rates)
+        _threads(rows, quick)
+        _scaling(rows, quick)
+        _memory(rows, quick)
+        _compilation(rows, folder)
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as text."""
-    lines = [f"{'engine':36s}{'M unit-steps/s':>16s}{'ratio':>12s}{'set-up s':>10s}"]
+def _numba_seconds(
+    units: int, duration: float, threads: int = 1, clock: Callable[[], float] = time.process_time
+) -> float:
+    import biosim
+
+    ensemble = workload.ensemble(units, duration)
+    began = clock()
+    biosim.run_ensemble(ensemble, "numba", threads=threads)
+    return clock() - began
+
+
+def _engine_seconds(engine: str, ensembles: list[Any], **options: Any) -> float:
+    """CPU seconds between a short and a long run, so that building the network does not count."""
+    import biosim
+
+    times = []
+    biosim.run_ensemble(ensembles[0], engine, **options)  # what is imported or compiled once does not count
+    for ensemble in ensembles:
+        began = time.process_time()
+        biosim.run_ensemble(ensemble, engine, **options)
+        times.append(time.process_time() - began)
+    return max(times[1] - times[0], 1e-9)
+
+
+def _rates(rows: list[Row], folder: Path, quick: bool) -> dict[str, float]:
+    repeats = 3 if quick else 6
+    long = 20.0 if quick else 60.0
+    cases = [_Case("numba engine", UNITS * long * 1e3, lambda: _numba_seconds(UNITS, long), repeats)]
+    for flags in C_FLAGS:
+        name = f"C program, {' '.join(flags)}"
+        try:
+            program = workload.CProgram(folder, flags)
+        except RuntimeError as error:
+            rows.append({"name": name, "value": None, "unit": RATE_UNIT, "note": str(error)})
+            continue
+        ensemble = workload.ensemble(UNITS, long)
+        cases.append(_Case(name, UNITS * long * 1e3, lambda p=program, e=ensemble: p.run(e)[2], repeats))  # type: ignore[misc]
+    deterministic = [
+        replace(workload.ensemble(2, t), input="regular", release="expected")
+        for t in ((0.1, 0.3) if quick else (0.1, 0.6))
+    ]
+    cases.append(
+        _Case("reference engine (SciPy), regular input, 2 units", 2 * (deterministic[1].clock.duration - 0.1) * 1e3,
+              lambda: _engine_seconds("reference", deterministic), 2)
+    )  # fmt: skip
+    opened = []
+    if importlib.util.find_spec("brian2") is None:
+        rows.append({"name": "Brian2", "value": None, "unit": RATE_UNIT, "note": "Brian2 is not installed"})
+    else:
+        targets = () if quick else ("numpy", "cython")
+        for target in targets:
+            ends = (0.1, 1.1) if target == "numpy" else (0.2, 3.2)
+            pair = [workload.ensemble(UNITS, t) for t in ends]
+            cases.append(
+                _Case(f"brian2 engine, {target}", UNITS * (ends[1] - ends[0]) * 1e3,
+                      lambda p=pair, t=target: _engine_seconds("brian2", p, target=t), 1)  # type: ignore[misc]
+            )  # fmt: skip
+        # The standalone program first: it is built while no other network of Brian2 exists.
+        for device in ("numpy",) if quick else ("cpp_standalone", "numpy", "cython"):
+            span = {"numpy": 0.3, "cython": 1.0, "cpp_standalone": 10.0}[device]
+            try:
+                by_hand = workload.BrianByHand(device, UNITS, span, folder)
+            except Exception as error:
+                note = f"Brian2 fails: {' '.join(str(error).split())[:150]}"
+                rows.append({"name": f"Brian2 by hand, {device}", "value": None, "unit": RATE_UNIT, "note": note})
+                continue
+            opened.append(by_hand)
+            cases.append(_Case(f"Brian2 by hand, {device}", UNITS * span * 1e3, by_hand.seconds, repeats))
+        if not quick:
+            rows.append(_standalone_engine())
+    best = {case.name: float("inf") for case in cases}
+    for case in cases:
+        if not case.name.startswith("brian2 engine"):
+            case.once()  # fills the caches of compiled code
+    for turn in range(repeats):
+        for case in cases:
+            if turn < case.repeats:
+                best[case.name] = min(best[case.name], case.once())
+    for by_hand in opened:
+        by_hand.close()
+    rates = {case.name: case.unit_steps / best[case.name] for case in cases}
+    rows += [{"name": name, "value": rate, "unit": RATE_UNIT, "units": UNITS} for name, rate in rates.items()]
+    return rates
+
+
+def _standalone_engine() -> Row:
+    """The engine's own standalone program, compiled anew for its single run; it reports wall time."""
+    import biosim
+
+    row: Row = {"name": "brian2 engine, cpp_standalone", "value": None, "unit": RATE_UNIT, "units": UNITS}
+    duration = 5.0
+    try:
+        outcome = biosim.run_ensemble(workload.ensemble(UNITS, duration), "brian2", device="cpp_standalone")
+    except ValueError as error:
+        return row | {"note": str(error)}
+    seconds = outcome.notes.get("program_s")
+    if not isinstance(seconds, float):
+        return row | {"note": "this Brian2 does not report the time of its program"}
+    return row | {"value": UNITS * duration * 1e3 / seconds}
+
+
+def _agreement(rows: list[Row], folder: Path, quick: bool) -> None:
+    """The C program must do what the kernel does: the same seeds, the same spikes, calcium to rounding."""
+    try:
+        program = workload.CProgram(folder, C_FLAGS[0])
+    except RuntimeError:
+        return
+    spikes, calcium = compare_with_c(program, workload.ensemble(100, 10.0 if quick else 60.0))
+    rows.append({"name": "units whose spikes differ between kernel and C", "value": spikes, "unit": "units", "goal": "0",
+                 "met": spikes == 0})  # fmt: skip
+    rows.append({"name": "largest difference of final calcium, kernel and C", "value": calcium, "unit": "uM"})
+
+
+def compare_with_c(program: workload.CProgram, ensemble: Any) -> tuple[int, float]:
+    """(units with another number of spikes, largest difference of calcium at the end in uM) between kernel and C program."""
+    import biosim
+
+    outcome = biosim.run_ensemble(ensemble, "numba", threads=1)
+    state, sums, _ = program.run(ensemble)
+    fired = sums[program.SPIKES] / (ensemble.clock.n_window * ensemble.clock.dt_astro)
+    differing = int((fired != outcome.statistics["firing_rate"]).sum())
+    return differing, float(abs(state["calcium"] - outcome.final["calcium"]).max())
+
+
+def _ratios(rows: list[Row], rates: dict[str, float]) -> None:
+    ours = rates["numba engine"]
+    limit = max((rate for name, rate in rates.items() if name.startswith("C program")), default=None)
+    known = {row["name"]: row["value"] for row in rows if row["unit"] == RATE_UNIT}
+
+    def ratio(name: str, other: float | None, goal: float | None) -> None:
+        if other is None:
+            return
+        row: Row = {"name": f"numba engine / {name}", "value": ours / other, "unit": "ratio"}
+        rows.append(row if goal is None else row | {"goal": f">= {goal:g}", "met": ours / other >= goal})
+
+    ratio("Brian2 by hand, cython", known.get("Brian2 by hand, cython"), 60.0)
+    ratio("brian2 engine, cython (same scheme)", known.get("brian2 engine, cython"), 60.0)
+    ratio("Brian2 by hand, cpp_standalone", known.get("Brian2 by hand, cpp_standalone"), 25.0)
+    ratio("brian2 engine, cpp_standalone (same scheme)", known.get("brian2 engine, cpp_standalone"), 25.0)
+    ratio("fastest C program", limit, 0.75)
+
+
+def _threads(rows: list[Row], quick: bool) -> None:
+    """Wall time of one thread over that of two, alternating, best of each."""
+    if len(os.sched_getaffinity(0)) < 2 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) < 2:
+        rows.append({"name": "2 threads / 1 thread, wall time", "value": None, "unit": "ratio", "note": "one core"})
+        return
+    duration = 40.0 if quick else 100.0
+    best = [float("inf"), float("inf")]
+    for _ in range(3 if quick else 6):
+        for threads in (1, 2):
+            seconds = _numba_seconds(2048, duration, threads, time.perf_counter)
+            best[threads - 1] = min(best[threads - 1], seconds)
+    value = best[0] / best[1]
+    rows.append({"name": "2 threads / 1 thread, wall time", "value": value, "unit": "ratio", "goal": ">= 1.9",
+                 "met": value >= 1.9})  # fmt: skip
+
+
+def _scaling(rows: list[Row], quick: bool) -> None:
+    """Cost per unit-step at growing numbers of units, set-up included; runs of at least 10 s."""
+    sizes = (100, 1000, 10_000) if quick else (100, 1000, 10_000, 100_000)
+    durations = {n: max((2e7 if quick else 4e7) / (1e3 * n), 10.0) for n in sizes}
+    best = dict.fromkeys(sizes, float("inf"))
+    for _ in range(2 if quick else 3):
+        for n in sizes:
+            duration = durations[n]
+            best[n] = min(best[n], _numba_seconds(n, duration) / (n * duration * 1e3))
+    for n in sizes:
+        rows.append({"name": f"cost of a unit-step at {n:,} units", "value": best[n] * 1e9, "unit": "ns", "units": n})
+    spread = max(best.values()) / min(best.values()) - 1.0
+    rows.append({"name": f"spread of the cost, {sizes[0]} to {sizes[-1]:,} units", "value": 100 * spread, "unit": "%",
+                 "goal": "<= 20", "met": spread <= 0.2})  # fmt: skip
+
+
+def _memory(rows: list[Row], quick: bool) -> None:
+    """Bytes per unit of all arrays alive at the peak of a run, from the slope between two sizes."""
+    import biosim
+
+    _numba_seconds(32, 0.1)  # the compiler's own memory does not count
+    peaks = []
+    sizes = (20_000, 40_000) if quick else (50_000, 100_000)
+    for n in sizes:
+        ensemble = workload.ensemble(n, 0.1)
+        tracemalloc.start()
+        biosim.run_ensemble(ensemble, "numba")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    value = (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
+    rows.append({"name": "memory with online statistics", "value": value, "unit": "bytes per unit", "goal": "<= 250",
+                 "met": value <= 250})  # fmt: skip
+
+
+_START = """
+import time
+began = time.perf_counter()
+from astromorphic.workload import ensemble
+import biosim
+outcome = biosim.run_ensemble(ensemble(32, 0.1), "numba")
+print(time.process_time(), outcome.notes["compile_or_load_s"], time.perf_counter() - began)
+"""
+
+
+def _compilation(rows: list[Row], folder: Path) -> None:
+    """Two fresh processes, the first with an empty cache of compiled code."""
+    cache = folder / "numba-cache"
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(cache),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+    }
+    kernels: set[Path] = set()
+    for name in ("first start", "second start"):
+        run = subprocess.run(
+            [sys.executable, "-c", _START], env=environment, capture_output=True, text=True, check=True
+        )
+        cpu, compiling, whole = (float(word) for word in run.stdout.split()[-3:])
+        now = set(cache.rglob("*.nbc"))
+        rows.append({"name": f"{name}, process to result, CPU time", "value": cpu, "unit": "s"})
+        rows.append({"name": f"{name}, process to result, wall time", "value": whole, "unit": "s"})
+        # Compiling is work of one thread: its share of the process's CPU time is its share of the wall time.
+        share = cpu * compiling / whole
+        row: Row = {"name": f"{name}, compiling or loading the kernel, CPU time", "value": share, "unit": "s"}
+        rows.append(row | {"goal": "< 5", "met": share < 5.0} if not kernels else row)
+        if kernels:
+            new = len(now - kernels)
+            rows.append(
+                {
+                    "name": "second start, kernels compiled",
+                    "value": new,
+                    "unit": "kernels",
+                    "goal": "0",
+                    "met": new == 0,
+                }
+            )
+        kernels = now
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as text, rates in millions."""
+    lines = [f"{'':56s}{'value':>12s}  {'unit':30s}{'goal':>8s}"]
     for row in rows:
         if row["value"] is None:
-            lines.append(f"{row['name']:36s}not run: {row['note']}")
+            lines.append(f"{row['name']:56s}not run: {row['note']}")
             continue
-        lines.append(f"{row['name']:36s}{row['value'] / 1e6:16.5g}{row['ratio_to_first']:12.3g}{row['setup_s']:10.2f}")
+        rate = row["unit"] == RATE_UNIT
+        value, unit = (row["value"] / 1e6, f"M {row['unit']}") if rate else (row["value"], row["unit"])
+        goal = f"{row['goal']:>8s}  {'met' if row['met'] else 'NOT MET'}" if "goal" in row else ""
+        lines.append(f"{row['name']:56s}{value:12.4g}  {unit:30s}{goal}".rstrip())
     return "\n".join(lines)

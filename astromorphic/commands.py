@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 from .assignments import AssignmentError
 
 Advance = Callable[[int, int], None]
+# Each has measure(quick), which returns rows of name, value and unit, and table(rows).
+BENCHMARKS = {
+    "simulation": "astromorphic.benchmark_simulation",
+    "accuracy": "astromorphic.benchmark_accuracy",
+}
 # Below this, logits divided by the temperature can overflow float32.
 COLDEST = 1e-3
 
@@ -192,12 +198,11 @@ def benchmark(what: str, quick: bool, json_file: Path | None) -> str:
     from biosim.atomic import write_text
     from biosim.registry import choose
 
-    choose("benchmark", what, ["simulation"])
-    from .benchmark_simulation import measure, table
-
+    name = choose("benchmark", what, BENCHMARKS)
+    module = importlib.import_module(BENCHMARKS[name])
     if json_file:
         _check_target(json_file)
-    rows = measure(quick)
+    rows = module.measure(quick)
     if json_file:
         write_text(json_file, json.dumps(rows, indent=2) + "\n")
-    return table(rows)
+    return str(module.table(rows))

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,9 @@ from .statistics import crossing_period
 # Every unit draws from a stream of its own, so an ensemble may be cut anywhere.
 UNITS_STAND_ALONE = True
 
+# Units that are prepared at a time; a multiple of the lanes, and enough blocks to keep all threads busy.
+PART = 8192
+
 
 def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run` and of the Dataset made from it, by the shapes of the arrays below and a little more."""
@@ -42,7 +46,9 @@ def memory_needed(ensemble: Ensemble) -> float:
     per_synapse = 64 + (8 * 32 * lanes * _usable_cores())
     # The largest trace, one value per neuron, is copied twice when it is written.
     traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
-    return ensemble.n_units * per_unit + synapses * per_synapse + traces
+    prepared = ensemble.n_units if ensemble.n_samples else min(ensemble.n_units, PART)
+    kept = 8 * (30 + 6 * m) * ensemble.n_units
+    return kept + prepared * per_unit + synapses * per_synapse + traces
 
 
 def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | None = None) -> Outcome:
@@ -59,6 +65,43 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
         `threads` is no whole number of at least 1, or a state leaves the valid range.
     """
     threads = _usable_cores() if threads is None else whole("threads", threads, 1, None, SimulationError)
+    n = ensemble.n_units
+    if n <= PART or ensemble.n_samples:
+        outcome = _run_part(ensemble, threads, progress)
+    else:
+        outcome = _run_in_parts(ensemble, threads, progress)
+    outcome.check_finite()
+    return outcome
+
+
+def _run_in_parts(ensemble: Ensemble, threads: int, progress: Progress | None) -> Outcome:
+    """`PART` units at a time: coefficients and streams, most of the memory of a unit, exist for one part alone."""
+    n = ensemble.n_units
+    whole_run = Outcome({}, {}, {}, {"threads": 0, "compile_or_load_s": 0.0, "run_s": 0.0, "unit_steps": 0})
+    notes: dict[str, Any] = whole_run.notes
+    for first in range(0, n, PART):
+        units = slice(first, min(first + PART, n))
+        part = replace(
+            ensemble,
+            rate=ensemble.rate[units],
+            overrides={name: values[units] for name, values in ensemble.overrides.items()},
+            first_unit=ensemble.first_unit + first,
+        )
+
+        def report(done: int, _: int, first: int = first) -> None:
+            if progress:
+                progress(first + done, n)
+
+        outcome = _run_part(part, threads, report)
+        for group, target in ((outcome.statistics, whole_run.statistics), (outcome.final, whole_run.final)):
+            for name, values in group.items():
+                target.setdefault(name, np.empty((n, *values.shape[1:])))[units] = values
+        for name, value in outcome.notes.items():
+            notes[name] = max(notes[name], value) if name == "threads" else round(notes[name] + value, 3)
+    return whole_run
+
+
+def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Outcome:
     from . import numba_kernels as kernels
 
     started = time.perf_counter()
@@ -135,7 +178,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             raise
     finished_at = time.perf_counter()
 
-    outcome = Outcome(
+    return Outcome(
         statistics=_statistics(ensemble, stats, kernels),
         final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
         | _extra_states(ensemble, extra),
@@ -147,8 +190,6 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             "unit_steps": n * clock.n_astro * clock.ratio,
         },
     )
-    outcome.check_finite()
-    return outcome
 
 
 def cache_folder() -> Path | None:

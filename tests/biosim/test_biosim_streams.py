@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from biosim import Clock, Ensemble, SimulationError, parameter_set, run_ensemble
+from biosim.engines import numba_engine
 from biosim.engines.numba_engine import _terms
-from biosim.processes.release import binomial_count, release_probability
+from biosim.processes.release import binomial_count, few_releases, release_probability
 from biosim.streams import stream_states
 
 
@@ -198,3 +199,30 @@ def test_release_probability_is_clipped_after_the_sum():
     assert release_probability(0.0, 182.0, 0.5, -4000.0) == 1.0
     # -200 % and +150 % make -50 %; clipping DSE alone first would give more than PR0.
     assert release_probability(0.05, 150.0, 0.5, -4000.0) == pytest.approx(0.25)
+
+
+def test_parts_give_the_bytes_of_the_whole(monkeypatch):
+    """An ensemble larger than one part is run in several; nothing changes, and progress counts all units."""
+    rate = np.linspace(1.0, 60.0, 100)
+    values = {"Ca_th": np.linspace(0.1, 0.3, 100)}
+    ensemble = Ensemble(parameter_set("psu"), Clock(5.0), rate, overrides=values, seed=3, first_unit=7)
+    whole = run_ensemble(ensemble, "numba")
+    monkeypatch.setattr(numba_engine, "PART", 40)
+    seen = []
+    parts = run_ensemble(ensemble, "numba", progress=lambda done, total: seen.append((done, total)))
+    for group in ("statistics", "final"):
+        for name, array in getattr(whole, group).items():
+            np.testing.assert_array_equal(array, getattr(parts, group)[name], err_msg=name)
+    assert seen == sorted(seen) and seen[-1] == (100, 100)
+    assert parts.notes["unit_steps"] == whole.notes["unit_steps"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 100])
+@pytest.mark.parametrize("p", [0.0, 1e-4, 0.01, 0.1, 0.5])
+def test_few_releases_is_the_binomial_count_up_to_two(n, p):
+    """The short form gives the same count up to 2 and refers everything above to the long one."""
+    uniforms = np.random.default_rng(1).random(2000)
+    # Random, for at the edges themselves the two may differ by rounding; and some close to 1, where counts are large.
+    for u in np.concatenate([uniforms, 1.0 - uniforms * 1e-4, 1.0 - uniforms * 1e-8]):
+        count, few = binomial_count(u, p, n, n), few_releases(u, p, n)
+        assert few == (count if count <= 2 else np.inf), (u, count)

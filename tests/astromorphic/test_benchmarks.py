@@ -1,0 +1,118 @@
+"""The benchmarks: their rows, and that what they compare does the same work. No test looks at a time."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import biosim
+from astromorphic import benchmark_accuracy, benchmark_simulation, commands, workload
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    if workload.compiler() is None:
+        pytest.skip("no C compiler")
+    return workload.CProgram(tmp_path_factory.mktemp("c"))
+
+
+def test_workload_reaches_gliotransmission():
+    statistics = biosim.run_ensemble(workload.ensemble(64, 60.0), "numba", threads=1).statistics
+    assert (statistics["crossings"] >= 1).all() and (statistics["glutamate_mean"] > 0.1).all()
+    assert (statistics["esp_mean"] > 10.0).all()
+
+
+def test_c_program_equals_the_kernel(program):
+    """Same streams, hence the same spikes of every unit; calcium and the sums differ by the order of rounding alone."""
+    ensemble = workload.ensemble(45, 40.0, seed=7)
+    spikes, calcium = benchmark_simulation.compare_with_c(program, ensemble)
+    assert spikes == 0 and calcium < 1e-12
+    outcome = biosim.run_ensemble(ensemble, "numba", threads=1)
+    state, sums, _ = program.run(ensemble)
+    for name, values in state.items():
+        ours = outcome.final[name].reshape(45)
+        np.testing.assert_allclose(values, ours, rtol=1e-11, atol=1e-12, err_msg=name)
+    n, s = ensemble.clock.n_window, outcome.statistics
+    means = (
+        "calcium_mean",
+        None,
+        None,
+        None,
+        "ip3_mean",
+        "ag_mean",
+        "glutamate_mean",
+        "esp_mean",
+        "release_probability_mean",
+    )
+    for row, name in enumerate(means):
+        if name:
+            np.testing.assert_allclose(sums[row] / n, s[name], rtol=1e-11, err_msg=name)
+    for row, name in ((2, "calcium_min"), (3, "calcium_max"), (11, "crossings")):
+        np.testing.assert_allclose(sums[row], s[name], rtol=1e-11, err_msg=name)
+
+
+def test_brian2_by_hand_is_workload_w(tmp_path):
+    """The same rate but for Brian2's order of slots: a spike's reset comes one step late and takes that step's input along.
+
+    Two quanta make a spike and one step brings 0.05 of them, so the rate is 2.5 % lower while 2-AG is still low.
+    """
+    pytest.importorskip("brian2")
+    by_hand = workload.BrianByHand("numpy", 300, 2.0, tmp_path)
+    try:
+        by_hand.seconds()
+        rate = float(by_hand.spikes.num_spikes) / (300 * 2.05)
+    finally:
+        by_hand.close()
+    ours = biosim.run_ensemble(workload.ensemble(3000, 2.05), "numba", threads=1).statistics["firing_rate"].mean()
+    assert rate == pytest.approx(0.975 * ours, rel=0.03)
+
+
+def test_without_a_compiler_the_row_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(workload, "compiler", lambda: None)
+    with pytest.raises(RuntimeError, match="no C compiler"):
+        workload.CProgram(tmp_path)
+    row = {
+        "name": "C program",
+        "value": None,
+        "unit": benchmark_simulation.RATE_UNIT,
+        "note": "no C compiler on the path",
+    }
+    assert "C program" in benchmark_simulation.table([row]) and "not run: no C compiler" in benchmark_simulation.table(
+        [row]
+    )
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(RuntimeError, match="false fails"):
+        workload.CProgram(tmp_path)
+
+
+def test_bias_is_relative_and_paired_errors_are_smaller():
+    generator = np.random.default_rng(0)
+    base = generator.normal(10.0, 1.0, 4000)
+    shifted = base * 1.01 + generator.normal(0.0, 1e-3, 4000)
+    paired = benchmark_accuracy._relative(shifted, base, True)
+    free = benchmark_accuracy._relative(shifted, base, False)
+    assert paired[0] == free[0] == pytest.approx(1.0, abs=0.01)
+    assert paired[1] == pytest.approx(100 * 0.01 / 10 / 4000**0.5, rel=0.1)
+    assert free[1] == pytest.approx(100 * 2**0.5 / 10 / 4000**0.5, rel=0.1)
+
+
+def test_release_count_has_no_bias():
+    rows = benchmark_accuracy._draw_errors()
+    assert len(rows) == 4 and all(abs(row["value"]) < 1e-9 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["simulation", "accuracy"])
+def test_the_command_writes_rows(what, tmp_path):
+    text = commands.benchmark(what, True, tmp_path / "rows.json")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    for row in rows:
+        assert {"name", "value", "unit"} <= set(row) and row["name"] in text
+        assert row["value"] is not None or row["note"]
+    if what == "accuracy":
+        assert all(row["met"] for row in rows if "goal" in row)
