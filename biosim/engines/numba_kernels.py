@@ -21,6 +21,7 @@ import numpy as np
 
 from ..ensemble import PHASE_PERIOD
 from ..processes import gliotransmission, li_rinzel, release
+from .experiment_arrays import WINDOW_NEURON_ROWS, WINDOW_UNIT_ROWS
 from .propagators import ROW
 
 LANES = 32
@@ -36,6 +37,7 @@ _inline = numba.njit(inline="always", **OPTIONS)
 _derivatives = _inline(li_rinzel.derivatives)
 _release_probability = _inline(release.release_probability)
 _binomial_count = _inline(release.binomial_count)
+_binomial_count_of = _inline(release.binomial_count_of)
 _release_event = _inline(gliotransmission.release_event)
 
 
@@ -86,6 +88,12 @@ def kernel(
     regular: bool,
     expected: bool,
     cache: bool = True,
+    spiking: bool = False,
+    scheduled: bool = False,
+    individual: bool = False,
+    faulted: bool = False,
+    jumping: bool = False,
+    windowed: bool = False,
 ) -> Callable[..., None]:
     """Compile (or load) the kernel for one structure.
 
@@ -97,14 +105,20 @@ def kernel(
     increment [units] (regular input); state arrays Ca, h, IP3, Glu, eSP [units], v, AG [neurons, units] (read and
     overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
     traces [5 + 3 neurons, times, units]; `units`, the indices of the units to advance;
-    and `stop` [1], which another thread sets to end the call at once.
+    `stop` [1], which another thread sets to end the call at once; and `x`, the arrays of the experiment
+    (`experiment_arrays.Arrays`).
+
+    What the experiment holds is compiled in by flags, so that the other kernels stay as they are: `spiking` (given trains),
+    `scheduled` (factor of the rate over time), `individual` (PR of every synapse by itself), `faulted`, `jumping`, `windowed`.
     """
     m_ = n_neurons
     n_ = n_synapses
+    synapse_rows = m_ * n_ if individual else 1
+    own_mean = individual or faulted
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle, record_every,
-            dt_astro, stats, traces, units, stop):  # fmt: skip
+            dt_astro, stats, traces, units, stop, x):  # fmt: skip
         if stamp == "":
             return
         lanes = LANES
@@ -137,6 +151,12 @@ def kernel(
         esp_last = np.empty(lanes)
         phase = np.empty((m_ * n_, lanes), np.int64)
         inc = np.empty(lanes, np.int64)
+        base = np.empty((synapse_rows, lanes))
+        working = np.empty((m_, lanes), np.int64)
+        pr_mean = np.empty((m_, lanes))
+        cursor = np.empty(m_, np.int64)
+        w_unit = np.empty((WINDOW_UNIT_ROWS, lanes))
+        w_neuron = np.empty((WINDOW_NEURON_ROWS, m_, lanes))
 
         for block in range(0, units.size, lanes):
             live = min(lanes, units.size - block)
@@ -175,15 +195,58 @@ def kernel(
                     acc[q, l] = 0.0
                 acc[CA_MIN, l] = np.inf
                 acc[CA_MAX, l] = -np.inf
+                if own_mean:
+                    for i in range(m_):
+                        working[i, l] = n_
+                        for j in range(n_):
+                            if individual:
+                                base[i * n_ + j, l] = x.PR0[i * n_ + j, u]
 
+            segment = 0
+            factor = x.factor[0]
+            window = 0
+            if spiking:
+                for i in range(m_):
+                    cursor[i] = x.event_first[i]
             sample = 0
             for a in range(n_astro):
                 if stop[0] != 0:
                     return
+                if jumping and a == x.jump_step[0]:
+                    for l in range(lanes):
+                        u = units[block + min(l, live - 1)]
+                        ip3_[l] += x.jump_ip3[u]
+                        ip3_start[l] += x.jump_ip3[u]
+                        for i in range(m_):
+                            ag_[i, l] += x.jump_ag[i, u]
+                inside = False
+                if windowed:
+                    inside = window < x.window_start.size and a >= x.window_start[window]
+                    if inside and a == x.window_start[window]:
+                        w_unit[:] = 0.0
+                        w_neuron[:] = 0.0
+                        w_unit[W_CA_MAX] = -np.inf
+                        w_unit[W_IP3_MAX] = -np.inf
                 for l in range(lanes):
                     spikes[l] = 0.0
                     releases[l] = 0.0
                 for b in range(ratio):
+                    if scheduled:
+                        while segment < x.edge.size and a * ratio + b >= x.edge[segment]:
+                            factor = x.factor[segment]
+                            if regular:
+                                for l in range(lanes):
+                                    inc[l] = x.increment[x.level[segment], units[block + min(l, live - 1)]]
+                            segment += 1
+                    if faulted and a * ratio + b == x.fault_step[0]:
+                        for l in range(lanes):
+                            u = units[block + min(l, live - 1)]
+                            for i in range(m_):
+                                for j in range(n_):
+                                    if x.stuck[i * n_ + j, u] != 0:
+                                        working[i, l] -= 1
+                                        if individual:
+                                            base[i * n_ + j, l] = 0.0
                     for l in range(lanes):
                         total[l] = 0.0
                     for i in range(m_):
@@ -204,14 +267,32 @@ def kernel(
                         for l in range(lanes):
                             ip3_middle[l] = ip3_[l]
                     for i in range(m_):
+                        if spiking:
+                            first_event = cursor[i]
+                            while cursor[i] < x.event_first[i + 1] and x.event_step[cursor[i]] <= a * ratio + b + 1:
+                                cursor[i] += 1
                         for l in range(lanes):
                             voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
                             ag = ag_[i, l] * k[AG_DECAY, l]
                             pr = _release_probability(ag, esp_[l], k[PR0, l], k[K_AG, l])
                             wait = max(ref_[i, l] - 1.0, 0.0)
-                            if regular:
+                            if spiking:
+                                quanta = 0.0
+                                for e in range(first_event, cursor[i]):
+                                    if individual:
+                                        pr = _release_probability(
+                                            ag, esp_[l], base[i * n_ + x.event_synapse[e], l], k[K_AG, l]
+                                        )
+                                    if expected:
+                                        quanta += pr
+                                    else:
+                                        uniform = _uniform(s0, s1, s2, s3, l)
+                                        quanta += 1.0 if uniform < pr else 0.0
+                            elif regular:
                                 quanta = 0.0
                                 for j in range(n_):
+                                    if individual:
+                                        pr = _release_probability(ag, esp_[l], base[i * n_ + j, l], k[K_AG, l])
                                     position = phase[i * n_ + j, l] + inc[l]
                                     arrived = position >= PHASE_PERIOD
                                     phase[i * n_ + j, l] = position - PHASE_PERIOD if arrived else position
@@ -220,6 +301,24 @@ def kernel(
                                     else:
                                         uniform = _uniform(s0, s1, s2, s3, l)
                                         quanta += 1.0 if (arrived and uniform < pr) else 0.0
+                            elif individual:
+                                quanta = 0.0
+                                p = k[INPUT_PROBABILITY, l]
+                                if scheduled:
+                                    p = p * factor
+                                for j in range(n_):
+                                    pr = _release_probability(ag, esp_[l], base[i * n_ + j, l], k[K_AG, l])
+                                    uniform = _uniform(s0, s1, s2, s3, l)
+                                    quanta += 1.0 if uniform < p * pr else 0.0
+                            elif scheduled or faulted:
+                                uniform = _uniform(s0, s1, s2, s3, l)
+                                p = k[INPUT_PROBABILITY, l] * pr
+                                if scheduled:
+                                    p = p * factor
+                                if faulted:
+                                    quanta = _binomial_count_of(uniform, p, working[i, l], n_, terms)
+                                else:
+                                    quanta = _binomial_count(uniform, p, n_, terms)
                             else:
                                 uniform = _uniform(s0, s1, s2, s3, l)
                                 quanta = _binomial_count(uniform, k[INPUT_PROBABILITY, l] * pr, n_, terms)
@@ -230,6 +329,9 @@ def kernel(
                             ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
                             ref_[i, l] = ref_n[l] if fired else wait
                             spikes[l] += 1.0 if fired else 0.0
+                            if windowed:
+                                w_neuron[W_SPIKES, i, l] += 1.0 if fired else 0.0
+                                w_neuron[W_RELEASES, i, l] += quanta
 
                 measured = a >= n_settle
                 if measured:
@@ -267,11 +369,63 @@ def kernel(
                     above[l] = now
                     glu_last[l] = glu_[l]
                     esp_last[l] = esp_[l]
+                if own_mean:
+                    for i in range(m_):
+                        for l in range(lanes):
+                            if individual:
+                                pr_sum = 0.0
+                                for j in range(n_):
+                                    pr_sum += _release_probability(ag_[i, l], esp_[l], base[i * n_ + j, l], k[K_AG, l])
+                                pr_mean[i, l] = pr_sum / max(working[i, l], 1)
+                            else:
+                                pr = _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                                pr_mean[i, l] = pr if working[i, l] > 0 else 0.0
+                if windowed and inside:
+                    for l in range(lanes):
+                        w_unit[W_CA_SUM, l] += ca_[l]
+                        w_unit[W_CA_MAX, l] = max(w_unit[W_CA_MAX, l], ca_[l])
+                        w_unit[W_IP3_SUM, l] += ip3_[l]
+                        w_unit[W_IP3_MAX, l] = max(w_unit[W_IP3_MAX, l], ip3_[l])
+                        w_unit[W_ESP_SUM, l] += esp_[l]
+                        u = units[block + min(l, live - 1)]
+                        for i in range(m_):
+                            w_neuron[W_AG_SUM, i, l] += ag_[i, l]
+                            if own_mean:
+                                w_neuron[W_PR_ALL_SUM, i, l] += pr_mean[i, l] * working[i, l] / n_
+                            if individual:
+                                healthy = 0
+                                pr_sum = 0.0
+                                for j in range(n_):
+                                    if not faulted or x.stuck[i * n_ + j, u] == 0:
+                                        healthy += 1
+                                        pr_sum += _release_probability(
+                                            ag_[i, l], esp_[l], base[i * n_ + j, l], k[K_AG, l]
+                                        )
+                                w_neuron[W_PR_SUM, i, l] += pr_sum / max(healthy, 1)
+                            else:
+                                pr = _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                                if faulted:
+                                    pr = pr if x.healthy[i, u] > 0 else 0.0
+                                else:
+                                    w_neuron[W_PR_ALL_SUM, i, l] += pr
+                                w_neuron[W_PR_SUM, i, l] += pr
+                    if a + 1 == x.window_stop[window]:
+                        for l in range(live):
+                            u = units[block + l]
+                            for q in range(WINDOW_UNIT_ROWS):
+                                x.windows[window, q, u] = w_unit[q, l]
+                            for q in range(WINDOW_NEURON_ROWS):
+                                for i in range(m_):
+                                    x.windows[window, WINDOW_UNIT_ROWS + q * m_ + i, u] = w_neuron[q, i, l]
+                        window += 1
                 if measured:
                     for i in range(m_):
                         for l in range(lanes):
                             acc[AG_SUM, l] += ag_[i, l]
-                            acc[PR_SUM, l] += _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                            if own_mean:
+                                acc[PR_SUM, l] += pr_mean[i, l]
+                            else:
+                                acc[PR_SUM, l] += _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
                     for l in range(lanes):
                         acc[CA_SUM, l] += ca_[l]
                         acc[CA_SQUARES, l] += ca_[l] * ca_[l]
@@ -290,9 +444,12 @@ def kernel(
                         traces[4, sample, u] = esp_[l]
                         for i in range(m_):
                             traces[5 + i, sample, u] = ag_[i, l]
-                            traces[5 + m_ + i, sample, u] = _release_probability(
-                                ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
-                            )
+                            if own_mean:
+                                traces[5 + m_ + i, sample, u] = pr_mean[i, l]
+                            else:
+                                traces[5 + m_ + i, sample, u] = _release_probability(
+                                    ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
+                                )
                             traces[5 + 2 * m_ + i, sample, u] = v_[i, l]
                     sample += 1
 
@@ -325,3 +482,5 @@ DAG, V_TH, IP3_REST, CA_TH, DGLU = ROW["dAG"], ROW["v_th"], ROW["IP3_rest"], ROW
 RELEASE_PERIOD, R_C, R_L, V_ER, K_ER = ROW["release_period"], ROW["r_C"], ROW["r_L"], ROW["v_ER"], ROW["k_ER"]
 C0, C1, A2, D1, D2, D3, D5 = (ROW[name] for name in ("c0", "c1", "a2", "d1", "d2", "d3", "d5"))
 CONTINUOUS = gliotransmission.CONTINUOUS
+W_CA_SUM, W_CA_MAX, W_IP3_SUM, W_IP3_MAX, W_ESP_SUM = range(WINDOW_UNIT_ROWS)
+W_AG_SUM, W_PR_SUM, W_PR_ALL_SUM, W_SPIKES, W_RELEASES = range(WINDOW_NEURON_ROWS)
