@@ -64,13 +64,20 @@ def run(
 
 @app.command()
 def simulate(
-    protocol: Annotated[str, typer.Argument(help="fig3, rate_sweep or constant_ip3.")],
+    protocol: Annotated[
+        str,
+        typer.Argument(help="fig3, rate_sweep, constant_ip3, pulse_train, impulse_response, self_repair or spikes."),
+    ],
     out: Annotated[Path, typer.Option("--out", help="NetCDF file to write.")],
     parameters: Annotated[str, typer.Option("--parameters", help="Parameter set: wade2012 or psu.")] = "wade2012",
     set_: SetOption = None,
     engine: Annotated[str, typer.Option("--engine", help="numba, brian2 or reference.")] = "numba",
     seed: SeedOption = 0,
     record: Annotated[float | None, typer.Option("--record", help="Sampling interval of traces, s.")] = None,
+    spikes: Annotated[
+        str | None,
+        typer.Option("--spikes", metavar="FILE", help="Input spikes of the protocol spikes: CSV, NWB or Neo."),
+    ] = None,
 ) -> None:
     """Run a protocol and write its Dataset as NetCDF.
 
@@ -78,10 +85,15 @@ def simulate(
     """
     from . import commands
 
+    changes = parse_assignments(set_ or [])
+    if spikes is not None:
+        if "spikes" in changes:
+            raise AssignmentError("--spikes and --set spikes are given: give one of them")
+        # Taken as it is: the name of a file may hold commas and colons.
+        changes["spikes"] = spikes
+
     with progress_bar(f"simulating {protocol}") as advance:
-        path = commands.simulate(
-            protocol, parameters, parse_assignments(set_ or []), engine, seed, record, out, advance
-        )
+        path = commands.simulate(protocol, parameters, changes, engine, seed, record, out, advance)
     print(path)
 
 

@@ -29,6 +29,7 @@ def simulate(
 
     import biosim
     from biosim.parameters import quantity_names
+    from biosim.protocols import LIST_OPTIONS
     from biosim.registry import choose
 
     make = biosim.PROTOCOLS[choose("protocol", protocol, biosim.PROTOCOLS)]
@@ -38,7 +39,7 @@ def simulate(
     for name, value in changes.items():
         choose("parameter or option", name, [*quantity_names(), *options])
         if name in options:
-            plural = name in ("rates", "ip3")
+            plural = name in LIST_OPTIONS
             chosen[name] = [value] if plural and not isinstance(value, list) else value
         elif isinstance(value, list):
             swept[name] = value

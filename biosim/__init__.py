@@ -13,18 +13,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .ensemble import Clock, Ensemble, Outcome, SimulationError
+    from .ensemble import Clock, CoarseInput, Ensemble, Outcome, SimulationError
+    from .experiment import Experiment, Faults, Jump, Schedule, Windows
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
     from .protocols import PROTOCOLS, Protocol, protocol, swept
     from .simulation import ENGINES, run_ensemble, simulate
+    from .spike_trains import SpikesMerged, SpikeTrains
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
     from .storage import DatasetError, load, provenance, save
 
 _HOMES = {
     "Clock": "ensemble",
+    "CoarseInput": "ensemble",
     "Ensemble": "ensemble",
     "Outcome": "ensemble",
     "SimulationError": "ensemble",
+    "Experiment": "experiment",
+    "Faults": "experiment",
+    "Jump": "experiment",
+    "Schedule": "experiment",
+    "Windows": "experiment",
+    "SpikeTrains": "spike_trains",
+    "SpikesMerged": "spike_trains",
     "eigenvalues": "stability",
     "fixed_points": "stability",
     "hopf_points": "stability",
@@ -50,13 +60,21 @@ __all__ = [
     "ENGINES",
     "PROTOCOLS",
     "Clock",
+    "CoarseInput",
     "DatasetError",
     "Ensemble",
+    "Experiment",
+    "Faults",
+    "Jump",
     "Outcome",
     "ParameterError",
     "Protocol",
+    "Schedule",
     "SimulationError",
+    "SpikeTrains",
+    "SpikesMerged",
     "TripartiteParameters",
+    "Windows",
     "eigenvalues",
     "fixed_points",
     "hopf_points",

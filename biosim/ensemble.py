@@ -253,9 +253,13 @@ class Ensemble:
         spikes = None if self.experiment is None else self.experiment.spikes
         if (spikes is None) == (self.input == "spikes"):
             given = "no trains" if spikes is None else "trains"
-            raise SimulationError(f"input = {self.input!r} with {given} in the experiment: input = 'spikes' and trains go together")
+            raise SimulationError(
+                f"input = {self.input!r} with {given} in the experiment: input = 'spikes' and trains go together"
+            )
         if self.input == "spikes" and self.rate.any():
-            raise SimulationError(f"input rate = {self.rate.max():g} Hz with input = 'spikes': expected 0, the spikes are given")
+            raise SimulationError(
+                f"input rate = {self.rate.max():g} Hz with input = 'spikes': expected 0, the spikes are given"
+            )
 
     def _check_fastest(self) -> None:
         """One spike per step and synapse is the assumption of all engines; refuse or warn where it is strained."""

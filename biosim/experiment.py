@@ -81,7 +81,9 @@ class Schedule:
                 f"schedule with {starts.size} starts and {factors.size} factors: expected one factor for each start"
             )
         if starts[0] != 0 or (np.diff(starts) <= 0).any():
-            raise SimulationError(f"starts of the schedule = {shown(starts.tolist())}: expected increasing times from 0 on")
+            raise SimulationError(
+                f"starts of the schedule = {shown(starts.tolist())}: expected increasing times from 0 on"
+            )
         bad = np.flatnonzero(~np.isfinite(factors) | (factors < 0) | (factors > LARGEST))
         if bad.size:
             raise SimulationError(
@@ -96,7 +98,9 @@ class Schedule:
         first, length, period = _time("first", first), _time("length", length), _time("period", period)
         number = whole("number", number, 1, MOST_PIECES // 2, SimulationError)
         if not 0 < length <= period:
-            raise SimulationError(f"pulse = {length:g} s: expected a length above 0 and at most the period of {period:g} s")
+            raise SimulationError(
+                f"pulse = {length:g} s: expected a length above 0 and at most the period of {period:g} s"
+            )
         # With pulses that touch, or one that begins at 0, pieces would be empty.
         edges: dict[float, float] = {0.0: 0.0}
         for pulse in range(number):
@@ -213,7 +217,9 @@ class Faults:
             table[:, self.neuron, list(self.synapses)] = True
             return table
         if self.share.size not in (1, n_units):
-            raise SimulationError(f"share of faulty synapses has {self.share.size} values: expected 1 or {n_units}, the units")
+            raise SimulationError(
+                f"share of faulty synapses has {self.share.size} values: expected 1 or {n_units}, the units"
+            )
         # Half a synapse is rounded up; the tolerance keeps 0.7 of 10 at 7.
         count = np.floor(self.share * n_synapses + 0.5 + 1e-9)
         table[:, self.neuron] = np.arange(n_synapses) < np.broadcast_to(count, n_units)[:, None]
@@ -262,7 +268,9 @@ class Windows:
         """Windows of `length` s, one after the other, as many as fit into `duration` s."""
         length = _time("bin", length)
         if not 0 < length <= duration:
-            raise SimulationError(f"bin = {length:g} s: expected a length above 0 and at most the duration of {duration:g} s")
+            raise SimulationError(
+                f"bin = {length:g} s: expected a length above 0 and at most the duration of {duration:g} s"
+            )
         edges = np.arange(math.floor(duration / length * (1 + 1e-9)) + 1) * length
         return cls(np.stack([edges[:-1], edges[1:]], axis=1))
 
@@ -273,7 +281,10 @@ class Windows:
                 f"a window ends at {self.bounds[-1, 1]:g} s, after the duration of {clock.duration:g} s; lengthen duration"
             )
         return np.array(
-            [[steps_of("edge of a window", float(t), clock.dt_astro, "dt_astro") for t in pair] for pair in self.bounds],
+            [
+                [steps_of("edge of a window", float(t), clock.dt_astro, "dt_astro") for t in pair]
+                for pair in self.bounds
+            ],
             dtype=np.int64,
         )
 
@@ -287,7 +298,12 @@ WINDOW_STATISTICS: dict[str, tuple[str, str, str, bool]] = {
     "window_esp_mean": ("%", "<eSP>", "time-mean e-SP in the window", False),
     "window_ag_mean": ("uM", "<AG>", "time-mean 2-AG in the window", True),
     "window_release_probability": ("1", "<PR>", "mean release probability of the synapses that never fail", True),
-    "window_release_probability_all": ("1", "<PR>_all", "mean release probability of all synapses, a failed one as 0", True),
+    "window_release_probability_all": (
+        "1",
+        "<PR>_all",
+        "mean release probability of all synapses, a failed one as 0",
+        True,
+    ),
     "window_firing_rate": ("Hz", "f_post", "firing rate in the window", True),
     "window_release_rate": ("Hz", "f_rel", "quanta released per second in the window", True),
 }
@@ -325,7 +341,9 @@ class Experiment:
         if self.jump is not None:
             self.jump.step(clock)
             if self.jump.size.size not in (1, n):
-                raise SimulationError(f"size of the jump has {self.jump.size.size} values: expected 1 or {n}, the units")
+                raise SimulationError(
+                    f"size of the jump has {self.jump.size.size} values: expected 1 or {n}, the units"
+                )
             if self.jump.variable == "AG" and self.jump.neuron >= p.n_neurons:
                 raise SimulationError(
                     f"neuron of the jump = {self.jump.neuron}: there are {p.n_neurons} neurons, counted from 0"

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import memory
 from .ensemble import STATES, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
+from .experiment import WINDOW_STATISTICS
 from .messages import shown
 from .parameters import TripartiteParameters
 from .protocols import TRIAL, Protocol
@@ -87,7 +88,8 @@ def simulate(
 
     Parameters
     ----------
-    protocol : name (``fig3``, ``rate_sweep``, ``constant_ip3``) with its options as keywords, or a `Protocol`.
+    protocol : name (of `PROTOCOLS`: ``fig3``, ``rate_sweep``, ``self_repair``, ...) with its options as keywords, or a
+        `Protocol`.
     parameters : parameter set or its name; default: the set the protocol is meant for.
     engine : ``numba`` (fast), ``brian2`` (community reference) or ``reference`` (SciPy, deterministic input alone).
     seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
@@ -96,7 +98,8 @@ def simulate(
 
     Returns
     -------
-    Dataset whose dimensions are the protocol's axes (plus ``time`` and ``neuron`` for traces). Every variable has
+    Dataset whose dimensions are the protocol's axes (plus ``time`` and ``neuron`` for traces, ``window`` for windows). Every
+    variable has
     ``units``, ``long_name`` and ``symbol``; the attribute ``provenance`` is a JSON text with protocol, parameters (value,
     unit, source, status), engine, seed and versions.
 
@@ -128,7 +131,8 @@ def simulate(
         outcome = _without_flat_crossings(outcome)
     else:
         outcome = run_ensemble(ensemble, engine, progress=progress, **options)
-    return _dataset(protocol, ensemble, outcome, engine)
+    dataset = _dataset(protocol, ensemble, outcome, engine)
+    return dataset if protocol.finish is None else protocol.finish(dataset, protocol)
 
 
 def _without_flat_crossings(outcome: Outcome) -> Outcome:
@@ -158,6 +162,12 @@ def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: s
         dims = ("time", *names, *(("neuron",) if per_neuron else ()))
         neurons = (ensemble.parameters.n_neurons,) if per_neuron else ()
         variables[name] = (dims, values.reshape(values.shape[0], *shape, *neurons), attributes)
+    for name, values in outcome.windows.items():
+        unit, symbol, long_name, per_neuron = WINDOW_STATISTICS[name]
+        attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
+        dims = ("window", *names, *(("neuron",) if per_neuron else ()))
+        neurons = (ensemble.parameters.n_neurons,) if per_neuron else ()
+        variables[name] = (dims, values.reshape(values.shape[0], *shape, *neurons), attributes)
     rest, rest_dims = _resting_calcium(ensemble, names, shape)
     variables["calcium_rest"] = (
         rest_dims, rest,
@@ -167,8 +177,12 @@ def _dataset(protocol: Protocol, ensemble: Ensemble, outcome: Outcome, engine: s
     for axis in protocol.axes:
         values = axis.values.astype(np.int64) if axis.name == TRIAL else axis.values
         coordinates[axis.name] = ((axis.name,), values, {"units": axis.unit, "long_name": axis.long_name})
+    if outcome.windows and ensemble.experiment is not None and ensemble.experiment.windows is not None:
+        for name, values in zip(("window_start", "window_stop"), ensemble.experiment.windows.bounds.T, strict=True):
+            coordinates[name] = (("window",), values, {"units": "s", "long_name": name.replace("_", " ")})
     if outcome.traces:
         coordinates["time"] = (("time",), protocol.clock.trace_times(), {"units": "s", "long_name": "time"})
+    if outcome.traces or outcome.windows:
         index = np.arange(ensemble.parameters.n_neurons)
         coordinates["neuron"] = (("neuron",), index, {"units": "1", "long_name": "postsynaptic neuron"})
     record = {

@@ -80,9 +80,9 @@ class SpikeTrains:
         """
         choose("collisions", collisions, get_args(Collisions))
         trains, train_of = _arranged(spikes, n_neurons, n_synapses)
-        rows = [
-            _binned(train, _first_user(train_of, index), dt, collisions, index) for index, train in enumerate(trains)
-        ]
+        rows = []
+        for index, train in enumerate(trains):
+            rows.append(_binned(train, _first_user(train_of, index), dt, collisions))
         offsets = np.concatenate([[0], np.cumsum([row.size for row in rows])]).astype(np.int64)
         steps = np.concatenate(rows) if rows else np.empty(0, np.int32)
         return cls(steps, offsets, train_of, dt, source)
@@ -156,6 +156,9 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
+# Numbers are left to `checks.numbers`, which says what is wrong with them.
+
+
 def _is_train(value: Any) -> bool:
     """Whether `value` is one list of times: a Neo train, or a list whose items are no lists."""
     if hasattr(value, "rescale"):
@@ -215,13 +218,14 @@ def _check_synapse(neuron: int, synapse: int, m: int, n: int) -> None:
         raise SimulationError(f"spikes of synapse {synapse}: there are {n} synapses, counted from 0; set n_synapses")
 
 
-def _binned(
-    train: Any, where: tuple[int, int], dt: float, collisions: str, index: int
-) -> NDArray[np.int32]:
+def _binned(train: Any, where: tuple[int, int], dt: float, collisions: str) -> NDArray[np.int32]:
+    """One train as increasing steps of dt; `where` is the first synapse that has it."""
     who = f"neuron {where[0]}, synapse {where[1]}"
-    times: Array = np.atleast_1d(
-        numbers(f"spikes of {who}", _plain(train) if np.size(_plain(train)) else np.empty(0), "s", SimulationError)
-    )
+    train = _plain(train)
+    empty = isinstance(train, (list, tuple)) and not train
+    times: Array = np.atleast_1d(numbers(f"spikes of {who}", np.empty(0) if empty else train, "s", SimulationError))
+    if times.ndim != 1:
+        raise SimulationError(f"spikes of {who} = {shown(train)}: expected times in s, in a plain list")
     bad = np.flatnonzero(~np.isfinite(times) | (times < 0) | (times / dt > MOST_STEPS))
     if bad.size:
         raise SimulationError(
@@ -232,21 +236,14 @@ def _binned(
     steps = np.maximum(np.ceil(times / dt - 1e-6), 1).astype(np.int32)
     same = np.flatnonzero(np.diff(steps) == 0)
     if same.size:
-        first = same[0]
-        what = (
-            f"{same.size + 1 if same.size > 1 else 2} spikes" if collisions == "refuse" else f"{same.size} spikes too many"
-        )
-        text = (
-            f"spikes of {who} at {times[first]:.9g} s and {times[first + 1]:.9g} s fall into one step of dt = {dt:g} s"
-        )
+            first = same[0]
+        text = f"spikes of {who} at {times[first]:.9g} s and {times[first + 1]:.9g} s fall into one step of dt = {dt:g} s"
+        more = f", and {same.size - 1} more such pairs" if same.size > 1 else ""
         if collisions == "refuse":
-            more = f", and {same.size - 1} more such pairs" if same.size > 1 else ""
             raise SimulationError(
                 f"{text}{more}: a step carries one spike of a synapse; lower dt, or merge them with collisions = 'merge'"
             )
-        warnings.warn(
-            f"{text}: merged into one, {what} in this train; lower dt to keep them apart", SpikesMerged, stacklevel=5
-        )
+        warnings.warn(f"{text}{more}: merged into one; lower dt to keep them apart", SpikesMerged, stacklevel=3)
         steps = np.unique(steps)
     return steps
 

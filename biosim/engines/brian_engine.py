@@ -325,7 +325,11 @@ class _Network:
             if self.x is not None and self.x.schedule is not None:
                 # Its own rates are constant; the factor is looked up in every step.
                 source = b.NeuronGroup(
-                    total, "rate : Hz (constant)", threshold="rand() < rate*rate_factor(t)*dt", dt=self.dt, name="biosim_input"
+                    total,
+                    "rate : Hz (constant)",
+                    threshold="rand() < rate*rate_factor(t)*dt",
+                    dt=self.dt,
+                    name="biosim_input",
                 )
                 source.rate = rates
                 self.namespace["rate_factor"] = b.TimedArray(self.x.schedule.per_step(e.clock), dt=self.dt)
@@ -398,7 +402,9 @@ class _Network:
                 (self.neurons, ["AG", "spikes", "quanta"]),
             )
             self.complete = [
-                b.StateMonitor(group, names, record=True, dt=self.dt_astro, when="start", order=9, name=f"{group.name}_complete")
+                b.StateMonitor(
+                    group, names, record=True, dt=self.dt_astro, when="start", order=9, name=f"{group.name}_complete"
+                )
                 for group, names in kept
             ]
             self.objects += self.complete

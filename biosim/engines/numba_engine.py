@@ -237,9 +237,7 @@ def final_states(
         pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
     else:
         gain = 1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100
-        pr = experiment_arrays.mean_probability(
-            experiment_arrays.synapse_PR0(e), ~experiment_arrays.stuck(e), gain
-        )
+        pr = experiment_arrays.mean_probability(experiment_arrays.synapse_PR0(e), ~experiment_arrays.stuck(e), gain)
     return {
         "calcium": ca, "h": h, "ip3": ip3, "glutamate": glu, "esp": esp, "ag": ag, "release_probability": pr, "voltage": v,
     }  # fmt: skip

@@ -252,7 +252,13 @@ class _Unit:
             "crossing_period": (late[-1] - late[0]) / (len(late) - 1) if len(late) > 1 else np.nan,
         }
         found = windows.from_samples(
-            one, y[:, None, 0], y[:, None, 2], y[:, None, 4], y[:, None, 5 : 5 + m], spikes_in[:, None], quanta_in[:, None]
+            one,
+            y[:, None, 0],
+            y[:, None, 2],
+            y[:, None, 4],
+            y[:, None, 5 : 5 + m],
+            spikes_in[:, None],
+            quanta_in[:, None],
         )
         every = clock.record_every
         count = clock.trace_times().size
