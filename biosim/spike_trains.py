@@ -121,7 +121,9 @@ class SpikeTrains:
                 f"{n_neurons} with {n_synapses}: make the trains for this structure"
             )
         if abs(self.dt - clock.dt) > 1e-12 * clock.dt:
-            raise SimulationError(f"spikes are binned to dt = {self.dt:g} s, but the clock has {clock.dt:g} s: bin them anew")
+            raise SimulationError(
+                f"spikes are binned to dt = {self.dt:g} s, but the clock has {clock.dt:g} s: bin them anew"
+            )
         end = clock.n_astro * clock.ratio
         late = np.flatnonzero(self.steps > end)
         if late.size:
@@ -156,9 +158,6 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
-# Numbers are left to `checks.numbers`, which says what is wrong with them.
-
-
 def _is_train(value: Any) -> bool:
     """Whether `value` is one list of times: a Neo train, or a list whose items are no lists."""
     if hasattr(value, "rescale"):
@@ -170,9 +169,9 @@ def _arranged(spikes: Any, m: int, n: int) -> tuple[list[Any], NDArray[np.int32]
     """The distinct trains, and which of them each synapse has."""
     train_of = np.full((m, n), -1, dtype=np.int32)
     if isinstance(spikes, Mapping):
-        trains = []
+        trains: list[Any] = []
         for key, train in spikes.items():
-            pair = key if isinstance(key, tuple) and len(key) == 2 else (None, None)
+            pair: tuple[Any, Any] = key if isinstance(key, tuple) and len(key) == 2 else (None, None)
             neuron, synapse = pair
             if not all(isinstance(k, (int, np.integer)) and not isinstance(k, bool) for k in pair):
                 raise SimulationError(f"spikes: key {shown(key)}: expected (neuron, synapse), two whole numbers from 0")
@@ -202,7 +201,9 @@ def _arranged(spikes: Any, m: int, n: int) -> tuple[list[Any], NDArray[np.int32]
             train_of[0] = np.arange(n, dtype=np.int32)
             return items, train_of
         wanted = f"{n} (one per synapse)" if m == 1 else f"{m} (one per neuron, shared by its synapses)"
-        raise SimulationError(f"spikes: {len(items)} lists of times, expected {wanted}; nest them to give every synapse its own")
+        raise SimulationError(
+            f"spikes: {len(items)} lists of times, expected {wanted}; nest them to give every synapse its own"
+        )
     if len(items) != m or any(not _is_list(row) or len(row) != n or not all(map(_is_train, row)) for row in items):
         raise SimulationError(
             f"spikes = {shown(spikes)}: expected {m} neurons, each a list of {n} synapses, each a list of times in s"
@@ -236,8 +237,10 @@ def _binned(train: Any, where: tuple[int, int], dt: float, collisions: str) -> N
     steps = np.maximum(np.ceil(times / dt - 1e-6), 1).astype(np.int32)
     same = np.flatnonzero(np.diff(steps) == 0)
     if same.size:
-            first = same[0]
-        text = f"spikes of {who} at {times[first]:.9g} s and {times[first + 1]:.9g} s fall into one step of dt = {dt:g} s"
+        first = same[0]
+        text = (
+            f"spikes of {who} at {times[first]:.9g} s and {times[first + 1]:.9g} s fall into one step of dt = {dt:g} s"
+        )
         more = f", and {same.size - 1} more such pairs" if same.size > 1 else ""
         if collisions == "refuse":
             raise SimulationError(
@@ -265,7 +268,9 @@ def read_spikes(path: str | Path, n_neurons: int) -> Any:
     """
     source = Path(path)
     if "\0" in str(source) or not source.is_file():
-        raise SimulationError(f"spikes: no such file: {shown(str(path))}; name a CSV file with time_s, synapse[, neuron]")
+        raise SimulationError(
+            f"spikes: no such file: {shown(str(path))}; name a CSV file with time_s, synapse[, neuron]"
+        )
     kind = source.suffix.lower()
     if kind in NWB:
         return _read_nwb(source)
@@ -284,7 +289,9 @@ def _read_csv(source: Path, n_neurons: int) -> dict[tuple[int, int], Array]:
         table = pd.read_csv(source, comment="#", skipinitialspace=True, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SimulationError(f"spikes: {source} is not readable as CSV ({reason}); expected time_s,synapse[,neuron]") from error
+        raise SimulationError(
+            f"spikes: {source} is not readable as CSV ({reason}); expected time_s,synapse[,neuron]"
+        ) from error
     missing = [name for name in ("time_s", "synapse") if name not in table.columns]
     unknown = [str(name) for name in table.columns if name not in ("time_s", "synapse", "neuron")]
     if missing or unknown:
@@ -305,7 +312,9 @@ def _read_csv(source: Path, n_neurons: int) -> dict[tuple[int, int], Array]:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             wanted = "a time in s of at least 0" if name == "time_s" else "a whole number from 0"
-            raise SimulationError(f"spikes: {source}, spike {row + 1}: {name} = {table[name][row]!r}: expected {wanted}")
+            raise SimulationError(
+                f"spikes: {source}, spike {row + 1}: {name} = {table[name][row]!r}: expected {wanted}"
+            )
         columns[name] = values
     keys = np.stack([columns["neuron"], columns["synapse"]]).astype(np.int64)
     order = np.lexsort((columns["time_s"], keys[1], keys[0]))
@@ -337,7 +346,9 @@ def _read_nwb(source: Path) -> Sequence[Any]:
             units = file.read().units
             return [] if units is None else [np.asarray(units["spike_times"][i]) for i in range(len(units))]
     except Exception as error:
-        raise SimulationError(f"spikes: {source} cannot be read as NWB ({type(error).__name__}: {shown(error)})") from error
+        raise SimulationError(
+            f"spikes: {source} cannot be read as NWB ({type(error).__name__}: {shown(error)})"
+        ) from error
 
 
 def _read_neo(source: Path) -> Sequence[Any]:
@@ -346,4 +357,6 @@ def _read_neo(source: Path) -> Sequence[Any]:
         blocks = neo.get_io(str(source)).read()
         return [train for block in blocks for segment in block.segments for train in segment.spiketrains]
     except Exception as error:
-        raise SimulationError(f"spikes: {source} cannot be read by Neo ({type(error).__name__}: {shown(error)})") from error
+        raise SimulationError(
+            f"spikes: {source} cannot be read by Neo ({type(error).__name__}: {shown(error)})"
+        ) from error

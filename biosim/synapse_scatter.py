@@ -48,7 +48,7 @@ class SynapseScatter:
             # Seeded by the stream of the trial, so that no other trial is drawn for it.
             words = stream_states(seed, np.array([number]), "PR0")[:, 0]
             random = np.random.Generator(np.random.PCG64([int(word) for word in words]))
-            mean = PR0 if self.mean is None else float(random.uniform(*self.mean))
+            mean = PR0 if self.mean is None else float(random.uniform(self.mean[0], self.mean[1]))
             tables[index] = mean
             if self.uniform:
                 x = random.uniform(-1.0, 1.0, n_synapses)

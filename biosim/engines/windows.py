@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..ensemble import Array, Ensemble
 from . import experiment_arrays
@@ -46,7 +47,7 @@ def from_samples(
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
-def working_synapses(ensemble: Ensemble, ends: Array) -> np.ndarray:
+def working_synapses(ensemble: Ensemble, ends: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which synapses have not failed at the end of astrocyte steps 1, 2, ... given by `ends`, [steps, units, neurons, synapses].
 
     A fault at the very end of a step shows in the next one.
@@ -59,7 +60,7 @@ def working_synapses(ensemble: Ensemble, ends: Array) -> np.ndarray:
     return ~(failing & after[:, None, None, None])
 
 
-def release_probability(ensemble: Ensemble, ends: Array, ag: Array, esp: Array) -> Array:
+def release_probability(ensemble: Ensemble, ends: NDArray[np.int64], ag: Array, esp: Array) -> Array:
     """Mean release probability of the working synapses at the ends of the steps `ends`, [steps, units, neurons]."""
     gain = 1 + (ensemble.values("K_AG")[:, None] * ag + esp[:, :, None]) / 100
     return experiment_arrays.mean_probability(
