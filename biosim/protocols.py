@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import memory, responses, self_repair_measures
 from .checks import numbers, real, whole
@@ -94,23 +95,26 @@ class Protocol:
             )
         )
         rate = grids.pop(RATE, np.full(size, self.rate))
-        trial = grids.pop(TRIAL, np.zeros(size))
+        trial = grids.pop(TRIAL, np.zeros(size)).astype(np.int64)
+        if self.scatter is not None and not self.scatter.uniform:
+            # Equal within a unit: a value of the unit, which the faster kernels take.
+            grids["PR0"] = self.scatter.means(seed, trial, self.parameters.PR0)
         return Ensemble(
             self.parameters, self.clock, np.asarray(rate, dtype=np.float64),
             experiment=self._experiment(grids.pop(JUMP, None), grids.pop(SHARE, None), trial, seed), overrides=grids,
             input=self.input, release=self.release, spread=self.spread, seed=seed,
         )  # fmt: skip
 
-    def _experiment(self, jump: Array | None, share: Array | None, trial: Array, seed: int) -> Experiment | None:
+    def _experiment(self, jump: Array | None, share: Array | None, trial: NDArray[np.int64], seed: int) -> Experiment | None:
         """The experiment with what differs between the units."""
         x = self.experiment
         if x is not None and x.jump is not None and jump is not None:
             x = replace(x, jump=replace(x.jump, size=jump))
         if x is not None and x.faults is not None and share is not None:
             x = replace(x, faults=replace(x.faults, share=share))
-        if self.scatter is not None:
+        if self.scatter is not None and self.scatter.uniform:
             p = self.parameters
-            table = self.scatter.table(seed, trial.astype(np.int64), p.n_neurons, p.n_synapses, p.PR0)
+            table = self.scatter.table(seed, trial, p.n_neurons, p.n_synapses, p.PR0)
             x = replace(Experiment() if x is None else x, PR0=table)
         return x
 

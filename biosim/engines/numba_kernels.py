@@ -154,6 +154,8 @@ def kernel(
         base = np.empty((synapse_rows, lanes))
         working = np.empty((m_, lanes), np.int64)
         pr_mean = np.empty((m_, lanes))
+        counted = np.empty(lanes)
+        gain = np.empty(lanes)
         cursor = np.empty(m_, np.int64)
         w_unit = np.empty((WINDOW_UNIT_ROWS, lanes))
         w_neuron = np.empty((WINDOW_NEURON_ROWS, m_, lanes))
@@ -271,6 +273,18 @@ def kernel(
                             first_event = cursor[i]
                             while cursor[i] < x.event_first[i + 1] and x.event_step[cursor[i]] <= a * ratio + b + 1:
                                 cursor[i] += 1
+                        if individual and not regular and not spiking:
+                            # Synapses outside and lanes inside, so that the compiler vectorises the draws.
+                            for l in range(lanes):
+                                counted[l] = 0.0
+                                gain[l] = 1.0 + (k[K_AG, l] * (ag_[i, l] * k[AG_DECAY, l]) + esp_[l]) / 100.0
+                            for j in range(n_):
+                                for l in range(lanes):
+                                    p = k[INPUT_PROBABILITY, l] * min(max(base[i * n_ + j, l] * gain[l], 0.0), 1.0)
+                                    if scheduled:
+                                        p = p * factor
+                                    uniform = _uniform(s0, s1, s2, s3, l)
+                                    counted[l] += 1.0 if uniform < p else 0.0
                         for l in range(lanes):
                             voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
                             ag = ag_[i, l] * k[AG_DECAY, l]
@@ -302,14 +316,7 @@ def kernel(
                                         uniform = _uniform(s0, s1, s2, s3, l)
                                         quanta += 1.0 if (arrived and uniform < pr) else 0.0
                             elif individual:
-                                quanta = 0.0
-                                p = k[INPUT_PROBABILITY, l]
-                                if scheduled:
-                                    p = p * factor
-                                for j in range(n_):
-                                    pr = _release_probability(ag, esp_[l], base[i * n_ + j, l], k[K_AG, l])
-                                    uniform = _uniform(s0, s1, s2, s3, l)
-                                    quanta += 1.0 if uniform < p * pr else 0.0
+                                quanta = counted[l]
                             elif scheduled or faulted:
                                 uniform = _uniform(s0, s1, s2, s3, l)
                                 p = k[INPUT_PROBABILITY, l] * pr
