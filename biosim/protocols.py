@@ -105,7 +105,9 @@ class Protocol:
             input=self.input, release=self.release, spread=self.spread, seed=seed,
         )  # fmt: skip
 
-    def _experiment(self, jump: Array | None, share: Array | None, trial: NDArray[np.int64], seed: int) -> Experiment | None:
+    def _experiment(
+        self, jump: Array | None, share: Array | None, trial: NDArray[np.int64], seed: int
+    ) -> Experiment | None:
         """The experiment with what differs between the units."""
         x = self.experiment
         if x is not None and x.jump is not None and jump is not None:

@@ -13,7 +13,13 @@ from biosim.registry import choose
 from .output import write_figure
 
 # name -> module with TITLE, compute(quick, seed) and draw(data); imported on use.
-FIGURES = {"fig3": "fig3", "traces": "traces", "responses": "responses"}
+FIGURES = {
+    "fig3": "fig3",
+    "traces": "traces",
+    "responses": "responses",
+    "self_repair": "self_repair",
+    "impulse": "impulse",
+}
 
 
 def titles() -> dict[str, str]:
