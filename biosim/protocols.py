@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 
 from . import memory, responses, self_repair_measures
 from .checks import numbers, real, whole
-from .ensemble import STRUCTURAL, Array, Clock, Ensemble, InputKind, ReleaseMode, SimulationError, check_input
-from .experiment import Experiment, Faults, Jump, JumpVariable, Schedule, Windows, whole_numbers
+from .ensemble import (
+    LONGEST,
+    SHORTEST,
+    STRUCTURAL,
+    Array,
+    Clock,
+    Ensemble,
+    InputKind,
+    ReleaseMode,
+    SimulationError,
+    check_input,
+)
+from .experiment import MOST_PIECES, Experiment, Faults, Jump, JumpVariable, Schedule, Windows, whole_numbers
 from .messages import shown
 from .parameters import TripartiteParameters, check_value, describe, parameter_set, unit_of
 from .registry import choose
@@ -264,7 +275,10 @@ def pulse_train(
     The Dataset has traces every `sampling` s and, along ``window``, mean and peak of calcium and IP3 and the neurons' rates
     from the start of each pulse to that of the next.
     """
-    check_input(input, release)
+    check_input(_not_spikes(input), release)
+    pulse, period, first = _seconds("pulse", pulse), _seconds("period", period), _seconds("first", first)
+    sampling = _seconds("sampling", sampling)
+    number = whole("number", number, 1, MOST_PIECES // 2, SimulationError)
     schedule = Schedule.pulses(first, pulse, period, number)
     duration = first + number * period
     starts = first + period * np.arange(number)
@@ -273,8 +287,8 @@ def pulse_train(
         description="response to pulses of input",
         axes=(_rates(rates), _trials(trials)),
         parameters=_parameters(parameters),
-        clock=Clock(duration, first, record=sampling),
-        input=_not_spikes(input),
+        clock=_sampled(duration, first, sampling),
+        input=input,
         release=release,
         experiment=Experiment(schedule=schedule, windows=Windows(np.stack([starts, starts + period], axis=1))),
     )
@@ -303,8 +317,10 @@ def impulse_response(
     choose("stimulus", stimulus, get_args(Stimulus))
     values = _points("sizes", _JUMPS[stimulus] if sizes is None else sizes, "Hz" if stimulus == "burst" else "uM")
     start = _parameters(parameters)
-    clock = Clock(duration, record=sampling)
-    moment = real("at", at, "s", SimulationError)
+    clock = _sampled(duration, 0.0, _seconds("sampling", sampling))
+    moment, length = _seconds("at", at), _seconds("length", length)
+    if moment >= clock.duration:
+        raise SimulationError(f"at = {moment:g} s: expected less than the duration of {clock.duration:g} s")
     if stimulus == "burst":
         axis = _rates(values)
         experiment = Experiment(schedule=Schedule.pulses(moment, length, length, 1))
@@ -353,7 +369,8 @@ def spikes(
         raise SimulationError(
             "spikes = None: give the times in s, or the name of a file (CSV: time_s,synapse[,neuron])"
         )
-    step = Clock(1e3 * real("dt", dt, "s", SimulationError), dt=dt, dt_astro=10 * dt).dt
+    step = _seconds("dt", dt)
+    Clock(1.0, dt=step, dt_astro=1.0)
     source = "array"
     if isinstance(spikes, (str, Path)):
         source = Path(spikes).name
@@ -367,7 +384,7 @@ def spikes(
         description="response to given input spikes",
         axes=(_trials(trials),),
         parameters=start,
-        clock=Clock(end, settle, dt=step, dt_astro=10 * step, record=sampling),
+        clock=_sampled(end, settle, sampling, dt=step, dt_astro=10 * step),
         input="spikes",
         release=release,
         experiment=Experiment(spikes=trains),
@@ -411,12 +428,12 @@ def self_repair(
     """
     start = _parameters(parameters)
     check_input(input, release)
-    times = {"fault_time": fault_time, "duration": duration, "before": before, "after": after, "bin": bin}
-    for name, value in times.items():
-        times[name] = real(name, value, "s", SimulationError)
+    given = {"fault_time": fault_time, "duration": duration, "before": before, "after": after, "bin": bin}
+    times = {name: _seconds(name, value) for name, value in given.items()}
+    where = self_repair_measures.Windows(**times)
     clock = Clock(times["duration"], times["duration"] - times["after"])
     windows = Windows.every(times["bin"], clock.duration)
-    where = self_repair_measures.Windows(**times)
+    neuron = whole("neuron", neuron, 0, start.n_neurons - 1, SimulationError)
     axes: tuple[Axis, ...] = (_trials(trials),)
     if synapses is not None:
         if shares is not None:
@@ -438,7 +455,7 @@ def self_repair(
         axes=axes,
         parameters=start,
         clock=clock,
-        rate=float(_rates([rate]).values[0]),
+        rate=float(_rates([real("rate", rate, "Hz", SimulationError)]).values[0]),
         input=_not_spikes(input),
         release=release,
         experiment=Experiment(faults=faults, windows=windows),
@@ -447,6 +464,23 @@ def self_repair(
     )
     faults.stuck(start.n_neurons, start.n_synapses, 1)
     return plan
+
+
+def _seconds(name: str, value: Any) -> float:
+    """A length or moment in s as a float; its place among the other times is checked where it is used."""
+    seconds = real(name, value, "s", SimulationError)
+    if not (seconds == 0 or SHORTEST <= seconds <= LONGEST):
+        raise SimulationError(f"{name} = {shown(value)} s: expected 0, or a time from {SHORTEST} s to {LONGEST:g} s")
+    return seconds
+
+
+def _sampled(duration: float, settle: float, sampling: float | None, **steps: float) -> Clock:
+    """A clock with traces every `sampling` s, under which name a wrong interval is refused."""
+    clock = Clock(duration, settle, **steps)
+    try:
+        return replace(clock, record=sampling)
+    except SimulationError as error:
+        raise SimulationError(f"sampling: {error}") from error
 
 
 def _not_spikes(input: InputKind) -> InputKind:

@@ -34,6 +34,12 @@ class Windows:
     bin: float
 
     def __post_init__(self) -> None:
+        if self.bin <= 0:
+            raise SimulationError(f"bin = {self.bin:g} s: expected a length above 0")
+        if self.fault_time >= self.duration:
+            raise SimulationError(
+                f"fault_time = {self.fault_time:g} s: expected less than the duration of {self.duration:g} s"
+            )
         for name in ("fault_time", "before", "after", "duration"):
             value = getattr(self, name)
             if value <= 0 or abs(value / self.bin - round(value / self.bin)) > 1e-6:

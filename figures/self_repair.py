@@ -104,7 +104,7 @@ def draw(data: pd.DataFrame) -> Figure:
             panel.set_xlabel("time (s)")
             panel.set_ylabel("firing rate (Hz)")
             panel.set_title(str(name))
-        axes[0, 0].legend(loc="lower left", bbox_to_anchor=(0.0, 0.12), fontsize=8)
+        axes[0, 0].legend(loc="upper right")
         panel = axes[1, 0]
         for (name, part), colour in zip(course.groupby("parameter_set", sort=False), (BLUE, ORANGE), strict=True):
             one = part[part.neuron == 2]

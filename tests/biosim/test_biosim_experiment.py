@@ -466,7 +466,7 @@ REGULAR = {"input": "regular", "release": "expected"}
         ("self_repair", {"synapses": [3, 10]}, "faulty synapse 10: there are 10 synapses per neuron"),
         ("self_repair", {"synapses": [3], "shares": [0.5]}, "give one of them"),
         ("self_repair", {"neuron": 2}, "neuron of the fault = 2: there are 2 neurons, counted from 0"),
-        ("self_repair", {"fault_time": 500.0}, "after = 100 s: expected at most -100 s"),
+        ("self_repair", {"fault_time": 500.0}, "fault_time = 500 s: expected less than the duration of 400 s"),
         ("self_repair", {"before": 13.0}, "before = 13 s: expected a whole multiple of bin = 5 s"),
         ("self_repair", {"bin": 0.0}, "bin = 0 s"),
         ("self_repair", {"mean_PR0": [0.6, 0.2]}, "mean_PR0 = .*: expected two probabilities"),
