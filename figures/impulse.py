@@ -102,7 +102,10 @@ def draw(data: pd.DataFrame) -> Figure:
             for (size, part), colour in zip(impulse.groupby("jump_um"), (ORANGE, BLUE), strict=True):
                 rest = part[column].iloc[0]
                 panel.plot(
-                    part.time_s, 1e3 * (part[column] - rest), color=colour, label=f"2-AG + {1e3 * float(size):g} nM"
+                    part.time_s,
+                    1e3 * (part[column] - rest),
+                    color=colour,
+                    label=f"2-AG + {1e3 * float(str(size)):g} nM",
                 )
                 if column == "ip3_um":
                     thin = part.iloc[:: max(len(part) // 25, 1)]
