@@ -25,7 +25,7 @@ from ..ensemble import STATES_OF_OPTIONS, Array, Ensemble, Outcome, Progress, Si
 from ..processes import ip3, sic
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
-from . import propagators
+from . import experiment_arrays, propagators
 from .statistics import crossing_period
 
 # Every unit draws from a stream of its own, so an ensemble may be cut anywhere.
@@ -42,7 +42,7 @@ def memory_needed(ensemble: Ensemble) -> float:
     per_synapse = 64 + (8 * 32 * lanes * _usable_cores())
     # The largest trace, one value per neuron, is copied twice when it is written.
     traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
-    return ensemble.n_units * per_unit + synapses * per_synapse + traces
+    return ensemble.n_units * per_unit + synapses * per_synapse + traces + experiment_arrays.memory_needed(ensemble)
 
 
 def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | None = None) -> Outcome:
@@ -66,7 +66,10 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     m = p.n_neurons
     regular = ensemble.input == "regular"
     depressing = p.synapse == "depressing"
-    terms = np.full(n, p.n_synapses) if regular or depressing else _terms(p.n_synapses, ensemble.rate * clock.dt)
+    flags, experiment = experiment_arrays.flags(ensemble), experiment_arrays.arrays(ensemble)
+    counted = ensemble.input == "poisson" and not flags["individual"] and not depressing
+    busiest = ensemble.rate * clock.dt * ensemble.highest_factor
+    terms = _terms(p.n_synapses, busiest) if counted else np.full(n, p.n_synapses)
 
     coefficients = propagators.table(ensemble)
     refractory = propagators.refractory_steps(ensemble)
@@ -93,7 +96,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
         kernel(
             coefficients, refractory, random, noise, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
             clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, extra,
-            units, stop,
+            units, stop, experiment,
         )  # fmt: skip
         return units.size
 
@@ -114,6 +117,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             gated=p.gate != "none",
             source=ip3.SOURCES[p.ip3_source],
             noisy=noisy,
+            **flags,
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))
@@ -137,7 +141,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
 
     outcome = Outcome(
         statistics=_statistics(ensemble, stats, kernels),
-        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
+        final=final_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
         | _extra_states(ensemble, extra),
         traces={} if not samples else _traces(traces, m) | _extra_states(ensemble, traces[5 + 3 * m :]),
         notes={
@@ -146,6 +150,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
             "run_s": round(finished_at - compiled, 3),
             "unit_steps": n * clock.n_astro * clock.ratio,
         },
+        windows=_windows(ensemble, experiment),
     )
     outcome.check_finite()
     return outcome
@@ -243,13 +248,42 @@ def _statistics(ensemble: Ensemble, s: Array, k: ModuleType) -> dict[str, Array]
     }
 
 
-def _states(
+def final_states(
     e: Ensemble, ca: Array, h: Array, ip3: Array, glu: Array, esp: Array, ag: Array, v: Array
 ) -> dict[str, Array]:
-    pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
+    if e.experiment is None:
+        pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
+    else:
+        gain = 1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100
+        pr = experiment_arrays.mean_probability(experiment_arrays.synapse_PR0(e), ~experiment_arrays.stuck(e), gain)
     return {
         "calcium": ca, "h": h, "ip3": ip3, "glutamate": glu, "esp": esp, "ag": ag, "release_probability": pr, "voltage": v,
     }  # fmt: skip
+
+
+def _windows(e: Ensemble, x: experiment_arrays.Arrays) -> dict[str, Array]:
+    """Sums of the kernel over each window as means and rates."""
+    if not x.windows.size:
+        return {}
+    m = e.parameters.n_neurons
+    n = (x.window_stop - x.window_start)[:, None].astype(np.float64)
+    seconds = n[..., None] * e.clock.dt_astro
+    unit, rest = np.split(x.windows, [experiment_arrays.WINDOW_UNIT_ROWS], axis=1)
+    ca_sum, ca_max, ip3_sum, ip3_max, esp_sum = np.moveaxis(unit, 1, 0)
+    per_neuron = rest.reshape(n.size, experiment_arrays.WINDOW_NEURON_ROWS, m, e.n_units)
+    ag_sum, pr_sum, pr_all_sum, spikes, releases = np.moveaxis(per_neuron.transpose(0, 1, 3, 2), 1, 0)
+    return {
+        "window_calcium_mean": ca_sum / n,
+        "window_calcium_max": ca_max.copy(),
+        "window_ip3_mean": ip3_sum / n,
+        "window_ip3_max": ip3_max.copy(),
+        "window_esp_mean": esp_sum / n,
+        "window_ag_mean": ag_sum / n[..., None],
+        "window_release_probability": pr_sum / n[..., None],
+        "window_release_probability_all": pr_all_sum / n[..., None],
+        "window_firing_rate": spikes / seconds,
+        "window_release_rate": releases / seconds,
+    }
 
 
 def _traces(traces: Array, m: int) -> dict[str, Array]:
