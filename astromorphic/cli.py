@@ -65,7 +65,12 @@ def run(
 
 @app.command()
 def simulate(
-    protocol: Annotated[str, typer.Argument(help="fig3, rate_sweep, constant_ip3 or stp_cycles.")],
+    protocol: Annotated[
+        str,
+        typer.Argument(
+            help="fig3, rate_sweep, constant_ip3, stp_cycles, pulse_train, impulse_response, self_repair or spikes."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="NetCDF file to write.")],
     parameters: Annotated[
         str | None,
@@ -77,6 +82,10 @@ def simulate(
     engine: Annotated[str, typer.Option("--engine", help="numba, brian2 or reference.")] = "numba",
     seed: SeedOption = 0,
     record: Annotated[float | None, typer.Option("--record", help="Sampling interval of traces, s.")] = None,
+    spikes: Annotated[
+        str | None,
+        typer.Option("--spikes", metavar="FILE", help="Input spikes of the protocol spikes: CSV, NWB or Neo."),
+    ] = None,
     block: Annotated[
         int | None, typer.Option("--block", min=1, help="Units per block; default: some seconds of work.")
     ] = None,
@@ -99,11 +108,16 @@ def simulate(
 
     from . import commands
 
+    changes = parse_assignments(set_ or [])
+    if spikes is not None:
+        if "spikes" in changes:
+            raise AssignmentError("--spikes and --set spikes are given: give one of them")
+        # Taken as it is: the name of a file may hold commas and colons.
+        changes["spikes"] = spikes
+
     try:
         with progress_bar(f"simulating {protocol}") as advance:
-            path = commands.simulate(
-                protocol, parameters, parse_assignments(set_ or []), engine, seed, record, out, advance, block, cluster
-            )
+            path = commands.simulate(protocol, parameters, changes, engine, seed, record, out, advance, block, cluster)
     except (KeyboardInterrupt, _Terminated) as stop:
         kept = parts_folder(out)
         if not kept.is_dir():

@@ -42,7 +42,7 @@ def simulate(
 
     import biosim
     from biosim.folders import parts_folder
-    from biosim.protocols import parameters_of
+    from biosim.protocols import LIST_OPTIONS, parameters_of
     from biosim.registry import choose
 
     sets = parameters_of(protocol)
@@ -53,7 +53,7 @@ def simulate(
     for name, value in changes.items():
         choose("parameter or option", name, [*sets.quantity_names(), *options])
         if name in options:
-            plural = name in ("rates", "ip3")
+            plural = name in LIST_OPTIONS
             chosen[name] = [value] if plural and not isinstance(value, list) else value
         elif isinstance(value, list):
             swept[name] = value

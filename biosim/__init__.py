@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bifurcation_diagram import bifurcation, bifurcation_points
     from .cycles import limit_cycles
-    from .ensemble import Clock, Ensemble, Outcome, SimulationError
+    from .ensemble import Clock, CoarseInput, Ensemble, Outcome, SimulationError
+    from .experiment import Experiment, Faults, Jump, Schedule, Windows
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
     from .plan import Plan
     from .plasticity.cycles import StpCycles, stp_cycles
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .plasticity.retention import decay_per_cycle, geometric_retention, retention_factors, saturation_level
     from .protocols import PROTOCOLS, Protocol, protocol, swept
     from .simulation import ENGINES, run_ensemble, simulate
+    from .spike_trains import SpikesMerged, SpikeTrains
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
     from .staircase import hysteresis
     from .storage import DatasetError, load, provenance, save
@@ -37,9 +39,17 @@ _HOMES = {
     "hysteresis": "staircase",
     "limit_cycles": "cycles",
     "Clock": "ensemble",
+    "CoarseInput": "ensemble",
     "Ensemble": "ensemble",
     "Outcome": "ensemble",
     "SimulationError": "ensemble",
+    "Experiment": "experiment",
+    "Faults": "experiment",
+    "Jump": "experiment",
+    "Schedule": "experiment",
+    "Windows": "experiment",
+    "SpikeTrains": "spike_trains",
+    "SpikesMerged": "spike_trains",
     "eigenvalues": "stability",
     "fixed_points": "stability",
     "hopf_points": "stability",
@@ -81,8 +91,12 @@ __all__ = [
     "ENGINES",
     "PROTOCOLS",
     "Clock",
+    "CoarseInput",
     "DatasetError",
     "Ensemble",
+    "Experiment",
+    "Faults",
+    "Jump",
     "LongTerm",
     "Outcome",
     "ParameterError",
@@ -90,9 +104,13 @@ __all__ = [
     "PlasticityNetwork",
     "PlasticityParameters",
     "Protocol",
+    "Schedule",
     "SimulationError",
+    "SpikeTrains",
+    "SpikesMerged",
     "StpCycles",
     "TripartiteParameters",
+    "Windows",
     "associative_memory",
     "bifurcation",
     "bifurcation_points",

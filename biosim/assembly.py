@@ -60,12 +60,31 @@ def assemble(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part], 
         for name in dataset.coords:
             variable = dataset.variables[name]
             _create(file, str(name), variable, _chunks(variable.shape, CHUNK))[...] = variable.values
-        plain = [str(name) for name in dataset.data_vars if "time" not in dataset[name].dims]
-        traces = [str(name) for name in dataset.data_vars if "time" in dataset[name].dims]
+        first = {str(name): variable.dims[:1] for name, variable in dataset.data_vars.items()}
+        plain = [name for name, dims in first.items() if dims not in (("time",), ("window",))]
         for _ in itertools.chain(
-            _fill(file, dataset, plain, shape, reader), _fill_traces(file, dataset, traces, shape, reader)
+            _fill(file, dataset, plain, shape, reader),
+            *(
+                _fill_traces(file, dataset, [name for name, dims in first.items() if dims == (along,)], shape, reader)
+                for along in ("time", "window")
+            ),
         ):
             output.check()
+
+
+def gather(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part]) -> xr.Dataset:
+    """As `assemble`, in memory: for what is computed from the whole before it is written."""
+    shape = tuple(dataset.sizes[name] for name in axes)
+    found: dict[str, Any] = {}
+    with _Reader(parts) as reader:
+        for name, variable in dataset.data_vars.items():
+            if str(name) not in reader:
+                continue
+            values = reader.read(str(name), 0, math.prod(shape))
+            if variable.dims[:1] in (("time",), ("window",)):
+                values = np.moveaxis(values, -1, 0)
+            found[str(name)] = (variable.dims, values.reshape(variable.shape), variable.attrs)
+    return dataset.assign(found)
 
 
 def _fill(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader) -> Iterator[None]:
@@ -87,10 +106,10 @@ def _fill(file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ..
 def _fill_traces(
     file: Any, dataset: xr.Dataset, names: list[str], shape: tuple[int, ...], reader: _Reader
 ) -> Iterator[None]:
-    """Write the traces piece by piece. Their dimensions are time, the axes and perhaps neuron; parts have time last."""
+    """Write traces piece by piece. Their dimensions are time (or window), the axes and perhaps neuron; parts have time last."""
     if not names:
         return
-    times = dataset.sizes["time"]
+    times = dataset.variables[names[0]].shape[0]
     neurons = dataset.sizes.get("neuron", 1)
     units = max(1, PIECE // (times * neurons))
     for name in names:

@@ -7,9 +7,10 @@ rule, form of e-SP, kind of input) and clocks; every number may differ between u
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ from .parameters import TripartiteParameters, check_value, quantity_names, unit_
 from .registry import choose
 from .stability import rest_state
 
-InputKind = Literal["poisson", "regular"]
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+InputKind = Literal["poisson", "regular", "spikes"]
 ReleaseMode = Literal["bernoulli", "expected"]
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
@@ -54,6 +58,15 @@ MOST_UNITS = 2**40
 
 class SimulationError(ValueError):
     """A simulation that was asked for cannot be run as specified, or left the range in which it is valid."""
+
+
+class CoarseInput(UserWarning):
+    """The step is long for the input rate: one spike per step and synapse makes a train more regular than Poisson's."""
+
+
+# Input spikes per step and synapse: refused above the one, with a warning above the other. With p the number of spikes in any
+# stretch of time has the mean of a Poisson train exactly and its variance times 1 - p.
+MOST_PER_STEP, COARSE_PER_STEP = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,9 @@ def check_input(input: str, release: str) -> None:
     choose("input", input, get_args(InputKind))
     choose("release", release, get_args(ReleaseMode))
     if input == "poisson" and release == "expected":
-        raise SimulationError("release = 'expected' needs input = 'regular': with Poisson input the release is random")
+        raise SimulationError(
+            "release = 'expected' needs input = 'regular' or 'spikes': with Poisson input the release is random"
+        )
 
 
 def _multiple(long: float, short: float, name: str = "dt_astro") -> int:
@@ -167,18 +182,24 @@ class Ensemble:
     parameters : the set that gives structure and the values that no unit overrides.
     rate : input rate per synapse, Hz, shape [n_units].
     overrides : values of numeric parameters per unit, each of shape [n_units].
-    input : ``poisson`` (independent train per synapse, one Bernoulli draw per step) or ``regular`` (evenly spaced spikes,
-        synapse j of neuron i shifted by the fraction (j + i/M)/N of a period).
+    input : ``poisson`` (independent train per synapse, one Bernoulli draw per step), ``regular`` (evenly spaced spikes,
+        synapse j of neuron i shifted by the fraction (j + i/M)/N of a period), or ``spikes`` (the trains of `experiment`).
     release : ``bernoulli`` (each spike releases with probability PR) or ``expected`` (each spike delivers PR quanta;
         deterministic, for comparisons between engines).
     spread : shift the regular trains of different synapses against each other (True) or let all coincide.
     seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
     first_unit : index of the first unit in the whole study; random streams belong to this index plus position.
+    experiment : what else is done to the units: schedule of the rate, spike trains, jumps, faults, windows.
 
     Raises
     ------
     SimulationError, ParameterError, UnknownName
         A field has a wrong type, shape or range; the message names it, its value and what was expected.
+
+    Warns
+    -----
+    CoarseInput
+        More than 0.1 Poisson spikes per step and synapse.
     """
 
     parameters: TripartiteParameters
@@ -190,6 +211,7 @@ class Ensemble:
     spread: bool = True
     seed: int = 0
     first_unit: int = 0
+    experiment: Experiment | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.parameters, TripartiteParameters):
@@ -205,12 +227,6 @@ class Ensemble:
         if bad.size:
             raise SimulationError(
                 f"input rate = {rate[bad[0]]!s} Hz (unit {bad[0]}): expected a finite rate of at least 0"
-            )
-        fastest = float(rate.max())
-        if fastest * self.clock.dt > 0.5:
-            raise SimulationError(
-                f"input rate = {fastest:g} Hz with dt = {self.clock.dt:g} s: one input spike per step and synapse allows at "
-                f"most {0.5 / self.clock.dt:g} Hz; lower the rate or dt"
             )
         object.__setattr__(self, "rate", rate)
         object.__setattr__(self, "seed", whole("seed", self.seed, 0, 2**63 - 1, SimulationError))
@@ -238,6 +254,67 @@ class Ensemble:
         check_current(self)
         if self._given("Ca_init") != self._given("h_init"):
             raise SimulationError("Ca_init without h_init or the reverse: give both, or none to start at rest")
+        self._check_experiment()
+        self._check_fastest()
+
+    def _check_experiment(self) -> None:
+        if self.experiment is not None:
+            from .experiment import Experiment
+
+            if not isinstance(self.experiment, Experiment):
+                raise SimulationError(f"experiment = {shown(self.experiment)}: expected an Experiment or None")
+            self.experiment.check(self)
+        spikes = None if self.experiment is None else self.experiment.spikes
+        if (spikes is None) == (self.input == "spikes"):
+            given = "no trains" if spikes is None else "trains"
+            raise SimulationError(
+                f"input = {self.input!r} with {given} in the experiment: input = 'spikes' and trains go together"
+            )
+        self._check_depressing()
+        if self.input == "spikes" and self.rate.any():
+            raise SimulationError(
+                f"input rate = {self.rate.max():g} Hz with input = 'spikes': expected 0, the spikes are given"
+            )
+
+    def _check_depressing(self) -> None:
+        """What no engine has for synapses that hold resources of their own."""
+        x = self.experiment
+        if self.parameters.synapse != "depressing" or x is None:
+            return
+        given = {
+            "a schedule of the input rate": x.schedule, "input = 'spikes'": x.spikes, "faults": x.faults,
+            "PR0 per synapse": x.PR0,
+        }  # fmt: skip
+        for name, part in given.items():
+            if part is not None:
+                raise SimulationError(
+                    f"synapse = 'depressing' with {name}: no engine has both; use synapse = 'quantum', or a constant rate and "
+                    "synapses that are alike"
+                )
+
+    def _check_fastest(self) -> None:
+        """One spike per step and synapse is the assumption of all engines; refuse or warn where it is strained."""
+        unit, dt = int(self.rate.argmax()), self.clock.dt
+        fastest = float(self.rate[unit]) * self.highest_factor
+        if fastest * dt > MOST_PER_STEP:
+            raise SimulationError(
+                f"input rate = {fastest:g} Hz with dt = {dt:g} s: one input spike per step and synapse allows at "
+                f"most {MOST_PER_STEP / dt:g} Hz; lower the rate or dt (unit {unit})"
+            )
+        if self.input == "poisson" and fastest * dt > COARSE_PER_STEP * (1 + 1e-9):
+            warnings.warn(
+                f"input rate = {fastest:g} Hz with dt = {dt:g} s (unit {unit}): {fastest * dt:.2g} spikes per step and synapse, "
+                f"so the variance of their number is {fastest * dt:.0%} below that of a Poisson train; lower dt to "
+                f"{COARSE_PER_STEP / fastest:.2g} s or less",
+                CoarseInput,
+                stacklevel=4,
+            )
+
+    @property
+    def highest_factor(self) -> float:
+        """Greatest factor of the input rate over time."""
+        schedule = None if self.experiment is None else self.experiment.schedule
+        return 1.0 if schedule is None else schedule.highest
 
     @property
     def n_units(self) -> int:
@@ -273,6 +350,20 @@ class Ensemble:
             return np.ascontiguousarray(self.overrides[name], dtype=np.float64)
         return np.full(self.n_units, float(getattr(self.parameters, name)))
 
+    def part(self, selection: slice) -> Ensemble:
+        """The units of a slice as an ensemble of their own, with the same random streams."""
+        chosen = range(self.n_units)[selection]
+        if not chosen or chosen.step != 1:
+            raise SimulationError(f"part {selection} of {self.n_units} units: expected at least one, without gaps")
+        experiment = self.experiment
+        return replace(
+            self,
+            rate=self.rate[selection],
+            overrides={name: values[selection] for name, values in self.overrides.items()},
+            first_unit=self.first_unit + chosen.start,
+            experiment=None if experiment is None else experiment.units(selection, self.n_units),
+        )
+
     def initial_state(self) -> dict[str, Array]:
         """IP3 (uM), calcium (uM) and h at the start, each of shape [n_units]."""
         ip3 = self.values("IP3_init") if self._given("IP3_init") else self.values("IP3_rest")
@@ -299,21 +390,36 @@ class Ensemble:
         phases = [[PHASE_PERIOD * (synapse * m + neuron) // (m * n) for synapse in range(n)] for neuron in range(m)]
         return np.array(phases, dtype=np.int64)
 
-    def regular_increment(self) -> NDArray[np.int64]:
-        """Integer phase gained per neuron step, shape [n_units]."""
+    def regular_increment(self, factor: float = 1.0) -> NDArray[np.int64]:
+        """Integer phase gained per neuron step at `factor` times the rate, shape [n_units]."""
         step = round(self.clock.dt * 1e9)
         if abs(self.clock.dt * 1e9 - step) > max(1e-6, 1e-12 * step):
             raise SimulationError(f"dt = {self.clock.dt} s: regular input needs a whole number of nanoseconds")
-        return np.rint(self.rate * 1e6).astype(np.int64) * step
+        return np.rint(self.rate * factor * 1e6).astype(np.int64) * step
 
     def regular_spikes(self, unit: int) -> list[list[NDArray[np.int64]]]:
         """Steps (1-based: the spike comes at the end of that step) of the regular trains of a unit, [neuron][synapse]."""
-        increment = int(self.regular_increment()[unit])
         steps = self.clock.n_astro * self.clock.ratio
-        trains = []
-        for row in self.regular_phase():
-            trains.append([_regular_steps(int(phase), increment, steps) for phase in row])
-        return trains
+        schedule = None if self.experiment is None else self.experiment.schedule
+        if schedule is None:
+            pieces = [(0, steps, int(self.regular_increment()[unit]))]
+        else:
+            edges = [*schedule.edges(self.clock).tolist(), steps]
+            pieces = [
+                (edges[k], edges[k + 1], int(self.regular_increment(float(factor))[unit]))
+                for k, factor in enumerate(schedule.factors)
+            ]
+        return [[_regular_steps(int(phase), pieces) for phase in row] for row in self.regular_phase()]
+
+    def input_spikes(self, unit: int) -> list[list[NDArray[np.int64]]]:
+        """Steps of the trains of a unit, regular or given, as `regular_spikes`."""
+        if self.input == "regular":
+            return self.regular_spikes(unit)
+        trains = None if self.experiment is None else self.experiment.spikes
+        m, n = self.parameters.n_neurons, self.parameters.n_synapses
+        if trains is None:
+            return [[np.empty(0, dtype=np.int64)] * n for _ in range(m)]
+        return [[trains.train(neuron, synapse) for synapse in range(n)] for neuron in range(m)]
 
 
 def check_current(ensemble: Ensemble) -> None:
@@ -335,12 +441,17 @@ def check_current(ensemble: Ensemble) -> None:
         )
 
 
-def _regular_steps(phase: int, increment: int, steps: int) -> NDArray[np.int64]:
-    if increment == 0:
-        return np.empty(0, dtype=np.int64)
-    count = (phase + increment * steps) // PHASE_PERIOD
-    # Python integers: the product outgrows 64 bits in long runs.
-    return np.array([-((phase - k * PHASE_PERIOD) // increment) for k in range(1, count + 1)], dtype=np.int64)
+def _regular_steps(phase: int, pieces: list[tuple[int, int, int]]) -> NDArray[np.int64]:
+    """Steps of one train; `pieces` are (first step before, last step, phase gained per step)."""
+    out = []
+    for start, stop, increment in pieces:
+        if increment == 0:
+            continue
+        # Python integers: the product outgrows 64 bits in long runs.
+        end = phase + increment * (stop - start)
+        out += [start - ((phase - k * PHASE_PERIOD) // increment) for k in range(1, end // PHASE_PERIOD + 1)]
+        phase = end % PHASE_PERIOD
+    return np.array(out, dtype=np.int64)
 
 
 # Statistics over the measuring window, one value per unit. Means are over samples at the end of each astrocyte step; those of
@@ -389,13 +500,15 @@ class Outcome:
     """What an engine returns.
 
     statistics : name -> [n_units]; final : name -> [n_units] or [n_units, n_neurons]; traces : name -> [n_times, n_units]
-    or [n_times, n_units, n_neurons] (empty without recording); notes : facts about the run for the provenance.
+    or [n_times, n_units, n_neurons] (empty without recording); notes : facts about the run for the provenance; windows :
+    name -> [n_windows, n_units] or [n_windows, n_units, n_neurons] (empty without windows).
     """
 
     statistics: dict[str, Array]
     final: dict[str, Array]
     traces: dict[str, Array]
     notes: dict[str, object] = field(default_factory=dict)
+    windows: dict[str, Array] = field(default_factory=dict)
 
     def check_finite(self) -> None:
         """Raise SimulationError naming variable and unit if any value is NaN or infinite, or a concentration negative."""

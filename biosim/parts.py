@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from .atomic import OutputError, write_bytes, write_text
-from .ensemble import STATES, Array, Outcome
+from .ensemble import STATES, STATES_OF_OPTIONS, Array, Outcome
+from .experiment import WINDOW_STATISTICS
 from .folders import output_folder, parts_folder
 from .lock import locked
 from .messages import shown
@@ -70,10 +71,10 @@ def digest_of(content: Any) -> str:
 
 
 def write_part(folder: Path, key: str, start: int, stop: int, outcome: Outcome) -> Part:
-    """Write the statistics and traces of units `start` to before `stop`, and return the part.
+    """Write the statistics, traces and windows of units `start` to before `stop`, and return the part.
 
-    Dimensions are unit, neuron and time, time last: a range of units is then one stretch of the file. The file is made in
-    memory, so that a full disk is an ordinary error of one write.
+    Dimensions are unit, neuron and time (or window), time last: a range of units is then one stretch of the
+    file. The file is made in memory, so that a full disk is an ordinary error of one write.
     """
     import h5netcdf
 
@@ -81,7 +82,7 @@ def write_part(folder: Path, key: str, start: int, stop: int, outcome: Outcome) 
     digest = hashlib.sha256(about.encode())
     image = io.BytesIO()
     with h5netcdf.File(image, "w") as file:
-        for name in sorted([*outcome.statistics, *outcome.traces]):
+        for name in sorted([*outcome.statistics, *outcome.traces, *outcome.windows]):
             # One at a time: traces are large.
             dims, values = _by_unit(outcome, name)
             for dim, size in zip(dims, values.shape, strict=True):
@@ -97,11 +98,13 @@ def write_part(folder: Path, key: str, start: int, stop: int, outcome: Outcome) 
 
 
 def _by_unit(outcome: Outcome, name: str) -> tuple[tuple[str, ...], Array]:
-    """Dimensions and values of a statistic or trace, unit first."""
+    """Dimensions and values of a statistic, trace or statistic of windows, unit first."""
     if name in outcome.statistics:
         return ("unit",), np.ascontiguousarray(outcome.statistics[name])
-    dims = ("unit", "neuron", "time") if STATES[name][3] else ("unit", "time")
-    return dims, np.ascontiguousarray(np.moveaxis(outcome.traces[name], 0, -1))
+    last, found = ("time", outcome.traces) if name in outcome.traces else ("window", outcome.windows)
+    per_neuron = {**STATES, **STATES_OF_OPTIONS, **WINDOW_STATISTICS}[name][3]
+    dims = ("unit", "neuron", last) if per_neuron else ("unit", last)
+    return dims, np.ascontiguousarray(np.moveaxis(found[name], 0, -1))
 
 
 def read_part(path: Path, key: str, n_units: int) -> Part:
@@ -129,7 +132,7 @@ def read_part(path: Path, key: str, n_units: int) -> Part:
                 raise BadPart("belongs to another run")
             if (about["start"], about["stop"]) != (start, stop):
                 raise BadPart(f"holds units {about['start']} to {about['stop']}")
-            variables = {name: item for name, item in file.items() if name not in ("unit", "neuron", "time")}
+            variables = {name: item for name, item in file.items() if name not in ("unit", "neuron", "time", "window")}
             if any(item.shape[0] != stop - start for item in variables.values()):
                 raise BadPart("holds another number of units")
             digest = hashlib.sha256(text.encode())

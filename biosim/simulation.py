@@ -18,6 +18,7 @@ import numpy as np
 
 from . import memory
 from .ensemble import STATES, STATES_OF_OPTIONS, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
+from .experiment import WINDOW_STATISTICS
 from .messages import shown
 from .plan import Plan
 from .protocols import TRIAL, Protocol
@@ -89,8 +90,8 @@ def simulate(
 
     Parameters
     ----------
-    protocol : name (``fig3``, ``rate_sweep``, ``constant_ip3``, ``stp_cycles``) with its options as keywords, a `Protocol`
-        or a `Plan`.
+    protocol : name (of `PROTOCOLS`: ``fig3``, ``rate_sweep``, ``self_repair``, ``stp_cycles``, ...) with its options as
+        keywords, a `Protocol` or a `Plan`.
     parameters : parameter set or its name; default: the set the protocol is meant for.
     engine : ``numba`` (fast), ``brian2`` (community reference) or ``reference`` (SciPy, deterministic input alone).
     seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
@@ -99,7 +100,8 @@ def simulate(
 
     Returns
     -------
-    Dataset whose dimensions are the protocol's axes (plus ``time`` and ``neuron`` for traces). Every variable has
+    Dataset whose dimensions are the protocol's axes (plus ``time`` and ``neuron`` for traces, ``window`` for windows). Every
+    variable has
     ``units``, ``long_name`` and ``symbol``; the attribute ``provenance`` is a JSON text with protocol, parameters (value,
     unit, source, status), engine, seed and versions.
 
@@ -118,7 +120,8 @@ def simulate(
         raise SimulationError(f"{what}: more than {MAX_BYTES // 2**30} GiB of traces, which no file may hold; {remedy}")
     outcome = measure(ensemble, engine, options, mid_level_crossings=protocol.mid_level_crossings, progress=progress)
     rest, rest_dims = resting_calcium(protocol)
-    return dataset_of(protocol, outcome, (rest.copy(), rest_dims), run_record(protocol, engine, seed, options))
+    dataset = dataset_of(protocol, outcome, (rest.copy(), rest_dims), run_record(protocol, engine, seed, options))
+    return dataset if protocol.finish is None else protocol.finish(dataset, protocol)
 
 
 def planned(
@@ -197,6 +200,12 @@ def dataset_of(
         dims = ("time", *names, *(("neuron",) if per_neuron else ()))
         neurons = (protocol.parameters.n_neurons,) if per_neuron else ()
         variables[name] = (dims, values.reshape(values.shape[0], *shape, *neurons), attributes)
+    for name, values in outcome.windows.items():
+        unit, symbol, long_name, per_neuron = WINDOW_STATISTICS[name]
+        attributes = {"units": unit, "symbol": symbol, "long_name": long_name}
+        dims = ("window", *names, *(("neuron",) if per_neuron else ()))
+        neurons = (protocol.parameters.n_neurons,) if per_neuron else ()
+        variables[name] = (dims, values.reshape(values.shape[0], *shape, *neurons), attributes)
     rest, rest_dims = resting
     variables["calcium_rest"] = (
         rest_dims, rest,
@@ -206,8 +215,12 @@ def dataset_of(
     for axis in protocol.axes:
         values = axis.values.astype(np.int64) if axis.name == TRIAL else axis.values
         coordinates[axis.name] = ((axis.name,), values, {"units": axis.unit, "long_name": axis.long_name})
+    if outcome.windows and protocol.experiment is not None and protocol.experiment.windows is not None:
+        for name, values in zip(("window_start", "window_stop"), protocol.experiment.windows.bounds.T, strict=True):
+            coordinates[name] = (("window",), values, {"units": "s", "long_name": name.replace("_", " ")})
     if outcome.traces:
         coordinates["time"] = (("time",), protocol.clock.trace_times(), {"units": "s", "long_name": "time"})
+    if outcome.traces or outcome.windows:
         index = np.arange(protocol.parameters.n_neurons)
         coordinates["neuron"] = (("neuron",), index, {"units": "1", "long_name": "postsynaptic neuron"})
     return xr.Dataset(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STREAM = np.uint64(0xD1342543DE82EF95)
 
-PURPOSES = {"release": 0, "calcium": 1}
+PURPOSES = {"release": 0, "calcium": 1, "PR0": 2}
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

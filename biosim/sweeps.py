@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import memory
-from .assembly import assemble
+from .assembly import assemble, gather
 from .atomic import OutputError, check_writable
 from .checks import whole
-from .ensemble import STATES, STATISTICS, Ensemble, Outcome, Progress, SimulationError
+from .ensemble import STATES, STATES_OF_OPTIONS, STATISTICS, Ensemble, Outcome, Progress, SimulationError
+from .experiment import WINDOW_STATISTICS
 from .folders import parts_folder
 from .parameters import TripartiteParameters
 from .parts import Part, PartsFolder, first_difference, manifest_of, opened, write_part
 from .protocols import Protocol
 from .simulation import ENGINES, dataset_of, measure, planned, resting_calcium, run_record, versions
 from .sources import source_digest
-from .storage import MAX_BYTES, DatasetError, read_provenance
+from .storage import MAX_BYTES, DatasetError, read_provenance, save
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,7 +112,11 @@ def sweep(
                 for part in finished:
                     parts.add(part)
             notes = _notes(parts.parts, protocol)
-            assemble(_blank(protocol, description, notes), tuple(a.name for a in protocol.axes), parts.parts, target)
+            blank, axes = _blank(protocol, description, notes), tuple(a.name for a in protocol.axes)
+            if protocol.finish is None:
+                assemble(blank, axes, parts.parts, target)
+            else:
+                save(protocol.finish(gather(blank, axes, parts.parts), protocol), target)
         parts.remove()
     return target
 
@@ -141,9 +146,22 @@ def block_size(protocol: Protocol, engine: str = "numba", block: int | None = No
     size = min(max(size, SMALLEST_BLOCK), LARGEST_BLOCK)
     if cluster:
         return max(size, CLUSTER_BLOCK)
-    if clock.record is not None:
-        size = min(size, max(1, BLOCK_TRACE_BYTES // protocol.sample().trace_bytes_per_unit))
+    if clock.record is not None or _windows(protocol):
+        size = min(size, max(1, BLOCK_TRACE_BYTES // _varying_bytes(protocol)))
     return size
+
+
+def _windows(protocol: Protocol) -> int:
+    """Number of measuring windows of the experiment."""
+    x = protocol.experiment
+    return 0 if x is None or x.windows is None else int(x.windows.bounds.shape[0])
+
+
+def _varying_bytes(protocol: Protocol) -> int:
+    """Bytes of traces and windows of one unit."""
+    neurons = protocol.parameters.n_neurons
+    per_window = sum(neurons if per_neuron else 1 for *_, per_neuron in WINDOW_STATISTICS.values())
+    return protocol.sample().trace_bytes_per_unit + 8 * _windows(protocol) * per_window
 
 
 def cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:
@@ -223,7 +241,7 @@ class Block:
 def _kept(outcome: Outcome) -> Outcome:
     """Without notes on how long it took and on how many threads: these would make every file another one."""
     notes = {name: value for name, value in outcome.notes.items() if name != "threads" and not name.endswith("_s")}
-    return Outcome(outcome.statistics, {}, outcome.traces, notes)
+    return Outcome(outcome.statistics, {}, outcome.traces, notes, outcome.windows)
 
 
 @dataclass(frozen=True)
@@ -284,7 +302,7 @@ def _check_options(engine: str, options: Mapping[str, Any]) -> None:
 
 def _check_size(protocol: Protocol, engine: str, size: int, target: Path) -> None:
     """Refuse before any work what no file may hold, what does not fit in memory, and what the disk has no room for."""
-    n, per_unit = protocol.n_units, 8 * len(STATISTICS) + protocol.sample().trace_bytes_per_unit
+    n, per_unit = protocol.n_units, 8 * len(STATISTICS) + _varying_bytes(protocol)
     remedy = (
         "lengthen record, or give fewer values or trials" if protocol.clock.record else "give fewer values or trials"
     )
@@ -292,6 +310,9 @@ def _check_size(protocol: Protocol, engine: str, size: int, target: Path) -> Non
         raise SimulationError(
             f"{n} units of {per_unit} bytes: more than {MAX_BYTES // 2**30} GiB, which no file may hold; {remedy}"
         )
+    if protocol.finish is not None:
+        # What it adds is computed from the whole.
+        memory.require(3.0 * n * per_unit, f"the Dataset of {n} units of {per_unit} bytes", remedy, SimulationError)
     largest = max(stop - start for start, stop in cut(0, n, size))
     first = protocol.ensemble(0, 0, largest)
     module = importlib.import_module(ENGINES[engine])
@@ -361,6 +382,12 @@ def _blank(protocol: Protocol, record: Mapping[str, Any], notes: dict[str, Any])
     statistics = {name: np.broadcast_to(np.nan, (n,)) for name in STATISTICS}
     traces = {}
     if times:
-        for name, (*_, per_neuron) in STATES.items():
+        extra = {name: STATES_OF_OPTIONS[name] for name in protocol.sample().extra_states}
+        for name, (*_, per_neuron) in {**STATES, **extra}.items():
             traces[name] = np.broadcast_to(np.nan, (times, n, neurons) if per_neuron else (times, n))
-    return dataset_of(protocol, Outcome(statistics, {}, traces, notes), resting_calcium(protocol), record)
+    windows = {}
+    if _windows(protocol):
+        for name, (*_, per_neuron) in WINDOW_STATISTICS.items():
+            size = (_windows(protocol), n)
+            windows[name] = np.broadcast_to(np.nan, (*size, neurons) if per_neuron else size)
+    return dataset_of(protocol, Outcome(statistics, {}, traces, notes, windows), resting_calcium(protocol), record)

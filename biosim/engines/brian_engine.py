@@ -25,7 +25,7 @@ import numpy as np
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
 from ..registry import choose
-from . import propagators
+from . import experiment_arrays, propagators, windows
 from .brian_equations import (
     ASTROCYTES,
     CALCIUM,
@@ -34,6 +34,7 @@ from .brian_equations import (
     DRIVEN_STEP,
     DRIVEN_VOLTAGE,
     ESP,
+    GAIN,
     GATE,
     NEURONS,
     NOISE,
@@ -47,6 +48,8 @@ from .brian_equations import (
     SIC_CALCIUM,
     SIC_GAIN,
     SIC_TICK,
+    SYNAPSE_PROBABILITY,
+    SYNAPSES,
     TICK,
     VOLTAGE,
 )
@@ -73,7 +76,18 @@ def memory_needed(ensemble: Ensemble) -> float:
     synapses = p.n_neurons * p.n_synapses
     need = float(ensemble.n_units) * (800 + 320 * p.n_neurons + 200 * synapses) + 3 * ensemble.trace_bytes
     if ensemble.input == "regular":
-        need += 150 * synapses * float(ensemble.rate.sum()) * ensemble.clock.duration
+        need += 150 * synapses * float(ensemble.rate.sum()) * ensemble.clock.duration * ensemble.highest_factor
+    x = ensemble.experiment
+    if x is not None:
+        need += experiment_arrays.memory_needed(ensemble)
+        if x.schedule is not None:
+            need += 8.0 * ensemble.clock.n_astro * ensemble.clock.ratio
+        if x.spikes is not None:
+            need += 150.0 * x.spikes.n_spikes * ensemble.n_units
+        if x.windows is not None or x.faults is not None or x.PR0 is not None:
+            # Every astrocyte step is kept, and the windows look at the synapses one by one.
+            samples = float(ensemble.clock.n_astro) * ensemble.n_units
+            need += samples * (3 * 8 * (3 + 5 * p.n_neurons) + 10 * synapses)
     return need
 
 
@@ -196,6 +210,11 @@ class _Network:
         self.b, self.e = b, ensemble
         clock, p = ensemble.clock, ensemble.parameters
         self.m = p.n_neurons
+        self.x = ensemble.experiment
+        # Synapses that differ or fail have a release probability each, and the mean over them needs every step.
+        self.by_synapse = self.x is not None and (self.x.PR0 is not None or self.x.faults is not None)
+        self.every_step = self.by_synapse or (self.x is not None and self.x.windows is not None)
+        self.namespace: dict[str, Any] = {"n_settle": clock.n_settle, "mmolar": b.mmolar}
         self.unit_of_neuron = np.repeat(np.arange(ensemble.n_units), self.m)
         b.seed(int(ensemble.seed) % 2**32)
         self.dt, self.dt_astro = clock.dt * b.second, clock.dt_astro * b.second
@@ -207,6 +226,7 @@ class _Network:
         self._input()
         self._spikes_to_astrocyte()
         self._monitors()
+        self._jump()
 
     def _groups(self) -> None:
         b, e, p = self.b, self.e, self.e.parameters
@@ -215,7 +235,7 @@ class _Network:
         self.depressing, self.gated = p.synapse == "depressing", p.gate != "none"
         voltage = DRIVEN_VOLTAGE + SIC[p.sic] if self.driven else VOLTAGE
         voltage += DEPRESSING_NEURONS if self.depressing else ""
-        voltage += "\ngate : 1 (linked)\nreleasable : 1" if self.gated else ""
+        voltage += "\ngate : 1 (linked)\nkept : 1\nreleasable : 1" if self.gated else ""
         production, states = PRODUCTION[p.ip3_source]
         esp = ESP[p.esp_form] + "\n" + states + (GATE if self.gated else "")
         self.noisy = p.calcium_noise != "none"
@@ -360,12 +380,16 @@ class _Network:
             # With the currents at the start of the step, before they decay.
             gains = [SIC_GAIN] * (sic != "none") + ["Y*in_to_v"] * self.depressing
             self._regularly(
-                self.neurons, DRIVEN_STEP.format(gain=" + ".join(gains)), order=-1, dt=self.dt, when="groups"
+                self.neurons, DRIVEN_STEP.format(push=" + ".join(gains)), order=-1, dt=self.dt, when="groups"
             )
         driven = SIC_TICK[sic] + ("\nSIC_last = sic_slow - sic_fast" if sic != "none" else "")
         driven += "\nY_last = Y\nW_last = W" if self.depressing else ""
         step = f"wait = clip(wait - 1, 0, inf)\n{RELEASE_PROBABILITY}"
-        step += "\nreleasable = PR*(1 - gate)" if self.gated else ""
+        # Values of their own, as synapses cannot see what is linked.
+        if self.gated:
+            step += "\nkept = 1 - gate\nreleasable = PR*kept"
+        if self.by_synapse:
+            step += f"\n{GAIN}"
         self._regularly(self.neurons, step, order=3, dt=self.dt, when="groups")
         self._regularly(
             self.neurons,
@@ -393,26 +417,46 @@ class _Network:
         if e.input == "poisson":
             rates = e.rate[self.unit_of_neuron[neuron_of_input]] * b.Hz
             source = b.PoissonGroup(total, rates, dt=self.dt, name="biosim_input")
+            if self.x is not None and self.x.schedule is not None:
+                # Its own rates are constant; the factor is looked up in every step.
+                source = b.NeuronGroup(
+                    total,
+                    "rate : Hz (constant)",
+                    threshold="rand() < rate*rate_factor(t)*dt",
+                    dt=self.dt,
+                    name="biosim_input",
+                )
+                source.rate = rates
+                self.namespace["rate_factor"] = b.TimedArray(self.x.schedule.per_step(e.clock), dt=self.dt)
         else:
             index, step = [], []
             for unit in range(e.n_units):
-                for i, row in enumerate(e.regular_spikes(unit)):
+                for i, row in enumerate(e.input_spikes(unit)):
                     for j, train in enumerate(row):
                         index.append(np.full(train.size, (unit * self.m + i) * n + j))
                         step.append(train)
             times = (np.concatenate(step) - 1) * e.clock.dt * b.second
             source = b.SpikeGeneratorGroup(total, np.concatenate(index), times, dt=self.dt, name="biosim_input")
         probability = "releasable_post" if self.gated else "PR_post"
+        if self.by_synapse:
+            probability = SYNAPSE_PROBABILITY + ("*kept_post" if self.gated else "")
         released = probability if e.release == "expected" else f"int(rand() < {probability})"
         # Fractions of steps add up to whole ones but for rounding.
         ready = "int(wait_post < 1e-9)*(1 - crossed_post)" if self.driven else "int(wait_post == 0)"
         options: dict[str, Any] = {
             "on_pre": f"released = {released}\nv_post += jump_post*released*{ready}\nquanta_post += released"
         }
+        if self.by_synapse:
+            options["model"] = SYNAPSES
         if self.depressing:
             options = {"model": DEPRESSING, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
         synapses = b.Synapses(source, self.neurons, dt=self.dt, name="biosim_synapses", **options)
         synapses.connect(i=np.arange(total), j=neuron_of_input)
+        if self.by_synapse:
+            synapses.base = experiment_arrays.synapse_PR0(e).ravel()
+            synapses.stuck = experiment_arrays.stuck(e).ravel().astype(float)
+            faults = self.x.faults if self.x is not None else None
+            self.namespace["fault_step"] = -1 if faults is None else faults.step(e.clock)
         self.objects += [source, synapses]
 
     def _spikes_to_astrocyte(self) -> None:
@@ -438,8 +482,45 @@ class _Network:
         pathway.pre.when = "after_resets"
         self.objects.append(pathway)
 
+    def _jump(self) -> None:
+        """A jump of 2-AG or IP3 at a tick of the slow clock, after everything that belongs to the step before."""
+        if self.x is None or self.x.jump is None:
+            return
+        jump, e = self.x.jump, self.e
+        size = np.broadcast_to(jump.size, e.n_units)
+        # By the time and not by t_in_timesteps, which counts the steps of the group's own clock here.
+        self.namespace["jump_time"] = jump.step(e.clock) * self.dt_astro
+        self.namespace["half_tick"] = 0.5 * self.dt
+        now = "int(abs(t - jump_time) < half_tick)"
+        uM = self.b.mmolar / 1000
+        if jump.variable == "IP3":
+            self.astro.jump_size = size * uM
+            self.calcium.jump_size = size * uM
+            self._regularly(self.astro, f"IP3 = IP3 + jump_size*{now}", order=11, dt=self.dt_astro)
+            self._regularly(self.calcium, f"IP3_start = IP3_start + jump_size*{now}", order=12)
+        else:
+            per_neuron = np.where(np.tile(np.arange(self.m) == jump.neuron, e.n_units), np.repeat(size, self.m), 0.0)
+            self.neurons.jump_size = per_neuron * uM
+            self.astro.jump_size = size * uM
+            self._regularly(self.neurons, f"AG = AG + jump_size*{now}", order=11, dt=self.dt_astro)
+            self._regularly(self.astro, f"AG_total = AG_total + jump_size*{now}", order=12, dt=self.dt_astro)
+
     def _monitors(self) -> None:
         b, clock = self.b, self.e.clock
+        self.complete: list[Any] = []
+        if self.every_step:
+            kept = (
+                (self.calcium, ["Ca"]),
+                (self.astro, ["IP3", "eSP"]),
+                (self.neurons, ["AG", "spikes", "quanta"]),
+            )
+            self.complete = [
+                b.StateMonitor(
+                    group, names, record=True, dt=self.dt_astro, when="start", order=9, name=f"{group.name}_complete"
+                )
+                for group, names in kept
+            ]
+            self.objects += self.complete
         extra: dict[str, list[str]] = {"astro": [], "neurons": []}
         for state in self.e.extra_states:
             group, variable, _ = EXTRA_STATES[state]
@@ -478,15 +559,40 @@ class _Network:
         # One neuron step more than the duration, so that the slow clock's tick at its end takes place.
         duration = (e.clock.n_astro * e.clock.ratio + 1) * self.dt
         options = {"report": report, "report_period": 1 * b.second} if progress else {}
-        network.run(duration, namespace={"n_settle": e.clock.n_settle, "mmolar": b.mmolar}, **options)
+        network.run(duration, namespace=self.namespace, **options)
         if progress:
             progress(e.n_units, e.n_units)
-        return Outcome(
+        outcome = Outcome(
             statistics=self._statistics(),
             final=self._final(),
             traces=self._traces(),
             notes={"brian2": b.__version__},
         )
+        return self._with_steps(outcome) if self.every_step else outcome
+
+    def _with_steps(self, outcome: Outcome) -> Outcome:
+        """Add what follows from the samples at every astrocyte step: windows, and means over unequal synapses."""
+        e, clock = self.e, self.e.clock
+        calcium, astro, neurons = self.complete
+
+        def samples(monitor: Any, name: str, factor: float = 1.0) -> Array:
+            # The first one is the initial state.
+            values = np.asarray(getattr(monitor, name + "_")).T * factor
+            return values.reshape(values.shape[0], e.n_units, self.m) if monitor is neurons else values
+
+        ag, esp = samples(neurons, "AG", 1e3)[1:], samples(astro, "eSP")[1:]
+        found = windows.from_samples(
+            e, samples(calcium, "Ca", 1e3)[1:], samples(astro, "IP3", 1e3)[1:], esp, ag,
+            np.diff(samples(neurons, "spikes"), axis=0), np.diff(samples(neurons, "quanta"), axis=0),
+        )  # fmt: skip
+        statistics, final, traces = dict(outcome.statistics), dict(outcome.final), dict(outcome.traces)
+        if self.by_synapse:
+            pr = windows.release_probability(e, np.arange(1, clock.n_astro + 1), ag, esp)
+            statistics["release_probability_mean"] = pr[clock.n_settle :].mean(axis=(0, 2))
+            final["release_probability"] = pr[-1]
+            if clock.record_every:
+                traces["release_probability"] = pr[clock.record_every - 1 :: clock.record_every]
+        return Outcome(statistics, final, traces, outcome.notes, found)
 
     def _statistics(self) -> dict[str, Array]:
         e, clock = self.e, self.e.clock

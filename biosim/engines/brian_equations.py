@@ -4,6 +4,7 @@ NEURONS = """
 {voltage}
 dAG/dt = -AG/tau_AG : mmolar
 PR : 1
+gain : 1
 eSP : 1 (linked)
 weight : 1 (linked)
 wait : 1
@@ -14,6 +15,7 @@ spikes_until : 1
 quanta_before : 1
 quanta_until : 1
 AG_sum : mmolar
+jump_size : mmolar
 PR_sum : 1
 AG_last : mmolar
 PR_last : 1
@@ -34,7 +36,7 @@ VOLTAGE = "dv/dt = -v/tau_m : volt"
 DRIVEN_VOLTAGE = """
 v : volt
 v_start : volt
-gain : volt
+push : volt
 share : 1
 late : 1
 crossed : 1
@@ -43,10 +45,10 @@ membrane_decay : 1 (constant)
 half_step : 1 (constant)
 """
 DRIVEN_STEP = """
-gain = {gain}
+push = {push}
 share = 1 - clip(wait, 0, 1)
 v_start = v
-v = v_start*membrane_decay + gain*share*(1 + (1 - share)*half_step)
+v = v_start*membrane_decay + push*share*(1 + (1 - share)*half_step)
 crossed = int(v >= v_th)
 fraction = crossed*(v_th - v_start)/(v - v_start + (1 - crossed)*volt)
 late = crossed*share*(1 - fraction)*(1 + fraction*share*half_step)
@@ -155,6 +157,7 @@ weight : 1 (linked)
 Glu_sum : mmolar
 eSP_sum : 1
 IP3_last : mmolar
+jump_size : mmolar
 Glu_last : mmolar
 eSP_last : 1
 tau_AG : second (constant)
@@ -180,6 +183,7 @@ IP3_start : mmolar
 IP3_middle : mmolar (linked)
 IP3_end : mmolar (linked)
 Ca_before : mmolar
+jump_size : mmolar
 pulse : 1
 above : 1
 latched : 1
@@ -210,6 +214,14 @@ release_period : second (constant)
 
 # A stored value and not a subexpression: synapses cannot see one that refers to a linked variable.
 RELEASE_PROBABILITY = "PR = clip(PR0*(1 + (K_AG*AG + eSP)/100), 0, 1)"
+
+# The same where the synapses of a neuron differ or fail; the part that is common to them.
+GAIN = "gain = 1 + (K_AG*AG + eSP)/100"
+SYNAPSES = """
+base : 1 (constant)
+stuck : 1 (constant)
+"""
+SYNAPSE_PROBABILITY = "clip(base*gain_post, 0, 1)*(1 - stuck*int(t_in_timesteps >= fault_step))"
 
 ESP = {
     "ode": "deSP/dt = (-eSP + m_eSP*Glu)/tau_eSP : 1",

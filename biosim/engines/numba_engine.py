@@ -26,7 +26,7 @@ from ..ensemble import STATES_OF_OPTIONS, Array, Ensemble, Outcome, Progress, Si
 from ..processes import ip3, sic
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
-from . import propagators
+from . import experiment_arrays, propagators
 from .statistics import crossing_period
 
 # Every unit draws from a stream of its own, so an ensemble may be cut anywhere.
@@ -38,7 +38,8 @@ PART = 8192
 
 def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run` and of the Dataset made from it, by the shapes of the arrays below and a little more."""
-    m, synapses = ensemble.parameters.n_neurons, ensemble.parameters.n_neurons * ensemble.parameters.n_synapses
+    n, m = ensemble.n_units, ensemble.parameters.n_neurons
+    synapses = m * ensemble.parameters.n_synapses
     per_unit = 8 * (110 + 8 * m)
     # The phases of regular input: Python integers while they are made, then one copy per lane in every thread.
     # And what a depressing synapse holds.
@@ -46,9 +47,11 @@ def memory_needed(ensemble: Ensemble) -> float:
     per_synapse = 64 + (8 * 32 * lanes * _usable_cores())
     # The largest trace, one value per neuron, is copied twice when it is written.
     traces = ensemble.trace_bytes * (1 + 2 * m / (5 + 3 * m))
-    prepared = ensemble.n_units if ensemble.n_samples else min(ensemble.n_units, PART)
-    kept = 8 * (30 + 6 * m) * ensemble.n_units
-    return kept + prepared * per_unit + synapses * per_synapse + traces
+    # A run with traces or an experiment is prepared whole.
+    prepared = n if ensemble.n_samples or ensemble.experiment is not None else min(n, PART)
+    kept = 8 * (30 + 6 * m) * n
+    experiment = experiment_arrays.memory_needed(ensemble)
+    return kept + prepared * per_unit + synapses * per_synapse + traces + experiment
 
 
 def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | None = None) -> Outcome:
@@ -66,7 +69,7 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
     """
     threads = _usable_cores() if threads is None else whole("threads", threads, 1, None, SimulationError)
     n = ensemble.n_units
-    if n <= PART or ensemble.n_samples:
+    if n <= PART or ensemble.n_samples or ensemble.experiment is not None:
         outcome = _run_part(ensemble, threads, progress)
     else:
         outcome = _run_in_parts(ensemble, threads, progress)
@@ -109,7 +112,10 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     m = p.n_neurons
     regular = ensemble.input == "regular"
     depressing = p.synapse == "depressing"
-    terms = np.full(n, p.n_synapses) if regular or depressing else _terms(p.n_synapses, ensemble.rate * clock.dt)
+    flags, experiment = experiment_arrays.flags(ensemble), experiment_arrays.arrays(ensemble)
+    counted = ensemble.input == "poisson" and not flags["individual"] and not depressing
+    busiest = ensemble.rate * clock.dt * ensemble.highest_factor
+    terms = _terms(p.n_synapses, busiest) if counted else np.full(n, p.n_synapses)
 
     coefficients = propagators.table(ensemble)
     refractory = propagators.refractory_steps(ensemble)
@@ -136,7 +142,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
         kernel(
             coefficients, refractory, random, noise, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
             clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, extra,
-            units, stop,
+            units, stop, experiment,
         )  # fmt: skip
         return units.size
 
@@ -157,6 +163,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
             gated=p.gate != "none",
             source=ip3.SOURCES[p.ip3_source],
             noisy=noisy,
+            **flags,
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))
@@ -180,7 +187,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
 
     return Outcome(
         statistics=_statistics(ensemble, stats, kernels),
-        final=_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
+        final=final_states(ensemble, state["Ca"], state["h"], state["IP3"], glu, esp, ag.T, v.T)
         | _extra_states(ensemble, extra),
         traces={} if not samples else _traces(traces, m) | _extra_states(ensemble, traces[5 + 3 * m :]),
         notes={
@@ -189,6 +196,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
             "run_s": round(finished_at - compiled, 3),
             "unit_steps": n * clock.n_astro * clock.ratio,
         },
+        windows=_windows(ensemble, experiment),
     )
 
 
@@ -284,13 +292,42 @@ def _statistics(ensemble: Ensemble, s: Array, k: ModuleType) -> dict[str, Array]
     }
 
 
-def _states(
+def final_states(
     e: Ensemble, ca: Array, h: Array, ip3: Array, glu: Array, esp: Array, ag: Array, v: Array
 ) -> dict[str, Array]:
-    pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
+    if e.experiment is None:
+        pr = np.clip(e.values("PR0")[:, None] * (1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100), 0, 1)
+    else:
+        gain = 1 + (e.values("K_AG")[:, None] * ag + esp[:, None]) / 100
+        pr = experiment_arrays.mean_probability(experiment_arrays.synapse_PR0(e), ~experiment_arrays.stuck(e), gain)
     return {
         "calcium": ca, "h": h, "ip3": ip3, "glutamate": glu, "esp": esp, "ag": ag, "release_probability": pr, "voltage": v,
     }  # fmt: skip
+
+
+def _windows(e: Ensemble, x: experiment_arrays.Arrays) -> dict[str, Array]:
+    """Sums of the kernel over each window as means and rates."""
+    if not x.windows.size:
+        return {}
+    m = e.parameters.n_neurons
+    n = (x.window_stop - x.window_start)[:, None].astype(np.float64)
+    seconds = n[..., None] * e.clock.dt_astro
+    unit, rest = np.split(x.windows, [experiment_arrays.WINDOW_UNIT_ROWS], axis=1)
+    ca_sum, ca_max, ip3_sum, ip3_max, esp_sum = np.moveaxis(unit, 1, 0)
+    per_neuron = rest.reshape(n.size, experiment_arrays.WINDOW_NEURON_ROWS, m, e.n_units)
+    ag_sum, pr_sum, pr_all_sum, spikes, releases = np.moveaxis(per_neuron.transpose(0, 1, 3, 2), 1, 0)
+    return {
+        "window_calcium_mean": ca_sum / n,
+        "window_calcium_max": ca_max.copy(),
+        "window_ip3_mean": ip3_sum / n,
+        "window_ip3_max": ip3_max.copy(),
+        "window_esp_mean": esp_sum / n,
+        "window_ag_mean": ag_sum / n[..., None],
+        "window_release_probability": pr_sum / n[..., None],
+        "window_release_probability_all": pr_all_sum / n[..., None],
+        "window_firing_rate": spikes / seconds,
+        "window_release_rate": releases / seconds,
+    }
 
 
 def _traces(traces: Array, m: int) -> dict[str, Array]:

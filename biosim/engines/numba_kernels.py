@@ -22,6 +22,7 @@ import numpy as np
 
 from ..ensemble import PHASE_PERIOD
 from ..processes import calcium_noise, gliotransmission, ip3, li_rinzel, lif, release, sic
+from .experiment_arrays import WINDOW_NEURON_ROWS, WINDOW_UNIT_ROWS
 from .propagators import ROW
 
 LANES = 32
@@ -38,6 +39,7 @@ _derivatives = _inline(li_rinzel.derivatives)
 _release_probability = _inline(release.release_probability)
 _binomial_count = _inline(release.binomial_count)
 _few_releases = _inline(release.few_releases)
+_binomial_count_of = _inline(release.binomial_count_of)
 _release_event = _inline(gliotransmission.release_event)
 _driven_step = _inline(lif.driven_step)
 _time_after_crossing = _inline(lif.time_after_crossing)
@@ -108,6 +110,12 @@ def kernel(
     source: int = ip3.AG,
     noisy: bool = False,
     cache: bool = True,
+    spiking: bool = False,
+    scheduled: bool = False,
+    individual: bool = False,
+    faulted: bool = False,
+    jumping: bool = False,
+    windowed: bool = False,
 ) -> Callable[..., None]:
     """Compile (or load) the kernel for one structure.
 
@@ -122,7 +130,11 @@ def kernel(
     overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
     traces [5 + 3 neurons + extra, times, units] and `extra` [extra, units], the states of chosen processes in the order of
     `ensemble.STATES_OF_OPTIONS`, traced and at the end; `units`, the indices of the units to advance;
-    and `stop` [1], which another thread sets to end the call at once.
+    `stop` [1], which another thread sets to end the call at once; and `x`, the arrays of the experiment
+    (`experiment_arrays.Arrays`).
+
+    What the experiment holds is compiled in by flags, so that the other kernels stay as they are: `spiking` (given trains),
+    `scheduled` (factor of the rate over time), `individual` (PR of every synapse by itself), `faulted`, `jumping`, `windowed`.
     """
     m_ = n_neurons
     n_ = n_synapses
@@ -130,10 +142,14 @@ def kernel(
     own_synapses = m_ * n_ if depressing else 1
     gate_row = 1 if current != sic.NONE else 0
     transmitter_row = gate_row + (1 if gated else 0)
+    synapse_rows = m_ * n_ if individual else 1
+    own_mean = individual or faulted
+    # The synapses of a neuron are alike and all work: one draw for all of them, before the voltages.
+    plain = not (regular or depressing or spiking or individual or scheduled or faulted)
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, noise_rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle,
-            record_every, dt_astro, stats, traces, extra, units, stop):  # fmt: skip
+            record_every, dt_astro, stats, traces, extra, units, stop, x):  # fmt: skip
         if stamp == "":
             return
         lanes = LANES
@@ -162,13 +178,21 @@ def kernel(
         words = rows[18:26].view(np.uint64)
         s0, s1, s2, s3 = words[0], words[1], words[2], words[3]
         n0, n1, n2, n3 = words[4], words[5], words[6], words[7]
-        sic_slow, sic_fast, gain, gate_, kick = rows[26], rows[27], rows[28], rows[29], rows[30]
+        sic_slow, sic_fast, current_gain, gate_, kick = rows[26], rows[27], rows[28], rows[29], rows[30]
         above = np.empty(lanes, np.bool_)
         latched = np.empty(lanes, np.bool_)
         # What drives IP3.
         driver = transmitter if source == FROM_GLUTAMATE else ag_
         phase = np.empty((m_ * n_, lanes), np.int64)
         inc = np.empty(lanes, np.int64)
+        base = np.empty((synapse_rows, lanes))
+        working = np.empty((m_, lanes), np.int64)
+        pr_mean = np.empty((m_, lanes))
+        counted = np.empty(lanes)
+        gain = np.empty(lanes)
+        cursor = np.empty(m_, np.int64)
+        w_unit = np.empty((WINDOW_UNIT_ROWS, lanes))
+        w_neuron = np.empty((WINDOW_NEURON_ROWS, m_, lanes))
 
         for block in range(0, units.size, lanes):
             live = min(lanes, units.size - block)
@@ -224,15 +248,58 @@ def kernel(
                     acc[q, l] = 0.0
                 acc[CA_MIN, l] = np.inf
                 acc[CA_MAX, l] = -np.inf
+                if own_mean:
+                    for i in range(m_):
+                        working[i, l] = n_
+                        for j in range(n_):
+                            if individual:
+                                base[i * n_ + j, l] = x.PR0[i * n_ + j, u]
 
+            segment = 0
+            factor = x.factor[0]
+            window = 0
+            if spiking:
+                for i in range(m_):
+                    cursor[i] = x.event_first[i]
             sample = 0
             for a in range(n_astro):
                 if stop[0] != 0:
                     return
+                if jumping and a == x.jump_step[0]:
+                    for l in range(lanes):
+                        u = units[block + min(l, live - 1)]
+                        ip3_[l] += x.jump_ip3[u]
+                        ip3_start[l] += x.jump_ip3[u]
+                        for i in range(m_):
+                            ag_[i, l] += x.jump_ag[i, u]
+                inside = False
+                if windowed:
+                    inside = window < x.window_start.size and a >= x.window_start[window]
+                    if inside and a == x.window_start[window]:
+                        w_unit[:] = 0.0
+                        w_neuron[:] = 0.0
+                        w_unit[W_CA_MAX] = -np.inf
+                        w_unit[W_IP3_MAX] = -np.inf
                 for l in range(lanes):
                     spikes[l] = 0.0
                     releases[l] = 0.0
                 for b in range(ratio):
+                    if scheduled:
+                        while segment < x.edge.size and a * ratio + b >= x.edge[segment]:
+                            factor = x.factor[segment]
+                            if regular:
+                                for l in range(lanes):
+                                    inc[l] = x.increment[x.level[segment], units[block + min(l, live - 1)]]
+                            segment += 1
+                    if faulted and a * ratio + b == x.fault_step[0]:
+                        for l in range(lanes):
+                            u = units[block + min(l, live - 1)]
+                            for i in range(m_):
+                                for j in range(n_):
+                                    if x.stuck[i * n_ + j, u] != 0:
+                                        working[i, l] -= 1
+                                        if individual:
+                                            base[i * n_ + j, l] = 0.0
                     for l in range(lanes):
                         rest = k[IP3_REST, l]
                         ip3_[l] = (
@@ -253,11 +320,11 @@ def kernel(
                             gate_[l] = closed + (gate_[l] - closed) * rate
                     if current != NO_CURRENT:
                         for l in range(lanes):
-                            gain[l] = sic_slow[l] * k[SIC_SLOW_TO_V, l] - sic_fast[l] * k[SIC_FAST_TO_V, l]
+                            current_gain[l] = sic_slow[l] * k[SIC_SLOW_TO_V, l] - sic_fast[l] * k[SIC_FAST_TO_V, l]
                             sic_slow[l] *= k[SIC_SLOW_DECAY, l]
                             sic_fast[l] *= k[SIC_FAST_DECAY, l]
                     for i in range(m_):
-                        if not regular and not depressing:
+                        if plain:
                             beyond = 0
                             for l in range(lanes):
                                 pr = _release_probability(ag_[i, l] * k[AG_DECAY, l], esp_[l], k[PR0, l], k[K_AG, l])
@@ -270,13 +337,31 @@ def kernel(
                             if beyond != 0:
                                 for l in range(lanes):
                                     drawn[l] = _binomial_count(uniforms[l], chance[l], n_, terms)
+                        if spiking:
+                            first_event = cursor[i]
+                            while cursor[i] < x.event_first[i + 1] and x.event_step[cursor[i]] <= a * ratio + b + 1:
+                                cursor[i] += 1
+                        if individual and not regular and not spiking:
+                            # Synapses outside and lanes inside, so that the compiler vectorises the draws.
+                            for l in range(lanes):
+                                counted[l] = 0.0
+                                gain[l] = 1.0 + (k[K_AG, l] * (ag_[i, l] * k[AG_DECAY, l]) + esp_[l]) / 100.0
+                            for j in range(n_):
+                                for l in range(lanes):
+                                    p = k[INPUT_PROBABILITY, l] * min(max(base[i * n_ + j, l] * gain[l], 0.0), 1.0)
+                                    if gated:
+                                        p = p * (1.0 - gate_[l])
+                                    if scheduled:
+                                        p = p * factor
+                                    uniform = _uniform(s0, s1, s2, s3, l)
+                                    counted[l] += 1.0 if uniform < p else 0.0
                         for l in range(lanes):
                             ag = ag_[i, l] * k[AG_DECAY, l]
                             wait = max(ref_[i, l] - 1.0, 0.0)
                             open_ = wait == 0.0
                             late = 0.0
                             if driven:
-                                push = gain[l] if current != NO_CURRENT else 0.0
+                                push = current_gain[l] if current != NO_CURRENT else 0.0
                                 if depressing:
                                     push += transmitter[i, l] * k[IN_TO_V, l]
                                 voltage, share = _driven_step(
@@ -289,7 +374,7 @@ def kernel(
                                 open_ = wait < 1e-9 and not crossed
                             else:
                                 voltage = v_[i, l] * k[MEMBRANE_DECAY, l]
-                            if depressing or regular:
+                            if not plain:
                                 pr = _release_probability(ag, esp_[l], k[PR0, l], k[K_AG, l])
                                 if gated:
                                     pr *= 1.0 - gate_[l]
@@ -308,9 +393,27 @@ def kernel(
                                     active[q, l] = active[q, l] * k[IN_DECAY, l] + freed
                                     quanta += freed
                                 transmitter[i, l] = transmitter[i, l] * k[IN_DECAY, l] + quanta
+                            elif spiking:
+                                quanta = 0.0
+                                for e in range(first_event, cursor[i]):
+                                    if individual:
+                                        pr = _release_probability(
+                                            ag, esp_[l], base[i * n_ + x.event_synapse[e], l], k[K_AG, l]
+                                        )
+                                        if gated:
+                                            pr *= 1.0 - gate_[l]
+                                    if expected:
+                                        quanta += pr
+                                    else:
+                                        uniform = _uniform(s0, s1, s2, s3, l)
+                                        quanta += 1.0 if uniform < pr else 0.0
                             elif regular:
                                 quanta = 0.0
                                 for j in range(n_):
+                                    if individual:
+                                        pr = _release_probability(ag, esp_[l], base[i * n_ + j, l], k[K_AG, l])
+                                        if gated:
+                                            pr *= 1.0 - gate_[l]
                                     position = phase[i * n_ + j, l] + inc[l]
                                     arrived = position >= PHASE_PERIOD
                                     phase[i * n_ + j, l] = position - PHASE_PERIOD if arrived else position
@@ -319,6 +422,17 @@ def kernel(
                                     else:
                                         uniform = _uniform(s0, s1, s2, s3, l)
                                         quanta += 1.0 if (arrived and uniform < pr) else 0.0
+                            elif individual:
+                                quanta = counted[l]
+                            elif scheduled or faulted:
+                                uniform = _uniform(s0, s1, s2, s3, l)
+                                p = k[INPUT_PROBABILITY, l] * pr
+                                if scheduled:
+                                    p = p * factor
+                                if faulted:
+                                    quanta = _binomial_count_of(uniform, p, working[i, l], n_, terms)
+                                else:
+                                    quanta = _binomial_count(uniform, p, n_, terms)
                             else:
                                 quanta = drawn[l]
                             releases[l] += quanta
@@ -329,6 +443,9 @@ def kernel(
                             ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
                             ref_[i, l] = ref_n[l] - late if fired else wait
                             spikes[l] += 1.0 if fired else 0.0
+                            if windowed:
+                                w_neuron[W_SPIKES, i, l] += 1.0 if fired else 0.0
+                                w_neuron[W_RELEASES, i, l] += quanta
                             if source == FROM_SPIKES:
                                 ip3_[l] += k[DIP3, l] if fired else 0.0
                     if 2 * (b + 1) == ratio:
@@ -385,11 +502,63 @@ def kernel(
                     above[l] = now
                     glu_last[l] = glu_[l]
                     esp_last[l] = esp_[l]
+                if own_mean:
+                    for i in range(m_):
+                        for l in range(lanes):
+                            if individual:
+                                pr_sum = 0.0
+                                for j in range(n_):
+                                    pr_sum += _release_probability(ag_[i, l], esp_[l], base[i * n_ + j, l], k[K_AG, l])
+                                pr_mean[i, l] = pr_sum / max(working[i, l], 1)
+                            else:
+                                pr = _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                                pr_mean[i, l] = pr if working[i, l] > 0 else 0.0
+                if windowed and inside:
+                    for l in range(lanes):
+                        w_unit[W_CA_SUM, l] += ca_[l]
+                        w_unit[W_CA_MAX, l] = max(w_unit[W_CA_MAX, l], ca_[l])
+                        w_unit[W_IP3_SUM, l] += ip3_[l]
+                        w_unit[W_IP3_MAX, l] = max(w_unit[W_IP3_MAX, l], ip3_[l])
+                        w_unit[W_ESP_SUM, l] += esp_[l]
+                        u = units[block + min(l, live - 1)]
+                        for i in range(m_):
+                            w_neuron[W_AG_SUM, i, l] += ag_[i, l]
+                            if own_mean:
+                                w_neuron[W_PR_ALL_SUM, i, l] += pr_mean[i, l] * working[i, l] / n_
+                            if individual:
+                                healthy = 0
+                                pr_sum = 0.0
+                                for j in range(n_):
+                                    if not faulted or x.stuck[i * n_ + j, u] == 0:
+                                        healthy += 1
+                                        pr_sum += _release_probability(
+                                            ag_[i, l], esp_[l], base[i * n_ + j, l], k[K_AG, l]
+                                        )
+                                w_neuron[W_PR_SUM, i, l] += pr_sum / max(healthy, 1)
+                            else:
+                                pr = _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                                if faulted:
+                                    pr = pr if x.healthy[i, u] > 0 else 0.0
+                                else:
+                                    w_neuron[W_PR_ALL_SUM, i, l] += pr
+                                w_neuron[W_PR_SUM, i, l] += pr
+                    if a + 1 == x.window_stop[window]:
+                        for l in range(live):
+                            u = units[block + l]
+                            for q in range(WINDOW_UNIT_ROWS):
+                                x.windows[window, q, u] = w_unit[q, l]
+                            for q in range(WINDOW_NEURON_ROWS):
+                                for i in range(m_):
+                                    x.windows[window, WINDOW_UNIT_ROWS + q * m_ + i, u] = w_neuron[q, i, l]
+                        window += 1
                 if measured:
                     for i in range(m_):
                         for l in range(lanes):
                             acc[AG_SUM, l] += ag_[i, l]
-                            acc[PR_SUM, l] += _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
+                            if own_mean:
+                                acc[PR_SUM, l] += pr_mean[i, l]
+                            else:
+                                acc[PR_SUM, l] += _release_probability(ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l])
                     for l in range(lanes):
                         acc[CA_SUM, l] += ca_[l]
                         acc[CA_SQUARES, l] += ca_[l] * ca_[l]
@@ -408,9 +577,12 @@ def kernel(
                         traces[4, sample, u] = esp_[l]
                         for i in range(m_):
                             traces[5 + i, sample, u] = ag_[i, l]
-                            traces[5 + m_ + i, sample, u] = _release_probability(
-                                ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
-                            )
+                            if own_mean:
+                                traces[5 + m_ + i, sample, u] = pr_mean[i, l]
+                            else:
+                                traces[5 + m_ + i, sample, u] = _release_probability(
+                                    ag_[i, l], esp_[l], k[PR0, l], k[K_AG, l]
+                                )
                             traces[5 + 2 * m_ + i, sample, u] = v_[i, l]
                         if current != NO_CURRENT:
                             traces[5 + 3 * m_, sample, u] = sic_slow[l] - sic_fast[l]
@@ -469,3 +641,5 @@ GATE_DECAY, GATE_DECAY_ABOVE, GATE_LEVEL = ROW["gate_decay"], ROW["gate_decay_ab
 DIP3, H_NOISE = ROW["dIP3"], ROW["h_noise"]
 NO_CURRENT, HELD, EVENTS = sic.NONE, sic.INSTANTANEOUS, sic.EVENTS
 FROM_GLUTAMATE, FROM_SPIKES = ip3.GLUTAMATE, ip3.SPIKES
+W_CA_SUM, W_CA_MAX, W_IP3_SUM, W_IP3_MAX, W_ESP_SUM = range(WINDOW_UNIT_ROWS)
+W_AG_SUM, W_PR_SUM, W_PR_ALL_SUM, W_SPIKES, W_RELEASES = range(WINDOW_NEURON_ROWS)

@@ -8,14 +8,15 @@ causes: it is the truth that the fast engines approach.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
-from ..processes import depression, ip3, li_rinzel, lif, sic
-from ..processes.release import release_probability
+from ..processes import depression, endocannabinoid, ip3, li_rinzel, lif, sic
+from . import experiment_arrays, windows
 
 TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
 
@@ -27,10 +28,17 @@ def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run`: every step of one unit at a time, the input spikes of the fastest, and all traces."""
     p, clock = ensemble.parameters, ensemble.clock
     per_step = 200 + 8 * 3 * (6 + 3 * p.n_neurons)
-    spikes = p.n_neurons * p.n_synapses * (1 + float(ensemble.rate.max()) * clock.duration)
+    synapses = p.n_neurons * p.n_synapses
+    spikes = synapses * (1 + float(ensemble.rate.max()) * ensemble.highest_factor * clock.duration)
+    x = ensemble.experiment
+    if x is not None:
+        spikes += 0 if x.spikes is None else x.spikes.n_spikes
+        # Windows look at the synapses one by one.
+        per_step += 10 * synapses
     return (
         clock.n_astro * per_step + spikes * (250 + 8 * p.n_neurons) + 2 * ensemble.trace_bytes + 1000 * ensemble.n_units
-    )
+        + experiment_arrays.memory_needed(ensemble)
+    )  # fmt: skip
 
 
 def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
@@ -41,10 +49,11 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
     SimulationError
         For random input or random release, and for the periodic release rules, which this engine does not have.
     """
-    if (ensemble.input != "regular" or ensemble.release != "expected") and ensemble.rate.any():
+    silent = ensemble.input != "spikes" and not ensemble.rate.any()
+    if (ensemble.input == "poisson" or ensemble.release != "expected") and not silent:
         raise SimulationError(
             f"engine 'reference' is deterministic, but input is {ensemble.input!r} with release {ensemble.release!r}: "
-            "use input 'regular' with release 'expected', rate 0, or the engines numba or brian2"
+            "use input 'regular' or 'spikes' with release 'expected', rate 0, or the engines numba or brian2"
         )
     if ensemble.parameters.calcium_noise != "none":
         raise SimulationError(
@@ -70,6 +79,7 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
         final={name: stack(1, name, 0) for name in units[0][1]},
         traces={name: stack(2, name, 1) for name in units[0][2]},
         notes={"solver": "scipy DOP853, rtol 1e-12, atol 1e-14"},
+        windows={name: stack(3, name, 1) for name in units[0][3]},
     )
 
 
@@ -117,6 +127,11 @@ class _Unit:
         self.crossing_times: list[float] = []
         self.free = np.ones(self.m, dtype=bool)
         self.driven_spikes = np.zeros(self.m)
+        self.PR0 = experiment_arrays.synapse_PR0(ensemble)[unit]
+        self.failing = experiment_arrays.stuck(ensemble)[unit]
+        faults = None if ensemble.experiment is None else ensemble.experiment.faults
+        self.equal = ensemble.experiment is None
+        self.fault_step = -1 if faults is None else faults.step(ensemble.clock)
 
     def inward_current(self, y: Array) -> Any:
         """Slow inward current into each neuron, pA, at the states `y` [..., states]."""
@@ -158,18 +173,23 @@ class _Unit:
             rates += [(active - y[self.at["w"]]) / p["tau_rec"], -active / p["tau_in"]]
         return np.concatenate(rates)
 
-    def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        clock = self.e.clock
-        arrivals: dict[int, Array] = {}
-        for i, row in enumerate(self.e.regular_spikes(self.unit)):
+    def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+        clock, n = self.e.clock, self.e.parameters.n_synapses
+        # Synapses (neuron * n + synapse) that have a spike at a step.
+        arrivals: dict[int, list[int]] = {}
+        for i, row in enumerate(self.e.input_spikes(self.unit)):
             for j, train in enumerate(row):
                 for step in train:
-                    arrivals.setdefault(int(step), np.zeros((self.m, self.n)))[i, j] += 1
+                    arrivals.setdefault(int(step), []).append(i * n + j)
         spikes, quanta = np.zeros(self.m), np.zeros(self.m)
+        quanta_in = np.zeros((clock.n_astro, self.m))
+        # Spikes in each step of the astrocyte; those that a continuous current causes are added where they are found.
+        self.spikes_in = spikes_in = np.zeros((clock.n_astro, self.m))
         samples: list[Array] = []
         grid: Array = np.arange(1, clock.n_astro + 1, dtype=np.float64) * clock.dt_astro
         now, next_sample = 0.0, 0
-        for step in sorted({*arrivals, clock.n_astro * clock.ratio}):
+        jump_step = self.jump()
+        for step in sorted({*arrivals, *([] if jump_step is None else [jump_step]), clock.n_astro * clock.ratio}):
             until = step * clock.dt
             last = next_sample
             while last < grid.size and grid[last] < until - 1e-9:
@@ -177,14 +197,30 @@ class _Unit:
             samples.extend(self.advance(now, until, grid[next_sample:last]))
             next_sample, now = last, until
             if step in arrivals:
-                fired, released = self.deliver(arrivals[step], until)
+                arrived = np.zeros(self.m * n)
+                np.add.at(arrived, arrivals[step], 1.0)
+                fired, released = self.deliver(arrived.reshape(self.m, n), step)
+                spikes_in[(step - 1) // clock.ratio] += fired
+                quanta_in[(step - 1) // clock.ratio] += released
                 if until > clock.settle + 1e-9:
                     spikes += fired
                     quanta += released
             if next_sample < grid.size and abs(grid[next_sample] - until) < 1e-9:
                 samples.append(self.y.copy())
                 next_sample += 1
-        return self.summary(np.array(samples), spikes + self.driven_spikes, quanta)
+            if step == jump_step:
+                self.y += self.jump_of_state
+        return self.summary(np.array(samples), spikes + self.driven_spikes, quanta, spikes_in, quanta_in)
+
+    def jump(self) -> int | None:
+        """The neuron step after which the jump of the experiment comes; prepares the jump of the state vector."""
+        x = self.e.experiment
+        self.jump_of_state = np.zeros_like(self.y)
+        if x is None or x.jump is None:
+            return None
+        where = 2 if x.jump.variable == "IP3" else 5 + x.jump.neuron
+        self.jump_of_state[where] = np.broadcast_to(x.jump.size, self.e.n_units)[self.unit]
+        return x.jump.step(self.e.clock) * self.e.clock.ratio
 
     def advance(self, start: float, end: float, at: Array) -> list[Array]:
         """Integrate to `end`; return the state at the times `at`.
@@ -219,6 +255,8 @@ class _Unit:
                 if which > 0:
                     self.fire(which - 1, start)
                     self.driven_spikes[which - 1] += start > self.e.clock.settle + 1e-9
+                    step = math.ceil(start / self.e.clock.dt_astro - 1e-9) - 1
+                    self.spikes_in[min(max(step, 0), len(self.spikes_in) - 1), which - 1] += 1.0
                     continue
                 rising = bool(self.rhs(start, self.y)[0] > 0)
                 self.above = rising
@@ -257,16 +295,18 @@ class _Unit:
             self.y[2] += self.p["dIP3"]
         self.last_spike[i] = t
 
-    def deliver(self, arrived: Array, t: float) -> tuple[Array, Array]:
-        """Input spikes `arrived` [neurons, synapses] at time t: expected release, jump of v, threshold, reset, jump of 2-AG.
+    def deliver(self, arrived: Array, step: int) -> tuple[Array, Array]:
+        """Input spikes `arrived` [neurons, synapses] at a step: expected release, jump of v, threshold, reset, jump of 2-AG.
 
         A depressing synapse gives its share of recovered resources to its transmitter instead.
         """
-        p = self.p
+        p, t = self.p, step * self.e.clock.dt
         ag, v = self.y[5 : 5 + self.m], self.y[5 + self.m : 5 + 2 * self.m]
         fired, released = np.zeros(self.m), np.zeros(self.m)
+        failed = self.failing if step > self.fault_step else np.zeros_like(self.failing)
         for i in range(self.m):
-            pr = release_probability(ag[i], self.y[4], p["PR0"], p["K_AG"])
+            gain = 1 + (endocannabinoid.dse(ag[i], p["K_AG"]) + self.y[4]) / 100
+            pr = np.where(failed[i], 0.0, np.clip(self.PR0[i] * gain, 0, 1))
             if self.gated:
                 pr *= 1.0 - self.y[self.at["gate"]][0]
             if self.depressing:
@@ -276,7 +316,7 @@ class _Unit:
                 self.y[self.at["y"]][rows] += freed
                 released[i] = freed.sum()
                 continue
-            released[i] = arrived[i].sum() * pr
+            released[i] = arrived[i].sum() * pr[0] if self.equal else (arrived[i] * pr).sum()
             if arrived[i].any() and t - self.last_spike[i] >= p["t_ref"] - 1e-9:
                 v[i] += released[i] * lif.quantum_jump(p["quantum"], p["R_m"], p["tau_m"])
             if v[i] >= p["v_th"]:
@@ -284,10 +324,16 @@ class _Unit:
                 fired[i] = 1.0
         return fired, released
 
-    def summary(self, y: Array, spikes: Array, quanta: Array) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    def summary(
+        self, y: Array, spikes: Array, quanta: Array, spikes_in: Array, quanta_in: Array
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
         clock, p, m = self.e.clock, self.p, self.m
 
-        def columns(a: Array) -> dict[str, Array]:
+        one = self.e.part(slice(self.unit, self.unit + 1))
+        ends = np.arange(1, clock.n_astro + 1)
+        every_pr = windows.release_probability(one, ends, y[:, None, 5 : 5 + m], y[:, None, 4])[:, 0]
+
+        def columns(a: Array, pr: Array) -> dict[str, Array]:
             ag = a[..., 5 : 5 + m]
             extra: dict[str, Array] = {}
             if self.sic != "none":
@@ -298,14 +344,13 @@ class _Unit:
                 w = a[..., self.at["w"]]
                 extra["transmitter"] = self.transmitter(a)
                 extra["resources"] = 1.0 - w.reshape(*w.shape[:-1], m, self.n).mean(axis=-1)
-            pr = np.clip(p["PR0"] * (1 + (p["K_AG"] * ag + a[..., 4:5]) / 100), 0, 1)
             return {
                 "calcium": a[..., 0], "h": a[..., 1], "ip3": a[..., 2], "glutamate": a[..., 3], "esp": a[..., 4],
                 "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m : 5 + 2 * m],
                 **extra,
             }  # fmt: skip
 
-        w = columns(y[clock.n_settle :])
+        w = columns(y[clock.n_settle :], every_pr[clock.n_settle :])
         seconds = clock.n_window * clock.dt_astro
         late = [t for t in self.crossing_times if t > clock.settle]
         statistics = {
@@ -324,6 +369,17 @@ class _Unit:
             "crossings": float(len(late)),
             "crossing_period": (late[-1] - late[0]) / (len(late) - 1) if len(late) > 1 else np.nan,
         }
+        found = windows.from_samples(
+            one,
+            y[:, None, 0],
+            y[:, None, 2],
+            y[:, None, 4],
+            y[:, None, 5 : 5 + m],
+            spikes_in[:, None],
+            quanta_in[:, None],
+        )
         every = clock.record_every
-        traces = columns(y[every - 1 :: every][: clock.trace_times().size]) if every else {}
-        return statistics, columns(y[-1]), traces
+        count = clock.trace_times().size
+        traces = columns(y[every - 1 :: every][:count], every_pr[every - 1 :: every][:count]) if every else {}
+        final = columns(y[-1], every_pr[-1])
+        return statistics, final, traces, {name: values[:, 0] for name, values in found.items()}

@@ -45,3 +45,28 @@ def few_releases(u, p, n):
     one = none + n * (p * q * tail)
     two = one + 0.5 * n * (n - 1) * (p * p * tail)
     return (1.0 if u >= none else 0.0) + (1.0 if u >= one else 0.0) + (math.inf if u >= two else 0.0)
+
+
+def binomial_count_of(u, p, working, n, terms):
+    """As `binomial_count`, for the `working` ones of `n` synapses; 0 <= working <= n differs between units.
+
+    (1 - p)^working is built from the binary digits of `working`, the number of which follows from `n`: no general power.
+    """
+    odds = p / (1.0 - p)
+    mass = 1.0
+    power = 1.0 - p
+    digits = working
+    ceiling = n
+    while ceiling > 0:
+        mass = mass * power if digits % 2 == 1 else mass
+        power = power * power
+        digits = digits // 2
+        ceiling = ceiling // 2
+    cumulative = mass
+    count = 0.0
+    for k in range(terms):
+        count += 1.0 if u >= cumulative else 0.0
+        mass *= odds * ((working - k) / (k + 1.0))
+        cumulative += mass
+    # After `working` terms the sum is 1 but for rounding, which must not release one more.
+    return min(count, 1.0 * working)

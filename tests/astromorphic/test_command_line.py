@@ -58,6 +58,23 @@ def test_help_imports_no_heavy_package():
         (("simulate", "rate_sweep", "--set", "rates=1:10:9999999999", "--out", "a.nc"), ("rates", "9999999999")),
         (("simulate", "fig3", "--record", "1e-12", "--out", "a.nc"), ("record",)),
         (("simulate", "fig3", "--seed", "4294967296", "--out", "a.nc"), ("--seed", "4294967295")),
+        (
+            ("simulate", "self_repair", "--set", "shares=1.5", "--out", "a.nc"),
+            ("share of faulty synapses = 1.5", "0 to 1"),
+        ),
+        (("simulate", "self_repair", "--set", "synapses=0,12", "--out", "a.nc"), ("faulty synapse 12", "10 synapses")),
+        (("simulate", "pulse_train", "--set", "pulse=50", "--out", "a.nc"), ("pulse = 50", "period of 40 s")),
+        (("simulate", "impulse_response", "--set", "stimulus=glu", "--out", "a.nc"), ("'glu'", "AG, IP3, burst")),
+        (("simulate", "spikes", "--out", "a.nc"), ("spikes = None", "CSV")),
+        (
+            ("simulate", "spikes", "--spikes", "no, such:file.csv", "--out", "a.nc"),
+            ("no, such:file.csv", "no such file"),
+        ),
+        (
+            ("simulate", "spikes", "--set", "spikes=x.csv", "--spikes", "y.csv", "--out", "a.nc"),
+            ("--spikes", "one of them"),
+        ),
+        (("simulate", "fig3", "--spikes", "y.csv", "--out", "a.nc"), ("'spikes'", "unknown")),
         (("fit", "nothing.nc", "--out", "m.json"), ("nothing.nc",)),
         (("fit", "published:fig4", "--out", "m.json"), ("fig4", "astromorphic_fig3")),
         (
@@ -143,6 +160,19 @@ def test_run_refuses_a_file_and_a_folder_of_something_else(tmp_path, capfd):
     assert (occupied / "thesis.txt").read_text() == "mine"
     assert call("run", "--out", str(occupied / "thesis.txt")) == 2
     assert "is a file" in capfd.readouterr().err
+
+
+def test_simulate_takes_spikes_from_a_file(tmp_path, capsys):
+    import biosim
+
+    source, out = tmp_path / "in,put.csv", tmp_path / "a.nc"
+    source.write_text("time_s,synapse,neuron\n" + "".join(f"{0.1 * k:g},{k % 10},{k % 2}\n" for k in range(1, 30)))
+    options = ["--set", "release=expected", "--set", "PR0=1", "--set", "duration=4"]
+    assert call("simulate", "spikes", "--spikes", str(source), *options, "--out", str(out)) == 0
+    data = biosim.load(out)
+    # Every spike is a quantum, but for DSE: two neurons share 29 spikes in 4 s.
+    assert 2.5 < float(data.release_rate.squeeze()) <= 29 / 8
+    assert biosim.provenance(data)["protocol"]["experiment"]["spikes"]["source"] == "in,put.csv"
 
 
 def test_simulate_writes_a_dataset_with_the_values_that_were_set(tmp_path, capsys):

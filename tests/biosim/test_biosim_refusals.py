@@ -24,7 +24,11 @@ OPTIONS = {
     "fig3": {"rates": [1.0], "trials": 1, **QUICK},
     "rate_sweep": {"rates": [1.0], "trials": 1, **QUICK},
     "constant_ip3": {"ip3": [0.3], **QUICK},
-}
+    "pulse_train": {"rates": [1.0], "trials": 1, "pulse": 0.1, "period": 0.2, "number": 1, "first": 0.1, "sampling": 0.1},
+    "impulse_response": {"sizes": [0.001], "at": 0.0, "length": 0.1, "duration": 0.2, "sampling": 0.1},
+    "self_repair": {"shares": [0.5], "trials": 1, "fault_time": 0.1, "duration": 0.2, "before": 0.1, "after": 0.1, "bin": 0.1},
+    "spikes": {"spikes": [[0.05], [0.1]], "duration": 0.2, "trials": 1, "sampling": 0.1},
+}  # fmt: skip
 
 # What a person or a script gives by mistake. The last two have no float and, the very last, no decimal text either.
 WRONG = [
@@ -58,12 +62,22 @@ def _refused(call, *names):
 RIGHT = {
     "parameters": {"None"}, "rates": {"[1, 2]", "0", "1.5", "1e-300"}, "ip3": {"None", "[1, 2]", "1.5"}, "duration": {"1.5"},
     "settle": {"0"}, "record": {"None"}, "seed": {"0"}, "engine_options": {"None", "{}"},
+    "period": {"1.5"}, "first": {"0", "1.5"}, "sizes": {"None", "[1, 2]", "0", "1.5", "1e-300"}, "at": {"0"},
+    "length": {"0", "1.5"}, "shares": {"None", "0", "1e-300"}, "synapses": {"None"}, "neuron": {"0"},
+    "rate": {"0", "1.5", "1e-300"}, "mean_PR0": {"None"}, "spikes": {"{}"}, "sampling": {"None"},
 }  # fmt: skip
 RIGHT_CLOCK = {"duration": {"1.5"}, "settle": {"0", "1.5"}, "record": {"None", "1.5"}}
 RIGHT_ENSEMBLE = {
     "rate": RIGHT["rates"], "overrides": {"{}"}, "spread": {"True", "False"}, "seed": {"0"}, "first_unit": {"0"},
 }  # fmt: skip
-NAMES = {"parameters": ("parameter set",), "rates": ("rate",), "ip3": ("ip3", "IP3_rest")}
+NAMES = {
+    "parameters": ("parameter set",),
+    "rates": ("rate",),
+    "ip3": ("ip3", "IP3_rest"),
+    "sizes": ("size",),
+    "shares": ("share",),
+    "spikes": ("spike",),
+}
 
 
 @pytest.mark.parametrize("value", WRONG, ids=IDS)
@@ -72,7 +86,9 @@ def test_every_option_of_every_protocol(idle, name, value):
     import inspect
 
     for option in [*inspect.signature(biosim.PROTOCOLS[name]).parameters, "seed", "record", "engine", "engine_options"]:
-        if shown(value) in RIGHT.get(option, ()):
+        # Only the protocol spikes has no need of traces, and its duration follows from the spikes.
+        given = (name, option) in {("spikes", "sampling"), ("spikes", "duration")}
+        if (shown(value) in RIGHT.get(option, ()) and (given or option != "sampling")) or (given and value is None):
             continue
         _refused(lambda o=option: biosim.simulate(name, **(OPTIONS[name] | {o: value})), *NAMES.get(option, (option,)))
 

@@ -8,7 +8,7 @@ import pytest
 
 import biosim
 import figures
-from figures import fig3, learning, plasticity, responses, traces
+from figures import fig3, impulse, learning, plasticity, responses, self_repair, traces
 from figures.report import ArmSummary, Pair, pairs
 
 
@@ -82,6 +82,41 @@ def test_plasticity_draws_what_the_simulation_gave():
     assert len(short.patches) == len(long.patches) == 6
     assert (len(retention.lines), len(last.lines)) == (8, 3)
     assert short.get_xlabel().startswith("time (s)")
+
+
+def test_self_repair_shows_the_drop_the_recovery_and_the_relation():
+    names = {"wade2012": "wade2012", "psu": "psu", "statistics": "psu"}
+    data = self_repair.tidy(
+        {
+            key: biosim.simulate(
+                "self_repair", name, shares=[0.4, 0.8] if key == "statistics" else [self_repair.SHARES[name]], trials=4,
+                fault_time=40.0, duration=80.0, before=20.0, after=20.0,
+            )
+            for key, name in names.items()
+        }
+    )  # fmt: skip
+    course = data[data.part == "course"]
+    assert sorted(course.neuron.unique()) == [1, 2]
+    two = course[(course.parameter_set == "wade2012") & (course.neuron == 2)].set_index("time_s").firing_rate_hz
+    assert two[42.5] < two[72.5] < two[32.5:37.5].mean()
+    statistics = data[data.part == "statistics"]
+    assert len(statistics) == 8
+    np.testing.assert_allclose(statistics.q_published, 1.03 / (statistics.z + 0.04))
+    figure = self_repair.draw(data)
+    (points,) = (line for line in figure.axes[3].lines if line.get_marker() == ".")
+    np.testing.assert_allclose(points.get_ydata(), statistics.q)
+
+
+def test_impulse_draws_the_closed_form_over_the_response():
+    data = impulse.tidy(
+        {
+            "pulses": biosim.simulate("pulse_train", number=1, trials=2),
+            "impulse": biosim.simulate("impulse_response", duration=21.0),
+        }
+    )
+    late = data[data.part == "impulse"]
+    np.testing.assert_allclose(late.ip3_um, late.ip3_closed_form_um, rtol=0, atol=1e-12)
+    assert len(impulse.draw(data).axes) == 4
 
 
 def test_every_figure_of_the_list_has_a_title():
