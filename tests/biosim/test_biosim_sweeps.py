@@ -540,6 +540,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(kind, tmp_path):
         ("", r"locked by .*lock\.json, which cannot be read; remove it if no command is at work"),
         ("[1, 2]", "which cannot be read"),
     ],
+    ids=["elsewhere", "empty", "no record"],
 )
 def test_a_lock_of_which_nothing_is_known_stands(text, message, tmp_path):
     path = tmp_path / "lock.json"
