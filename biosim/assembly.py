@@ -70,6 +70,12 @@ def assemble(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part], 
             ),
         ):
             output.check()
+        further = [str(name) for name in dataset.coords if name not in dataset.dims]
+        for name, data in dataset.data_vars.items():
+            # By this attribute a reader knows coordinates that are not named as a dimension, as the bounds of windows.
+            mine = sorted(c for c in further if set(dataset[c].dims) <= set(data.dims))
+            if mine:
+                file.variables[str(name)].attrs["coordinates"] = " ".join(mine)
 
 
 def gather(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part]) -> xr.Dataset:

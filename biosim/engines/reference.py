@@ -253,10 +253,14 @@ class _Unit:
                 start = float(solution.t_events[which][0])
                 self.y = solution.y_events[which][0].copy()
                 if which > 0:
-                    self.fire(which - 1, start)
-                    self.driven_spikes[which - 1] += start > self.e.clock.settle + 1e-9
+                    # Equal neurons under a common current reach their threshold together, and one event ends the integration.
+                    together = self.free & (self.y[5 + self.m : 5 + 2 * self.m] >= self.p["v_th"] - 1e-9)
+                    together[which - 1] = True
                     step = math.ceil(start / self.e.clock.dt_astro - 1e-9) - 1
-                    self.spikes_in[min(max(step, 0), len(self.spikes_in) - 1), which - 1] += 1.0
+                    for i in np.flatnonzero(together):
+                        self.fire(int(i), start)
+                        self.driven_spikes[i] += start > self.e.clock.settle + 1e-9
+                        self.spikes_in[min(max(step, 0), len(self.spikes_in) - 1), i] += 1.0
                     continue
                 rising = bool(self.rhs(start, self.y)[0] > 0)
                 self.above = rising
