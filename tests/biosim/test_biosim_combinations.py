@@ -13,6 +13,9 @@ from biosim.simulation import run_ensemble
 
 ENGINES = ("numba", "brian2", "reference")
 
+# Every plan compiles kernels and Brian2 code of its own: two minutes in all.
+pytestmark = pytest.mark.slow
+
 
 def _ensemble(experiment: Experiment, rate: float = 20.0, duration: float = 4.0, **options: object) -> Ensemble:
     start = {"IP3_init": 0.5, "Ca_init": 0.25, "h_init": 0.7}
