@@ -62,11 +62,20 @@ def test_brian2_by_hand_is_workload_w(tmp_path):
     by_hand = workload.BrianByHand("numpy", 300, 2.0, tmp_path)
     try:
         by_hand.seconds()
-        rate = float(by_hand.spikes.num_spikes) / (300 * 2.05)
+        rate = float(by_hand.spikes.num_spikes) / (300 * 2.25)
     finally:
         by_hand.close()
-    ours = biosim.run_ensemble(workload.ensemble(3000, 2.05), "numba", threads=1).statistics["firing_rate"].mean()
+    ours = biosim.run_ensemble(workload.ensemble(3000, 2.25), "numba", threads=1).statistics["firing_rate"].mean()
     assert rate == pytest.approx(0.975 * ours, rel=0.03)
+
+
+def test_a_rate_is_not_given_where_the_set_up_hides_it():
+    case = benchmark_simulation._Case("x", 1000.0, lambda: (0.5, 0.9), 1)
+    assert case.rate((0.5, 0.9)) == pytest.approx(1000 / 0.4)
+    assert case.rate((0.5,)) == pytest.approx(2000.0)
+    # A difference of noise, of either sign, is no measurement.
+    assert case.rate((0.5, 0.51)) is None
+    assert case.rate((0.5, 0.49)) is None
 
 
 def test_without_a_compiler_the_row_says_so(monkeypatch, tmp_path):
