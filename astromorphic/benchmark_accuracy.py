@@ -25,7 +25,7 @@ STEPS = (0.01, 0.02, 0.05, 0.1)
 
 
 def measure(quick: bool = False) -> list[Row]:
-    """Rows of name, value, unit; biases also have `standard_error`, those of the defaults `goal` and `met` (None: cannot tell)."""
+    """Rows of name, value, unit; biases have `standard_error` too, those of defaults `goal` and `met` (None: cannot tell)."""
     return [*_step_errors(quick), *_draw_errors(), *_biases(quick)]
 
 
