@@ -454,7 +454,8 @@ class _Network:
         if self.by_synapse:
             options["model"] = SYNAPSES
         if self.depressing:
-            options = {"model": DEPRESSING, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
+            model = DEPRESSING + (SYNAPSES if self.by_synapse else "")
+            options = {"model": model, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
         synapses = b.Synapses(source, self.neurons, dt=self.dt, name="biosim_synapses", **options)
         synapses.connect(i=np.arange(total), j=neuron_of_input)
         if self.by_synapse:

@@ -194,6 +194,7 @@ def kernel(
         counted = np.empty(lanes)
         gain = np.empty(lanes)
         cursor = np.empty(m_, np.int64)
+        arrives = np.empty(n_, np.bool_)
         w_unit = np.empty((WINDOW_UNIT_ROWS, lanes))
         w_neuron = np.empty((WINDOW_NEURON_ROWS, m_, lanes))
 
@@ -344,7 +345,11 @@ def kernel(
                             first_event = cursor[i]
                             while cursor[i] < x.event_first[i + 1] and x.event_step[cursor[i]] <= a * ratio + b + 1:
                                 cursor[i] += 1
-                        if individual and not regular and not spiking:
+                            if depressing:
+                                arrives[:] = False
+                                for e in range(first_event, cursor[i]):
+                                    arrives[x.event_synapse[e]] = True
+                        if individual and not (regular or spiking or depressing):
                             # Synapses outside and lanes inside, so that the compiler vectorises the draws.
                             for l in range(lanes):
                                 counted[l] = 0.0
@@ -384,10 +389,18 @@ def kernel(
                             if depressing:
                                 quanta = 0.0
                                 for q in range(i * n_, i * n_ + n_):
-                                    if regular:
+                                    if individual:
+                                        pr = _release_probability(ag, esp_[l], base[q, l], k[K_AG, l])
+                                        if gated:
+                                            pr *= 1.0 - gate_[l]
+                                    if spiking:
+                                        arrived = arrives[q - i * n_]
+                                    elif regular:
                                         position = phase[q, l] + inc[l]
                                         arrived = position >= PHASE_PERIOD
                                         phase[q, l] = position - PHASE_PERIOD if arrived else position
+                                    elif scheduled:
+                                        arrived = _uniform(s0, s1, s2, s3, l) < k[INPUT_PROBABILITY, l] * factor
                                     else:
                                         arrived = _uniform(s0, s1, s2, s3, l) < k[INPUT_PROBABILITY, l]
                                     lost = missing[q, l] * k[REC_DECAY, l] + active[q, l] * k[IN_TO_REC, l]
