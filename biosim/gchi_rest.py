@@ -86,4 +86,3 @@ def rest_state(parameters: Any) -> tuple[float, float, float]:
     if not points:
         raise ParameterError("r_C = r_L = v_ER = 0: no calcium flux, hence no fixed point; give Ca_init and h_init")
     return points[0]
-

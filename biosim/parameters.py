@@ -151,14 +151,18 @@ class TripartiteParameters:
 
     # What produces IP3, see processes.ip3
     ip3_source: Ip3Source = _option(
-        "-", "what produces IP3: 2-AG, synaptic glutamate, spikes, or the receptors of astrocyte = gchi", get_args(Ip3Source)
+        "-",
+        "what produces IP3: 2-AG, synaptic glutamate, spikes, or the receptors of astrocyte = gchi",
+        get_args(Ip3Source),
     )
     r_IP3_y: float = _non_negative("r_IP3y", "uM/s", "IP3 production per transmitter, summed over synapses (glutamate)")
     dIP3: float = _non_negative("dIP3", "uM", "IP3 produced by one postsynaptic spike (source spikes)")
 
     # G-ChI astrocyte, see processes.gchi; its calcium is that of Li and Rinzel
     astrocyte: AstrocyteKind = _option(
-        "-", "IP3 linear (li_rinzel), or with receptors for glutamate and feedback by calcium (gchi)", get_args(AstrocyteKind)
+        "-",
+        "IP3 linear (li_rinzel), or with receptors for glutamate and feedback by calcium (gchi)",
+        get_args(AstrocyteKind),
     )
     cleft: CleftKind = _option(
         "-", "glutamate that receptors see: summed over all synapses, or their mean", get_args(CleftKind)

@@ -23,7 +23,8 @@ import numba
 import numpy as np
 
 from ..ensemble import PHASE_PERIOD
-from ..processes import calcium_noise, gchi as gchi_processes, gliotransmission, ip3, li_rinzel, lif, release, sic
+from ..processes import calcium_noise, gliotransmission, ip3, li_rinzel, lif, release, sic
+from ..processes import gchi as gchi_processes
 from .experiment_arrays import WINDOW_NEURON_ROWS, WINDOW_UNIT_ROWS
 from .propagators import ROW
 

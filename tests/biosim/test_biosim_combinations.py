@@ -141,6 +141,12 @@ SWEPT = {
         "rate_sweep", parameter_set("wade2012").with_values(synapse="depressing"), rates=[5.0, 10.0], trials=3,
         duration=4.0, settle=1.0,
     ).with_clock(record=0.5),
+    "receptors": biosim.swept(
+        biosim.protocol(
+            "rate_sweep", parameter_set("stimberg2018").with_values(calcium_noise="langevin"), rates=[0.5, 2.0], trials=3,
+            duration=4.0, settle=1.0,
+        ), "O_delta", [0.1, 0.2],
+    ).with_clock(record=0.5),
 }  # fmt: skip
 
 
