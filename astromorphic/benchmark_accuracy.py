@@ -132,7 +132,8 @@ def _biases(quick: bool) -> list[Row]:
     rows: list[Row] = []
     w = workload.ensemble(units, duration)
     fig3 = biosim.Ensemble(biosim.parameter_set("wade2012"), w.clock, np.full(units // 2, 10.0), seed=1)
-    for label, base in (("workload W", w), ("wade2012, 10 Hz", fig3)):
+    gchi = biosim.Ensemble(biosim.parameter_set("stimberg2018"), w.clock, np.full(units // 2, 0.5), seed=1)
+    for label, base in (("workload W", w), ("wade2012, 10 Hz", fig3), ("G-ChI, 0.5 Hz", gchi)):
         clock = replace(base.clock, settle=duration / 5)
         default = biosim.run_ensemble(replace(base, clock=clock), "numba").statistics
 
