@@ -1,8 +1,9 @@
 """Brian2 with the G-ChI astrocyte of Stimberg et al. 2018 (De Pitta et al. 2009), written here from the equations.
 
-Calcium is that of Li and Rinzel, in other constants than ours and in the form with h_inf and tau_h. Two questions: does the
-calcium of biosim, put into the loop of receptors and IP3, move as Brian2's, and so the whole astrocyte of the simulator; and are
-the cycles that Brian2 shows at constant IP3 those of the return map, for both affinities of the pump. Skipped where Brian2 is not installed.
+Calcium is that of Li and Rinzel, in other constants than ours and in the form with h_inf and tau_h. Three questions: does the
+calcium of biosim, put into the loop of receptors and IP3, move as Brian2's; does the whole astrocyte of the simulator; and are
+the cycles that Brian2 shows at constant IP3 those of the return map, for both affinities of the pump. Skipped where Brian2 is
+not installed.
 """
 
 from __future__ import annotations
