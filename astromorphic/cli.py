@@ -75,7 +75,8 @@ def simulate(
     parameters: Annotated[
         str | None,
         typer.Option(
-            "--parameters", help="Parameter set: wade2012 or psu (stp_cycles: rmaat); default: the protocol's."
+            "--parameters",
+            help="Parameter set: wade2012, psu or stimberg2018 (stp_cycles: rmaat); default: the protocol's.",
         ),
     ] = None,
     set_: SetOption = None,

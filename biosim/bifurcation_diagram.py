@@ -88,7 +88,7 @@ def bifurcation(
 
     Parameters
     ----------
-    parameters : parameter set or its name; its Li-Rinzel constants are used.
+    parameters : parameter set or its name; its Li-Rinzel constants are used. Of a G-ChI set too this is calcium with IP3 held.
     ip3 : constant IP3 in uM, at least one value, each once; sorted. Default: a range around everything that happens, denser
         beside Hopf points, saddle-nodes and ends of windows, where branches are steep. Special points and windows are those
         from the smallest to the greatest value.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -19,6 +19,7 @@ from .checks import numbers, real, whole
 from .messages import shown
 from .parameters import TripartiteParameters, check_value, quantity_names, unit_of
 from .registry import choose
+from .stability import NAMES as LI_RINZEL
 from .stability import rest_state
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ STRUCTURAL = frozenset(
         "synapse",
         "gate",
         "ip3_source",
+        "astrocyte",
+        "cleft",
         "calcium_noise",
     }
 )
@@ -252,6 +255,7 @@ class Ensemble:
             overrides[name] = values
         object.__setattr__(self, "overrides", overrides)
         check_current(self)
+        self._check_gchi()
         if self._given("Ca_init") != self._given("h_init"):
             raise SimulationError("Ca_init without h_init or the reverse: give both, or none to start at rest")
         self._check_experiment()
@@ -274,6 +278,17 @@ class Ensemble:
             raise SimulationError(
                 f"input rate = {self.rate.max():g} Hz with input = 'spikes': expected 0, the spikes are given"
             )
+
+    def _check_gchi(self) -> None:
+        """What the G-ChI astrocyte does not have cannot be varied."""
+        if not self.parameters.gchi:
+            return
+        for name in ("IP3_rest", "tau_IP3", "r_IP3", "r_IP3_y", "dIP3"):
+            if name in self.overrides:
+                raise SimulationError(
+                    f"{name} with astrocyte = 'gchi': without effect, as its IP3 follows from its receptors; vary Omega_5P, "
+                    "O_beta, O_delta or IP3_init, or use astrocyte = li_rinzel"
+                )
 
     def _check_fastest(self) -> None:
         """One spike per step and synapse is the assumption of all engines; refuse or warn where it is strained."""
@@ -325,6 +340,7 @@ class Ensemble:
         p = self.parameters
         chosen = {"sic": p.sic != "none", "gate": p.gate != "none"}
         chosen |= dict.fromkeys(("transmitter", "resources"), p.synapse == "depressing")
+        chosen |= dict.fromkeys(("active_receptors", "cleft_glutamate"), p.gchi)
         return tuple(name for name in STATES_OF_OPTIONS if chosen[name])
 
     def values(self, name: str) -> Array:
@@ -348,18 +364,32 @@ class Ensemble:
         )
 
     def initial_state(self) -> dict[str, Array]:
-        """IP3 (uM), calcium (uM) and h at the start, each of shape [n_units]."""
-        ip3 = self.values("IP3_init") if self._given("IP3_init") else self.values("IP3_rest")
+        """IP3 (uM), calcium (uM) and h at the start, each of shape [n_units]. Receptors and cleft start without glutamate."""
+        if self._given("IP3_init"):
+            ip3 = self.values("IP3_init")
+        elif self.parameters.gchi:
+            from . import gchi_rest
+
+            ca, h, ip3 = self._solved((*LI_RINZEL, *gchi_rest.NAMES), gchi_rest.rest_state)
+            if not self._given("Ca_init"):
+                return {"IP3": ip3, "Ca": ca, "h": h}
+        else:
+            ip3 = self.values("IP3_rest")
         if self._given("Ca_init") and self._given("h_init"):
             # Copies: engines advance these arrays in place, and the ensemble must stay as it was given.
             return {"IP3": ip3.copy(), "Ca": self.values("Ca_init").copy(), "h": self.values("h_init").copy()}
-        names = ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
-        table = np.stack([ip3, *(self.values(name) for name in names)])
-        distinct, where = np.unique(table, axis=1, return_inverse=True)
-        rest = [rest_state(column[0], dict(zip(names, column[1:], strict=True))) for column in distinct.T]
-        ca, h = np.array(rest).T
+        ca, h = self._solved(LI_RINZEL, lambda values: rest_state(values["IP3"], values), IP3=ip3)
+        return {"IP3": ip3.copy(), "Ca": ca, "h": h}
+
+    def _solved(
+        self, names: Sequence[str], solve: Callable[[dict[str, float]], tuple[float, ...]], **given: Array
+    ) -> list[Array]:
+        """What `solve` gives for each unit, [quantities][n_units]; once for units whose parameters `names` are alike."""
+        columns = {**given, **{name: self.values(name) for name in names}}
+        distinct, where = np.unique(np.stack(list(columns.values())), axis=1, return_inverse=True)
+        found = [solve(dict(zip(columns, column, strict=True))) for column in distinct.T]
         where = where.ravel()
-        return {"IP3": ip3.copy(), "Ca": ca[where], "h": h[where]}
+        return [column[where] for column in np.array(found).T]
 
     def _given(self, name: str) -> bool:
         return name in self.overrides or getattr(self.parameters, name) is not None
@@ -475,6 +505,8 @@ STATES_OF_OPTIONS: dict[str, tuple[str, str, str, bool]] = {
     "gate": ("1", "f", "share of release that the astrocyte's gate holds back", False),
     "transmitter": ("1", "y", "transmitter in the cleft, summed over each neuron's synapses", True),
     "resources": ("1", "x", "recovered resources, averaged over each neuron's synapses", True),
+    "active_receptors": ("1", "Gamma", "share of active glutamate receptors of the G-ChI astrocyte", False),
+    "cleft_glutamate": ("uM", "Y", "synaptic glutamate that the receptors of the G-ChI astrocyte see", False),
 }
 
 

@@ -1,6 +1,7 @@
 """The G-ChI astrocyte by itself: calcium, h, IP3 and receptors under pulses of glutamate, integrated by SciPy.
 
-Equations in `processes.gchi` and `processes.li_rinzel`; values of Brian2's example 2 of Stimberg et al. 2018.
+Equations in `processes.gchi` and `processes.li_rinzel`; values of Brian2's example 2 of Stimberg et al. 2018. In the simulator,
+with neurons and synapses and by every engine, it is ``astrocyte = "gchi"`` of a parameter set.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from .checks import numbers, real
-from .parameters import LARGEST, SMALLEST, ParameterError
+from .parameters import LARGEST, SMALLEST, ParameterError, TripartiteParameters
 from .processes import gchi, li_rinzel
 
 SOURCE = "Stimberg et al. 2018, example 2 (brian-team/brian2, examples/frompapers/Stimberg_et_al_2018)"
@@ -73,6 +74,11 @@ class GChIParameters:
                     f"{spec.name} = {value:g} {unit}: expected {SMALLEST:g} to {LARGEST:g} ({spec.metadata['meaning']})"
                 )
             object.__setattr__(self, spec.name, value)
+
+    @classmethod
+    def of(cls, parameters: TripartiteParameters) -> Self:
+        """The constants of a parameter set of the simulator; `pulse` is then one quantum, dY."""
+        return cls(**{s.name: getattr(parameters, "dY" if s.name == "pulse" else s.name) for s in fields(cls)})
 
 
 def derivatives(y: NDArray[np.float64], p: dict[str, float]) -> NDArray[np.float64]:

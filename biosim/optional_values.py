@@ -60,4 +60,25 @@ CALCIUM_NOISE: dict[str, tuple[Any, str, Status]] = {
     "noise_scale": (1.0, "the form of Shuai and Jung 2002 itself", "derived"),
 }
 
-OFF = {**SLOW_INWARD_CURRENT, **DEPRESSION, **IP3_SOURCE, **CALCIUM_NOISE}
+STIMBERG = "Stimberg et al. 2018, example 2 (brian-team/brian2, examples/frompapers/Stimberg_et_al_2018)"
+
+GCHI: dict[str, tuple[Any, str, Status]] = {
+    "astrocyte": ("li_rinzel", "IP3 of Wade et al. 2012 and of the published MATLAB", "published"),
+    "cleft": ("sum", f"{STIMBERG}; example 6 divides by the number of synapses", "published"),
+    "dY": (500.0, f"{STIMBERG}: 500 mM in vesicles, diluted by 0.001", "published"),
+    "Omega_c": (40.0, STIMBERG, "published"),
+    "O_N": (0.3, STIMBERG, "published"),
+    "Omega_N": (0.5, STIMBERG, "published"),
+    "zeta": (10.0, STIMBERG, "published"),
+    "K_KC": (0.5, STIMBERG, "published"),
+    "O_beta": (5.0, STIMBERG, "published"),
+    "O_delta": (0.2, STIMBERG, "published"),
+    "kappa_delta": (1.5, STIMBERG, "published"),
+    "K_delta": (0.3, STIMBERG, "published"),
+    "O_3K": (4.5, STIMBERG, "published"),
+    "K_D": (0.5, STIMBERG, "published"),
+    "K_3K": (1.0, STIMBERG, "published"),
+    "Omega_5P": (0.1, STIMBERG, "published"),
+}
+
+OFF = {**SLOW_INWARD_CURRENT, **DEPRESSION, **IP3_SOURCE, **GCHI, **CALCIUM_NOISE}

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from .checks import as_float, plain_number
 from .messages import shown
-from .optional_values import OFF
+from .optional_values import OFF, STIMBERG
 from .registry import choose
 
 Status = Literal["published", "derived", "assumed", "user"]
@@ -28,7 +28,9 @@ SicPer = Literal["neuron", "synapse"]
 SynapseKind = Literal["quantum", "depressing"]
 GateKind = Literal["none", "volman"]
 CalciumNoise = Literal["none", "langevin"]
-Ip3Source = Literal["ag", "glutamate", "spikes"]
+Ip3Source = Literal["ag", "glutamate", "spikes", "receptors"]
+AstrocyteKind = Literal["li_rinzel", "gchi"]
+CleftKind = Literal["sum", "mean"]
 
 
 # No quantity of the model lies beyond these in its unit; products of a few stay within floating-point numbers.
@@ -148,9 +150,37 @@ class TripartiteParameters:
     kappa_f: float = _non_negative("kappa_f", "1/s", "rate at which the gate closes while Ca >= Ca_th")
 
     # What produces IP3, see processes.ip3
-    ip3_source: Ip3Source = _option("-", "what produces IP3: 2-AG, synaptic glutamate, or spikes", get_args(Ip3Source))
+    ip3_source: Ip3Source = _option(
+        "-",
+        "what produces IP3: 2-AG, synaptic glutamate, spikes, or the receptors of astrocyte = gchi",
+        get_args(Ip3Source),
+    )
     r_IP3_y: float = _non_negative("r_IP3y", "uM/s", "IP3 production per transmitter, summed over synapses (glutamate)")
     dIP3: float = _non_negative("dIP3", "uM", "IP3 produced by one postsynaptic spike (source spikes)")
+
+    # G-ChI astrocyte, see processes.gchi; its calcium is that of Li and Rinzel
+    astrocyte: AstrocyteKind = _option(
+        "-",
+        "IP3 linear (li_rinzel), or with receptors for glutamate and feedback by calcium (gchi)",
+        get_args(AstrocyteKind),
+    )
+    cleft: CleftKind = _option(
+        "-", "glutamate that receptors see: summed over all synapses, or their mean", get_args(CleftKind)
+    )
+    dY: float = _non_negative("dY", "uM", "glutamate in the cleft of one released quantum (gchi)")
+    Omega_c: float = _positive("Omega_c", "1/s", "clearance of glutamate from the cleft (gchi)")
+    O_N: float = _non_negative("O_N", "1/(uM s)", "rate at which glutamate activates receptors (gchi)")
+    Omega_N: float = _positive("Omega_N", "1/s", "inactivation of receptors (gchi)")
+    zeta: float = _non_negative("zeta", "1", "greatest increase of inactivation by protein kinase C (gchi)")
+    K_KC: float = _positive("K_KC", "uM", "affinity of protein kinase C for calcium (gchi)")
+    O_beta: float = _non_negative("O_beta", "uM/s", "greatest production of IP3 by phospholipase C beta (gchi)")
+    O_delta: float = _non_negative("O_delta", "uM/s", "greatest production of IP3 by phospholipase C delta (gchi)")
+    kappa_delta: float = _positive("kappa_delta", "uM", "IP3 that halves phospholipase C delta (gchi)")
+    K_delta: float = _positive("K_delta", "uM", "affinity of phospholipase C delta for calcium (gchi)")
+    O_3K: float = _non_negative("O_3K", "uM/s", "greatest degradation of IP3 by 3-kinase (gchi)")
+    K_D: float = _positive("K_D", "uM", "affinity of 3-kinase for calcium (gchi)")
+    K_3K: float = _positive("K_3K", "uM", "affinity of 3-kinase for IP3 (gchi)")
+    Omega_5P: float = _positive("Omega_5P", "1/s", "degradation of IP3 by 5-phosphatase (gchi)")
 
     # Noise of the IP3 receptors, see processes.calcium_noise
     calcium_noise: CalciumNoise = _option(
@@ -160,7 +190,7 @@ class TripartiteParameters:
     noise_scale: float = _non_negative("s", "1", "amplitude of the noise relative to that of N receptors")
 
     # Initial state; None stands for the resting state of the set
-    IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest)")
+    IP3_init: float | None = _positive("IP3(0)", "uM", "IP3 at the start (None: IP3_rest; with gchi its rest state)")
     Ca_init: float | None = _positive("Ca(0)", "uM", "calcium at the start (None: fixed point at IP3(0))")
     h_init: float | None = _quantity(
         "h(0)", "1", "IP3 receptors not inactivated at the start (None: fixed point)", low=0.0, high=1.0
@@ -178,6 +208,12 @@ class TripartiteParameters:
             )
         if self.ip3_source == "glutamate" and self.synapse != "depressing":
             raise ParameterError("ip3_source = 'glutamate' needs the transmitter of synapse = 'depressing'; set both")
+        if (self.astrocyte == "gchi") != (self.ip3_source == "receptors"):
+            remedy = "ip3_source = receptors" if self.astrocyte == "gchi" else "astrocyte = gchi"
+            raise ParameterError(
+                f"ip3_source = {self.ip3_source!r} with astrocyte = {self.astrocyte!r}: receptors make the IP3 of the G-ChI "
+                f"astrocyte, and of no other; set {remedy}"
+            )
         if (self.Ca_init is None) != (self.h_init is None):
             raise ParameterError(
                 f"Ca_init = {self.Ca_init} and h_init = {self.h_init}: give both, or None for both to start at rest"
@@ -201,11 +237,25 @@ class TripartiteParameters:
         """Whether a process is chosen that needs coefficients beside those of the basic model."""
         return self.has_current or self.calcium_noise != "none" or self.gate != "none" or self.ip3_source != "ag"
 
+    @property
+    def gchi(self) -> bool:
+        """Whether IP3 is that of the G-ChI astrocyte."""
+        return self.astrocyte == "gchi"
+
     def with_values(self, **changes: Any) -> TripartiteParameters:
-        """A copy with some fields changed; an unknown name is refused with the nearest match."""
+        """A copy with some fields changed; an unknown name is refused with the nearest match.
+
+        A change of `astrocyte` alone takes the `ip3_source` along that it cannot do without: ``receptors`` with ``gchi``
+        in place of ``ag``, and the reverse.
+        """
         for name in changes:
             choose("parameter", name, quantity_names())
         marked = dict(self.provenance) | {name: Provenance("set by the user", "user") for name in changes}
+        follows = {("gchi", "ag"): "receptors", ("li_rinzel", "receptors"): "ag"}
+        source = follows.get((str(changes.get("astrocyte")), self.ip3_source))
+        if source is not None and "ip3_source" not in changes:
+            changes["ip3_source"] = source
+            marked["ip3_source"] = Provenance(f"follows from astrocyte = {changes['astrocyte']}", "derived")
         label = self.name if self.name.endswith("(modified)") or not changes else f"{self.name} (modified)"
         return replace(self, **changes, name=label, provenance=marked)
 
@@ -344,6 +394,34 @@ _SETS: dict[str, dict[str, tuple[Any, str, Status]]] = {
         "Ca_init": (0.071006, f"{_PSU} (not the rest state of the set)", "published"),
         "h_init": (0.7791, f"{_PSU} (not the rest state of the set)", "published"),
     },
+    "stimberg2018": _SHARED
+    | {
+        "astrocyte": ("gchi", STIMBERG, "published"),
+        "ip3_source": ("receptors", STIMBERG, "published"),
+        "n_neurons": (1, f"{STIMBERG}: one synapse onto a neuron without equations", "published"),
+        "n_synapses": (1, f"{STIMBERG}: one synapse onto a neuron without equations", "published"),
+        "PR0": (1.0, f"{STIMBERG}: every spike releases", "published"),
+        "K_AG": (0.0, f"{STIMBERG}: no 2-AG", "published"),
+        "m_eSP": (0.0, f"{STIMBERG}: nothing acts back on the synapse", "published"),
+        "IP3_rest": (0.16, "without effect: the G-ChI astrocyte makes its resting IP3 itself", "assumed"),
+        "r_L": (0.1, STIMBERG, "published"),
+        "v_ER": (0.9, STIMBERG, "published"),
+        "c1": (0.18, STIMBERG, "published"),
+        "d2": (1.05, STIMBERG, "published"),
+        "d5": (0.08, STIMBERG, "published"),
+        "r_C": (6.0, STIMBERG, "published"),
+        "k_ER": (0.1, STIMBERG, "published"),
+        "c0": (2.0, STIMBERG, "published"),
+        "a2": (0.2, STIMBERG, "published"),
+        "d1": (0.13, STIMBERG, "published"),
+        "d3": (0.9434, STIMBERG, "published"),
+        "Ca_th": (0.5, "C_Theta of example 6 of Stimberg et al. 2018", "published"),
+        "release_rule": ("upward", "example 6 of Stimberg et al. 2018: at each upward crossing", "published"),
+        "release_period": (0.3, "used by the rules latched and repeated alone", "assumed"),
+        "Ca_init": (None, "fixed point of the set; the example starts with an empty cell", "derived"),
+        "h_init": (None, "fixed point of the set; the example starts at 0.9", "derived"),
+        "IP3_init": (None, "fixed point of the set; the example starts at 0", "derived"),
+    },
 }
 
 
@@ -353,7 +431,11 @@ def parameter_sets() -> tuple[str, ...]:
 
 
 def parameter_set(name: str) -> TripartiteParameters:
-    """The built-in set `name`: ``wade2012`` (reproduces the published Fig. 3) or ``psu`` (the published MATLAB)."""
+    """The built-in set `name`.
+
+    ``wade2012`` (reproduces the published Fig. 3), ``psu`` (the published MATLAB), or ``stimberg2018`` (the G-ChI astrocyte
+    of Brian2's example 2 of Stimberg et al. 2018).
+    """
     table = _SETS[choose("parameter set", name, _SETS)]
     return TripartiteParameters(
         name=name,

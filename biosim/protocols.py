@@ -280,6 +280,11 @@ def constant_ip3(
     for value in values:
         check_value("IP3_rest", float(value))
     start = _parameters(parameters)
+    if start.gchi:
+        raise SimulationError(
+            "astrocyte = 'gchi': protocol constant_ip3 holds IP3, which is a state of the G-ChI astrocyte; use astrocyte = "
+            "li_rinzel, whose calcium is the same"
+        )
     if start.sic != "none":
         raise SimulationError(
             f"sic = {start.sic!r}: protocol constant_ip3 holds IP3, which neurons driven by a current would move; use sic = none"
@@ -354,6 +359,10 @@ def impulse_response(
     choose("stimulus", stimulus, get_args(Stimulus))
     values = _points("sizes", _JUMPS[stimulus] if sizes is None else sizes, "Hz" if stimulus == "burst" else "uM")
     start = _parameters(parameters)
+    if stimulus == "AG" and start.gchi:
+        raise SimulationError(
+            "stimulus = 'AG' with astrocyte = 'gchi': 2-AG makes no IP3 there; use stimulus = IP3 or burst"
+        )
     clock = _sampled(duration, 0.0, _seconds("sampling", sampling))
     moment, length = _seconds("at", at), _seconds("length", length)
     if moment >= clock.duration:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import memory
+from . import gchi_rest, memory
 from .ensemble import STATES, STATES_OF_OPTIONS, STATISTICS, Array, Ensemble, Outcome, Progress, SimulationError
 from .experiment import WINDOW_STATISTICS
 from .messages import shown
@@ -25,6 +25,7 @@ from .protocols import TRIAL, Protocol
 from .protocols import protocol as named_protocol
 from .registry import choose
 from .sources import source_digest
+from .stability import NAMES as LI_RINZEL
 from .stability import rest_state
 from .storage import MAX_BYTES, SCHEMA_VERSION
 
@@ -264,13 +265,13 @@ def resting_calcium(protocol: Protocol) -> tuple[Array, tuple[str, ...]]:
 
     It is solved once per combination of the swept parameters that it depends on.
     """
-    names = ("IP3_rest", "r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
+    names = (*LI_RINZEL, *gchi_rest.NAMES) if protocol.parameters.gchi else ("IP3_rest", *LI_RINZEL)
     fixed = {name: float(getattr(protocol.parameters, name)) for name in names}
     axes = [axis for axis in protocol.axes if axis.name in names]
     solved = []
     for values in itertools.product(*(axis.values for axis in axes)):
         p = {**fixed, **{axis.name: float(value) for axis, value in zip(axes, values, strict=True)}}
-        solved.append(rest_state(p["IP3_rest"], {name: p[name] for name in names[1:]})[0])
+        solved.append(gchi_rest.rest_state(p)[0] if protocol.parameters.gchi else rest_state(p["IP3_rest"], p)[0])
     if len(solved) == 1:
         return np.array(solved[0]), ()
     grid = np.array(solved).reshape([axis.values.size if axis.name in names else 1 for axis in protocol.axes])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .ensemble import Array, Clock, Ensemble, Outcome, Progress
+from .ensemble import Array, Clock, Ensemble, Outcome, Progress, SimulationError
 from .parameters import TripartiteParameters, check_value, parameter_set
 from .protocols import _points
 from .registry import choose
@@ -67,6 +67,11 @@ def hysteresis(
     """
     choose("engine", engine, ENGINES)
     start = parameters if isinstance(parameters, TripartiteParameters) else parameter_set(parameters)
+    if start.gchi:
+        raise SimulationError(
+            "astrocyte = 'gchi': hysteresis holds IP3, which is a state of the G-ChI astrocyte; use astrocyte = li_rinzel, "
+            "whose calcium is the same"
+        )
     steps = np.linspace(0.2, 0.8, 61) if ip3 is None else np.sort(_points("ip3", ip3, "uM"))
     for value in steps:
         check_value("IP3_rest", float(value))

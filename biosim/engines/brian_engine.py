@@ -36,12 +36,19 @@ from .brian_equations import (
     ESP,
     GAIN,
     GATE,
+    GCHI_ASTROCYTES,
+    GCHI_NEURONS,
+    GCHI_SLOPE,
+    IP3,
+    IP3_GCHI,
+    IP3_GIVEN,
     NEURONS,
     NOISE,
     NOISE_END,
     NOISE_START,
     ON_SPIKE,
     PRODUCTION,
+    RECEPTOR_STEP,
     RELEASE,
     RELEASE_PROBABILITY,
     SIC,
@@ -61,6 +68,8 @@ EXTRA_STATES = {
     "gate": ("astro", "Gate_last", 1.0),
     "transmitter": ("neurons", "Y_last", 1.0),
     "resources": ("neurons", "W_last", 1.0),
+    "active_receptors": ("astro", "Gamma_last", 1.0),
+    "cleft_glutamate": ("astro", "Y_cleft_last", 1e3),
 }
 
 DEVICES = ("runtime", "cpp_standalone")
@@ -225,6 +234,8 @@ class _Network:
         self._neuron_tick()
         self._input()
         self._spikes_to_astrocyte()
+        if p.gchi:
+            self._receptors()
         self._monitors()
         self._jump()
 
@@ -241,13 +252,18 @@ class _Network:
             refractory = "floor(refractory_steps + 0.5 + rand())" if e.input == "poisson" else "refractory_steps"
         voltage += DEPRESSING_NEURONS if self.depressing else ""
         voltage += "\ngate : 1 (linked)\nkept : 1\nreleasable : 1" if self.gated else ""
-        production, states = PRODUCTION[p.ip3_source]
+        voltage += GCHI_NEURONS if p.gchi else ""
+        if p.gchi:
+            ip3, states, ip3_of_calcium = "IP3 : mmolar", GCHI_ASTROCYTES, IP3_GCHI.format(ratio=e.clock.ratio)
+        else:
+            production, states = PRODUCTION[p.ip3_source]
+            ip3, ip3_of_calcium = IP3.format(production=production), IP3_GIVEN
         esp = ESP[p.esp_form] + "\n" + states + (GATE if self.gated else "")
         self.noisy = p.calcium_noise != "none"
-        calcium = CALCIUM + SIC_CALCIUM[p.sic][0] + (NOISE if self.noisy else "")
+        calcium = CALCIUM.format(ip3=ip3_of_calcium.strip()) + SIC_CALCIUM[p.sic][0] + (NOISE if self.noisy else "")
         self.calcium = b.NeuronGroup(n, calcium, method="rk4", dt=self.dt_astro, name="biosim_calcium")
         self.astro = b.NeuronGroup(
-            n, ASTROCYTES.format(esp=esp, production=production), method="exact", dt=self.dt, name="biosim_astrocytes"
+            n, ASTROCYTES.format(esp=esp, ip3=ip3), method="exact", dt=self.dt, name="biosim_astrocytes"
         )
         self.neurons = b.NeuronGroup(
             n * self.m,
@@ -271,8 +287,9 @@ class _Network:
         self.astro.pulse = b.linked_var(self.calcium, "pulse")
         self.astro.above = b.linked_var(self.calcium, "above")
         self.astro.weight = b.linked_var(self.calcium, "weight")
-        self.calcium.IP3_middle = b.linked_var(self.astro, "IP3_middle")
-        self.calcium.IP3_end = b.linked_var(self.astro, "IP3")
+        if not p.gchi:
+            self.calcium.IP3_middle = b.linked_var(self.astro, "IP3_middle")
+            self.calcium.IP3_end = b.linked_var(self.astro, "IP3")
 
         value = e.values
         units = {
@@ -299,6 +316,8 @@ class _Network:
 
         if p.has_options:
             self._options(index)
+        if p.gchi:
+            self._gchi(index)
         start = e.initial_state()
         above = (start["Ca"] >= value("Ca_th")).astype(float)
         self.calcium.Ca, self.calcium.h = start["Ca"] * uM, start["h"]
@@ -306,6 +325,8 @@ class _Network:
         self.calcium.IP3_start = start["IP3"] * uM
         self.calcium.above = above
         self.calcium.Ca_min, self.calcium.Ca_max = 1e9 * uM, -1e9 * uM
+        if p.gchi:
+            self.calcium.IP3_t = start["IP3"] * uM
         self.astro.IP3, self.astro.IP3_middle = start["IP3"] * uM, start["IP3"] * uM
         if p.release_rule == "continuous":
             self.astro.drive = value("r_Glu") * above * uM / s
@@ -313,7 +334,7 @@ class _Network:
     def _options(self, index: Any) -> None:
         """Constants and wiring of the chosen processes; `index` is the unit of each neuron."""
         b, e, p = self.b, self.e, self.e.parameters
-        rows = dict(zip(propagators.ROWS + propagators.OPTIONAL_ROWS, propagators.table(e), strict=True))
+        rows = dict(zip(propagators.names(p), propagators.table(e), strict=True))
         uM, volt_per_amp = b.mmolar / 1000, b.mV / b.pamp
         astro: dict[str, Any] = {}
         of_rows: dict[str, Any] = {"membrane_decay": 1, "half_step": 1} if self.driven else {}
@@ -347,6 +368,42 @@ class _Network:
         for name, unit in astro.items():
             setattr(self.astro, name, e.values(name) * unit)
 
+    def _gchi(self, index: Any) -> None:
+        """Constants and links of the G-ChI astrocyte; `index` is the unit of each neuron."""
+        b, e = self.b, self.e
+        rows = dict(zip(propagators.names(e.parameters), propagators.table(e), strict=True))
+        uM, s = b.mmolar / 1000, b.second
+        astro = {"cleft_to_exposure": 1 / uM, "cleft_jump": uM, "receptor_loss": 1, "zeta": 1, "K_KC": uM}
+        calcium = {
+            "O_beta": uM / s, "O_delta": uM / s, "kappa_delta": uM, "K_delta": uM, "O_3K": uM / s, "K_D": uM, "K_3K": uM,
+            "Omega_5P": b.Hz,
+        }  # fmt: skip
+        for name, unit in astro.items():
+            setattr(self.astro, name, rows[name] * unit)
+        for name, unit in calcium.items():
+            setattr(self.calcium, name, e.values(name) * unit)
+        self.neurons.Omega_c = e.values("Omega_c")[index] * b.Hz
+        self.astro.Ca_now = b.linked_var(self.calcium, "Ca")
+        self.astro.Ca_slope = b.linked_var(self.calcium, "Ca_slope")
+        self.astro.IP3_now = b.linked_var(self.calcium, "IP3_t")
+        self.calcium.Gamma_end = b.linked_var(self.astro, "Gamma")
+        self.calcium.Gamma_sum = b.linked_var(self.astro, "Gamma_sum")
+
+    def _receptors(self) -> None:
+        """Glutamate in the cleft, and the receptors' step, with both as they are before anything of the step."""
+        total = self.b.Synapses(
+            self.neurons, self.astro, "cleft_sum_post = cleft_pre : 1 (summed)", dt=self.dt, name="biosim_cleft"
+        )
+        total.connect(i=np.arange(self.unit_of_neuron.size), j=self.unit_of_neuron)
+        # At the start of a step, where samples are taken.
+        total.summed_updaters["cleft_sum_post"].when, total.summed_updaters["cleft_sum_post"].order = "start", -3
+        self.objects.append(total)
+        self._regularly(self.astro, "Y_cleft = cleft_sum*cleft_jump", order=-1, dt=self.dt)
+        step = RECEPTOR_STEP.format(ratio=self.e.clock.ratio)
+        self._regularly(self.astro, step, order=-1, dt=self.dt, when="groups")
+        # After a jump of IP3 too.
+        self._regularly(self.calcium, GCHI_SLOPE, order=13)
+
     def _regularly(self, group: Any, code: str, order: int, dt: Any = None, when: str = "start") -> None:
         name = f"{group.name}_{when}_{order}".replace("-", "minus")
         self.objects.append(group.run_regularly(code, dt=dt, when=when, order=order, name=name))
@@ -355,6 +412,7 @@ class _Network:
         p = self.e.parameters
         self._regularly(self.calcium, "Ca_before = Ca" + (NOISE_START if self.noisy else ""), order=-1)
         tick = TICK.format(release=RELEASE[p.release_rule].strip()) + SIC_CALCIUM[p.sic][1]
+        tick += "Gamma_start = Gamma_end\n" if p.gchi else ""
         self._regularly(self.calcium, (NOISE_END if self.noisy else "") + tick, order=1)
 
     def _astrocyte_tick(self) -> None:
@@ -377,6 +435,8 @@ class _Network:
         # Means between pulses, which fall on the ticks: the value after the last one and the value before this one.
         sums = "Glu_sum = Glu_sum + weight*0.5*(Glu_last + Glu)\neSP_sum = eSP_sum + weight*0.5*(eSP_last + eSP)"
         last = "IP3_last = IP3\nGlu_last = Glu\neSP_last = eSP"
+        if p.gchi:
+            last = f"IP3 = IP3_now\n{last}\nGamma_sum = 0\nGamma_last = Gamma\nY_cleft_last = Y_cleft"
         self._regularly(self.astro, f"{sums}\n{release}\n{last}", order=2, dt=self.dt_astro)
 
     def _neuron_tick(self) -> None:
@@ -451,11 +511,15 @@ class _Network:
         options: dict[str, Any] = {
             "on_pre": f"released = {released}\nv_post += jump_post*released*{ready}\nquanta_post += released"
         }
+        if e.parameters.gchi:
+            options["on_pre"] += "\ncleft_post += released"
         if self.by_synapse:
             options["model"] = SYNAPSES
         if self.depressing:
             model = DEPRESSING + (SYNAPSES if self.by_synapse else "")
             options = {"model": model, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
+            if e.parameters.gchi:
+                options["on_pre"] += "cleft_post += freed\n"
         synapses = b.Synapses(source, self.neurons, dt=self.dt, name="biosim_synapses", **options)
         synapses.connect(i=np.arange(total), j=neuron_of_input)
         if self.by_synapse:
@@ -503,7 +567,8 @@ class _Network:
             self.astro.jump_size = size * uM
             self.calcium.jump_size = size * uM
             self._regularly(self.astro, f"IP3 = IP3 + jump_size*{now}", order=11, dt=self.dt_astro)
-            self._regularly(self.calcium, f"IP3_start = IP3_start + jump_size*{now}", order=12)
+            state = "IP3_t" if e.parameters.gchi else "IP3_start"
+            self._regularly(self.calcium, f"{state} = {state} + jump_size*{now}", order=12)
         else:
             per_neuron = np.where(np.tile(np.arange(self.m) == jump.neuron, e.n_units), np.repeat(size, self.m), 0.0)
             self.neurons.jump_size = per_neuron * uM

@@ -83,7 +83,8 @@ tau_f : second (constant)
 kappa_f : hertz (constant)
 """
 
-# What produces IP3: the term of its equation, and what else the astrocytes then hold.
+# IP3 on the fast clock: its equation by what produces it, and what else the astrocytes then hold.
+IP3 = "dIP3/dt = (IP3_rest - IP3)/tau_IP3 + {production} : mmolar"
 PRODUCTION = {
     "ag": ("r_IP3*AG_total", ""),
     "glutamate": (
@@ -92,6 +93,38 @@ PRODUCTION = {
     ),
     "spikes": ("0*mmolar/second", "dIP3 : mmolar (constant)\n"),
 }
+
+# The G-ChI astrocyte: receptors on the fast clock, with the quanta in the cleft that each neuron's synapses have released;
+# IP3 is a state of the slow clock, and what the astrocytes hold of it is a copy.
+GCHI_NEURONS = """
+dcleft/dt = -cleft*Omega_c : 1
+Omega_c : hertz (constant)
+"""
+GCHI_ASTROCYTES = """
+Gamma : 1
+Gamma_sum : 1
+cleft_sum : 1
+Y_cleft : mmolar
+Gamma_last : 1
+Y_cleft_last : mmolar
+Ca_now : mmolar (linked)
+Ca_slope : mmolar/second (linked)
+IP3_now : mmolar (linked)
+cleft_to_exposure : 1/mmolar (constant)
+cleft_jump : mmolar (constant)
+receptor_loss : 1 (constant)
+zeta : 1 (constant)
+K_KC : mmolar (constant)
+"""
+RECEPTOR_STEP = """
+Ca_middle = Ca_now + Ca_slope*((t_in_timesteps % {ratio}) + 0.5)*dt
+exposure = Y_cleft*cleft_to_exposure
+both = exposure + receptor_loss*(1 + zeta*Ca_middle/(Ca_middle + K_KC))
+settled = exposure/both
+left = -expm1(-both)
+Gamma_sum = Gamma_sum + settled + (Gamma - settled)*(left/both)
+Gamma = Gamma + (settled - Gamma)*left
+"""
 
 # Each neuron holds the current that enters it, as the difference of two components; see `processes.sic`.
 SIC = {
@@ -146,7 +179,7 @@ NOISE_END = "h = clip(h + kick, 0, 1)\n"
 
 ASTROCYTES = """
 dAG_total/dt = -AG_total/tau_AG : mmolar
-dIP3/dt = (IP3_rest - IP3)/tau_IP3 + {production} : mmolar
+{ip3}
 dGlu/dt = -Glu/tau_Glu + drive : mmolar
 {esp}
 drive : mmolar/second
@@ -171,17 +204,48 @@ tau_eSP : second (constant)
 m_eSP : 1/mmolar (constant)
 """
 
+# IP3 in the step of calcium: through its values at the start, middle and end of the step.
+IP3_GIVEN = """
+s = (t - t_in_timesteps*dt)/dt : 1
+IP3_t = IP3_start*(1 - s)*(1 - 2*s) + 4*IP3_middle*s*(1 - s) + IP3_end*s*(2*s - 1) : mmolar
+IP3_middle : mmolar (linked)
+IP3_end : mmolar (linked)
+"""
+# The G-ChI astrocyte's: a state, and the share of active receptors goes through three values.
+IP3_GCHI = """
+dIP3_t/dt = started*(O_beta*Gamma_t + phospholipase - kinase - Omega_5P*IP3_t) : mmolar
+phospholipase = O_delta/(1 + IP3_t/kappa_delta)*Ca**2/(Ca**2 + K_delta**2) : mmolar/second
+kinase = O_3K*Ca**4/(Ca**4 + K_D**4)*IP3_t/(IP3_t + K_3K) : mmolar/second
+s = (t - t_in_timesteps*dt)/dt : 1
+Gamma_middle = 0.25*(6*Gamma_sum/{ratio} - Gamma_start - Gamma_end) : 1
+Gamma_t = Gamma_start*(1 - s)*(1 - 2*s) + 4*Gamma_middle*s*(1 - s) + Gamma_end*s*(2*s - 1) : 1
+IP3_end = IP3_t : mmolar
+Gamma_start : 1
+Gamma_end : 1 (linked)
+Gamma_sum : 1 (linked)
+Ca_slope : mmolar/second
+O_beta : mmolar/second (constant)
+O_delta : mmolar/second (constant)
+kappa_delta : mmolar (constant)
+K_delta : mmolar (constant)
+O_3K : mmolar/second (constant)
+K_D : mmolar (constant)
+K_3K : mmolar (constant)
+Omega_5P : hertz (constant)
+"""
+# After everything else of a tick: the way that calcium takes until the next one, for the receptors.
+GCHI_SLOPE = """
+Ca_slope = (r_C*gate**3 + r_L)*(c0 - (1 + c1)*Ca) - v_ER*Ca**2/(k_ER**2 + Ca**2)
+"""
+
 CALCIUM = """
 dCa/dt = started*((r_C*gate**3 + r_L)*(c0 - (1 + c1)*Ca) - v_ER*Ca**2/(k_ER**2 + Ca**2)) : mmolar
 dh/dt = started*a2*(Q2 - (Q2 + Ca)*h) : 1
 gate = IP3_t/(IP3_t + d1)*Ca/(Ca + d5)*h : 1
 Q2 = d2*(IP3_t + d1)/(IP3_t + d3) : mmolar
-s = (t - t_in_timesteps*dt)/dt : 1
-IP3_t = IP3_start*(1 - s)*(1 - 2*s) + 4*IP3_middle*s*(1 - s) + IP3_end*s*(2*s - 1) : mmolar
+{ip3}
 started = int(t_in_timesteps > 0) : 1
 IP3_start : mmolar
-IP3_middle : mmolar (linked)
-IP3_end : mmolar (linked)
 Ca_before : mmolar
 jump_size : mmolar
 pulse : 1

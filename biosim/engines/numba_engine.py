@@ -163,6 +163,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
             gated=p.gate != "none",
             source=ip3.SOURCES[p.ip3_source],
             noisy=noisy,
+            gchi=p.gchi,
             **flags,
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.

@@ -7,6 +7,8 @@ Order within a neuron step from t to t + dt:
   1. exact decay of v, 2-AG, IP3 (driven by 2-AG), glutamate and e-SP;
   2. input spikes at t + dt, release with the PR of that moment, jump of v, threshold, reset, jump of 2-AG;
 A continuous current joins 1.; the neuron then fires and recovers inside a step, see `lif.driven_step`.
+With the G-ChI astrocyte 1. advances receptors and glutamate in the cleft in place of IP3, and 2. adds what is released to the
+latter; IP3 joins the Runge-Kutta step.
 And at the end of every astrocyte step, after 2.: Runge-Kutta step of calcium with IP3 at its start, middle and end,
 glutamate release, statistics, traces. So PR follows 2-AG without delay and a glutamate pulse acts from the next step on.
 """
@@ -22,6 +24,7 @@ import numpy as np
 
 from ..ensemble import PHASE_PERIOD
 from ..processes import calcium_noise, gliotransmission, ip3, li_rinzel, lif, release, sic
+from ..processes import gchi as gchi_processes
 from .experiment_arrays import WINDOW_NEURON_ROWS, WINDOW_UNIT_ROWS
 from .propagators import ROW
 
@@ -48,6 +51,9 @@ _noise_intensity = _inline(calcium_noise.intensity)
 _normal = _inline(calcium_noise.normal)
 _within = _inline(calcium_noise.within)
 _nadkarni_jung = _inline(sic.nadkarni_jung)
+_receptor_step = _inline(gchi_processes.receptor_step)
+_middle_share = _inline(gchi_processes.middle_share)
+_ip3_derivative = _inline(gchi_processes.ip3_derivative)
 
 
 @_inline
@@ -66,6 +72,32 @@ def _rk4(ca, h, ip3_start, ip3_middle, ip3_end, dt, r_C, r_L, v_ER, k_ER, c0, c1
     return (
         ca + sixth * (a_ca + 2.0 * (b_ca + c_ca) + d_ca),
         h + sixth * (a_h + 2.0 * (b_h + c_h) + d_h),
+    )
+
+
+@_inline
+def _rk4_gchi(
+    ca, h, ip3, start, middle, end, dt, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5,
+    O_beta, O_delta, kappa_delta, K_delta, O_3K, K_D, K_3K, Omega_5P,
+):  # fmt: skip
+    """As `_rk4` with IP3 as a third state; `start`, `middle` and `end` are shares of active receptors."""
+    half = 0.5 * dt
+    a_ca, a_h = _derivatives(ca, h, ip3, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5)
+    a_ip3 = _ip3_derivative(ip3, ca, start, O_beta, O_delta, kappa_delta, K_delta, O_3K, K_D, K_3K, Omega_5P)
+    x, y, z = ca + half * a_ca, h + half * a_h, ip3 + half * a_ip3
+    b_ca, b_h = _derivatives(x, y, z, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5)
+    b_ip3 = _ip3_derivative(z, x, middle, O_beta, O_delta, kappa_delta, K_delta, O_3K, K_D, K_3K, Omega_5P)
+    x, y, z = ca + half * b_ca, h + half * b_h, ip3 + half * b_ip3
+    c_ca, c_h = _derivatives(x, y, z, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5)
+    c_ip3 = _ip3_derivative(z, x, middle, O_beta, O_delta, kappa_delta, K_delta, O_3K, K_D, K_3K, Omega_5P)
+    x, y, z = ca + dt * c_ca, h + dt * c_h, ip3 + dt * c_ip3
+    d_ca, d_h = _derivatives(x, y, z, r_C, r_L, v_ER, k_ER, c0, c1, a2, d1, d2, d3, d5)
+    d_ip3 = _ip3_derivative(z, x, end, O_beta, O_delta, kappa_delta, K_delta, O_3K, K_D, K_3K, Omega_5P)
+    sixth = dt / 6.0
+    return (
+        ca + sixth * (a_ca + 2.0 * (b_ca + c_ca) + d_ca),
+        h + sixth * (a_h + 2.0 * (b_h + c_h) + d_h),
+        ip3 + sixth * (a_ip3 + 2.0 * (b_ip3 + c_ip3) + d_ip3),
     )
 
 
@@ -110,6 +142,7 @@ def kernel(
     gated: bool = False,
     source: int = ip3.AG,
     noisy: bool = False,
+    gchi: bool = False,
     cache: bool = True,
     spiking: bool = False,
     scheduled: bool = False,
@@ -141,8 +174,11 @@ def kernel(
     n_ = n_synapses
     driven = depressing or current != sic.NONE
     own_synapses = m_ * n_ if depressing else 1
+    # With the G-ChI astrocyte IP3 is a state of the Runge-Kutta step, and receptors are advanced before it in every step.
+    gchi_rows = 4 if gchi else 0
     gate_row = 1 if current != sic.NONE else 0
     transmitter_row = gate_row + (1 if gated else 0)
+    receptor_row = transmitter_row + (2 * m_ if depressing else 0)
     synapse_rows = m_ * n_ if individual else 1
     own_mean = individual or faulted
     # The synapses of a neuron are alike and all work: one draw for all of them, before the voltages.
@@ -158,7 +194,7 @@ def kernel(
         lanes = LANES
         # All rows in one block that begins at a cache line: the compiler sees that they do not overlap, and no access
         # crosses a line. A separate array per row makes the loops a third slower.
-        n_rows = coef.shape[0] + N_STATISTICS + 4 * m_ + 2 * own_synapses + 31
+        n_rows = coef.shape[0] + N_STATISTICS + 4 * m_ + 2 * own_synapses + 31 + gchi_rows
         memory = np.empty(n_rows * lanes + 8)
         start = (-(memory.ctypes.data // 8)) % 8
         rows = memory[start : start + n_rows * lanes].reshape((n_rows, lanes))
@@ -182,6 +218,9 @@ def kernel(
         s0, s1, s2, s3 = words[0], words[1], words[2], words[3]
         n0, n1, n2, n3 = words[4], words[5], words[6], words[7]
         sic_slow, sic_fast, current_gain, gate_, kick = rows[26], rows[27], rows[28], rows[29], rows[30]
+        if gchi:
+            gamma_, gamma_start, gamma_sum, cleft = rows[31], rows[32], rows[33], rows[34]
+            ca_slope = np.empty(lanes)
         above = np.empty(lanes, np.bool_)
         latched = np.empty(lanes, np.bool_)
         # What drives IP3.
@@ -230,6 +269,9 @@ def kernel(
                     n2[l] = noise_rng[2, u]
                     n3[l] = noise_rng[3, u]
                 gate_[l] = 0.0
+                if gchi:
+                    gamma_[l] = 0.0
+                    cleft[l] = 0.0
                 if depressing:
                     for i in range(m_):
                         transmitter[i, l] = 0.0
@@ -276,6 +318,14 @@ def kernel(
                         ip3_start[l] += x.jump_ip3[u]
                         for i in range(m_):
                             ag_[i, l] += x.jump_ag[i, u]
+                if gchi:
+                    for l in range(lanes):
+                        gamma_start[l] = gamma_[l]
+                        gamma_sum[l] = 0.0
+                        ca_slope[l], _ = _derivatives(
+                            ca_[l], h_[l], ip3_[l], k[R_C, l], k[R_L, l], k[V_ER, l], k[K_ER, l], k[C0, l], k[C1, l], k[A2, l],
+                            k[D1, l], k[D2, l], k[D3, l], k[D5, l],
+                        )  # fmt: skip
                 inside = False
                 if windowed:
                     inside = window < x.window_start.size and a >= x.window_start[window]
@@ -305,10 +355,13 @@ def kernel(
                                         if individual:
                                             base[i * n_ + j, l] = 0.0
                     for l in range(lanes):
-                        rest = k[IP3_REST, l]
-                        ip3_[l] = (
-                            rest + (ip3_[l] - rest) * k[IP3_DECAY, l] + _over_neurons(driver, l, m_) * k[AG_TO_IP3, l]
-                        )
+                        if not gchi:
+                            rest = k[IP3_REST, l]
+                            ip3_[l] = (
+                                rest
+                                + (ip3_[l] - rest) * k[IP3_DECAY, l]
+                                + _over_neurons(driver, l, m_) * k[AG_TO_IP3, l]
+                            )
                         over = glu_[l] - level[l]
                         if algebraic:
                             glu_[l] = level[l] + over * k[GLU_DECAY, l]
@@ -317,6 +370,15 @@ def kernel(
                             esp_level = k[M_ESP, l] * level[l]
                             esp_[l] = esp_level + (esp_[l] - esp_level) * k[ESP_DECAY, l] + over * k[GLU_TO_ESP, l]
                             glu_[l] = level[l] + over * k[GLU_DECAY, l]
+                    if gchi:
+                        # Calcium moves little in a step of its own: a straight line from its start, taken at the middle.
+                        since = (b + 0.5) * (dt_astro / ratio)
+                        for l in range(lanes):
+                            ca = ca_[l] + ca_slope[l] * since
+                            loss = k[RECEPTOR_LOSS, l] * (1.0 + k[ZETA, l] * ca / (ca + k[K_KC, l]))
+                            gamma_[l], mean_share = _receptor_step(gamma_[l], cleft[l] * k[CLEFT_TO_EXPOSURE, l], loss)
+                            gamma_sum[l] += mean_share
+                            cleft[l] *= k[CLEFT_DECAY, l]
                     if gated:
                         for l in range(lanes):
                             closed = k[GATE_LEVEL, l] if above[l] else 0.0
@@ -452,6 +514,8 @@ def kernel(
                             else:
                                 quanta = drawn[l]
                             releases[l] += quanta
+                            if gchi:
+                                cleft[l] += k[CLEFT_JUMP, l] * quanta
                             if not depressing:
                                 voltage += (k[JUMP, l] * quanta) if open_ else 0.0
                             fired = voltage >= k[V_TH, l]
@@ -484,11 +548,20 @@ def kernel(
                         second = _uniform(n0, n1, n2, n3, l)
                         kick[l] = k[H_NOISE, l] * np.sqrt(strength) * _normal(first, second)
                 for l in range(lanes):
-                    ca_new, h_new = _rk4(
-                        ca_[l], h_[l], ip3_start[l], ip3_middle[l], ip3_[l], dt_astro,
-                        k[R_C, l], k[R_L, l], k[V_ER, l], k[K_ER, l], k[C0, l], k[C1, l], k[A2, l],
-                        k[D1, l], k[D2, l], k[D3, l], k[D5, l],
-                    )  # fmt: skip
+                    if gchi:
+                        middle = _middle_share(gamma_start[l], gamma_sum[l] / ratio, gamma_[l])
+                        ca_new, h_new, ip3_[l] = _rk4_gchi(
+                            ca_[l], h_[l], ip3_[l], gamma_start[l], middle, gamma_[l], dt_astro,
+                            k[R_C, l], k[R_L, l], k[V_ER, l], k[K_ER, l], k[C0, l], k[C1, l], k[A2, l],
+                            k[D1, l], k[D2, l], k[D3, l], k[D5, l], k[O_BETA, l], k[O_DELTA, l], k[KAPPA_DELTA, l],
+                            k[K_DELTA, l], k[O_3K, l], k[K_D, l], k[K_3K, l], k[OMEGA_5P, l],
+                        )  # fmt: skip
+                    else:
+                        ca_new, h_new = _rk4(
+                            ca_[l], h_[l], ip3_start[l], ip3_middle[l], ip3_[l], dt_astro,
+                            k[R_C, l], k[R_L, l], k[V_ER, l], k[K_ER, l], k[C0, l], k[C1, l], k[A2, l],
+                            k[D1, l], k[D2, l], k[D3, l], k[D5, l],
+                        )  # fmt: skip
                     before[l] = ca_[l]
                     ca_[l] = ca_new
                     h_[l] = h_new
@@ -612,6 +685,9 @@ def kernel(
                                 row = 5 + 3 * m_ + transmitter_row + i
                                 traces[row, sample, u] = transmitter[i, l]
                                 traces[row + m_, sample, u] = 1.0 - missing[i * n_ : i * n_ + n_, l].mean()
+                        if gchi:
+                            traces[5 + 3 * m_ + receptor_row, sample, u] = gamma_[l]
+                            traces[5 + 3 * m_ + receptor_row + 1, sample, u] = cleft[l]
                     sample += 1
 
             for l in range(live):
@@ -632,6 +708,9 @@ def kernel(
                     for i in range(m_):
                         extra[transmitter_row + i, u] = transmitter[i, l]
                         extra[transmitter_row + m_ + i, u] = 1.0 - missing[i * n_ : i * n_ + n_, l].mean()
+                if gchi:
+                    extra[receptor_row, u] = gamma_[l]
+                    extra[receptor_row + 1, u] = cleft[l]
                 for q in range(N_STATISTICS):
                     stats[q, u] = acc[q, l]
 
@@ -658,6 +737,10 @@ CONTINUOUS = gliotransmission.CONTINUOUS
 IN_DECAY, REC_DECAY, IN_TO_REC, IN_TO_V = (ROW[name] for name in ("in_decay", "rec_decay", "in_to_rec", "in_to_v"))
 GATE_DECAY, GATE_DECAY_ABOVE, GATE_LEVEL = ROW["gate_decay"], ROW["gate_decay_above"], ROW["gate_level_above"]
 DIP3, H_NOISE = ROW["dIP3"], ROW["h_noise"]
+CLEFT_DECAY, CLEFT_TO_EXPOSURE, CLEFT_JUMP = ROW["cleft_decay"], ROW["cleft_to_exposure"], ROW["cleft_jump"]
+RECEPTOR_LOSS, ZETA, K_KC, O_BETA = ROW["receptor_loss"], ROW["zeta"], ROW["K_KC"], ROW["O_beta"]
+O_DELTA, KAPPA_DELTA, K_DELTA = ROW["O_delta"], ROW["kappa_delta"], ROW["K_delta"]
+O_3K, K_D, K_3K, OMEGA_5P = ROW["O_3K"], ROW["K_D"], ROW["K_3K"], ROW["Omega_5P"]
 NO_CURRENT, HELD, EVENTS = sic.NONE, sic.INSTANTANEOUS, sic.EVENTS
 FROM_GLUTAMATE, FROM_SPIKES = ip3.GLUTAMATE, ip3.SPIKES
 W_CA_SUM, W_CA_MAX, W_IP3_SUM, W_IP3_MAX, W_ESP_SUM = range(WINDOW_UNIT_ROWS)

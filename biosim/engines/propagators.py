@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ensemble import Array, Ensemble
+from ..parameters import TripartiteParameters
 from ..processes import linear, sic
 from ..processes.lif import quantum_jump
 
@@ -63,11 +64,33 @@ OPTIONAL_ROWS = (
     "dIP3",
     "h_noise",  # kick of h per square root of its intensity, in a step of calcium
 )
-ROW = {name: index for index, name in enumerate(ROWS + OPTIONAL_ROWS)}
+# Rows that follow these with the G-ChI astrocyte alone.
+GCHI_ROWS = (
+    "cleft_decay",  # exp(-dt Omega_c)
+    "cleft_to_exposure",  # O_N times the integral over dt of glutamate, per glutamate at its start
+    "cleft_jump",  # uM of glutamate that the receptors see, per quantum
+    "receptor_loss",  # Omega_N dt
+    "zeta",
+    "K_KC",
+    "O_beta",
+    "O_delta",
+    "kappa_delta",
+    "K_delta",
+    "O_3K",
+    "K_D",
+    "K_3K",
+    "Omega_5P",
+)
+ROW = {name: index for index, name in enumerate(ROWS + OPTIONAL_ROWS + GCHI_ROWS)}
+
+
+def names(parameters: TripartiteParameters) -> tuple[str, ...]:
+    """Names of the rows of `table`, in order; those of processes that are off at the end are left out."""
+    return ROWS + (OPTIONAL_ROWS if parameters.has_options else ()) + (GCHI_ROWS if parameters.gchi else ())
 
 
 def table(ensemble: Ensemble) -> Array:
-    """Coefficients of `ensemble`, shape [n_rows, n_units]; rows of processes that are off at the end are left out."""
+    """Coefficients of `ensemble`, shape [n_rows, n_units], in the order of `names`."""
     dt = ensemble.clock.dt
     value = ensemble.values
     computed = {
@@ -82,7 +105,6 @@ def table(ensemble: Ensemble) -> Array:
         "jump": quantum_jump(value("quantum"), value("R_m"), value("tau_m")),
         "input_probability": ensemble.rate * dt,
     }
-    rows: tuple[str, ...] = ROWS
     if ensemble.parameters.has_options:
         receptors = ensemble.clock.dt_astro / value("N_IP3R")
         computed |= (
@@ -90,8 +112,9 @@ def table(ensemble: Ensemble) -> Array:
             | slow_inward_current(ensemble)
             | depression(ensemble)
         )
-        rows = ROWS + OPTIONAL_ROWS
-    return np.stack([computed[name] if name in computed else value(name) for name in rows])
+    if ensemble.parameters.gchi:
+        computed |= glutamate_receptors(ensemble)
+    return np.stack([computed[name] if name in computed else value(name) for name in names(ensemble.parameters)])
 
 
 def slow_inward_current(ensemble: Ensemble) -> dict[str, Array]:
@@ -133,6 +156,18 @@ def depression(ensemble: Ensemble) -> dict[str, Array]:
     elif ensemble.parameters.ip3_source == "spikes":
         rows["ag_to_ip3"] = np.zeros(ensemble.n_units)
     return rows
+
+
+def glutamate_receptors(ensemble: Ensemble) -> dict[str, Array]:
+    """Rows of glutamate in the cleft and of the receptors; a mean over synapses is a smaller quantum in the common pool."""
+    p, dt, value = ensemble.parameters, ensemble.clock.dt, ensemble.values
+    cleared = -np.expm1(-dt * value("Omega_c"))
+    return {
+        "cleft_decay": np.exp(-dt * value("Omega_c")),
+        "cleft_to_exposure": value("O_N") * cleared / value("Omega_c"),
+        "cleft_jump": value("dY") / (p.n_neurons * p.n_synapses if p.cleft == "mean" else 1),
+        "receptor_loss": value("Omega_N") * dt,
+    }
 
 
 def refractory_steps(ensemble: Ensemble) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
-from ..processes import depression, endocannabinoid, ip3, li_rinzel, lif, sic
+from ..processes import depression, endocannabinoid, gchi, ip3, li_rinzel, lif, sic
 from . import experiment_arrays, windows
 
 TOLERANCE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
@@ -87,7 +87,7 @@ class _Unit:
     """One astrocyte with its neurons; the state vector is Ca, h, IP3, Glu, eSP, then AG and v of each neuron, then
 
     what is chosen of: the two components of the slow inward current (form events), the gate, and of every synapse the
-    unrecovered resources w and the transmitter y.
+    unrecovered resources w and the transmitter y; active receptors and glutamate in the cleft of the G-ChI astrocyte.
     """
 
     def __init__(self, ensemble: Ensemble, unit: int) -> None:
@@ -107,7 +107,16 @@ class _Unit:
             name: float(ensemble.values(name)[unit])
             for name in ("r_C", "r_L", "v_ER", "k_ER", "c0", "c1", "a2", "d1", "d2", "d3", "d5")
         }
+        self.receptor = {name: float(ensemble.values(name)[unit]) for name in ("O_N", "Omega_N", "zeta", "K_KC")}
+        self.production = {
+            name: float(ensemble.values(name)[unit])
+            for name in ("O_beta", "O_delta", "kappa_delta", "K_delta", "O_3K", "K_D", "K_3K", "Omega_5P")
+        }
+        self.clearance = float(ensemble.values("Omega_c")[unit])
         parameters = ensemble.parameters
+        self.gchi = parameters.gchi
+        averaged = parameters.n_neurons * parameters.n_synapses if parameters.cleft == "mean" else 1
+        self.cleft_jump = float(ensemble.values("dY")[unit]) / averaged
         self.sic, self.driven = parameters.sic, parameters.has_current
         self.p["SIC_scale"] *= parameters.n_synapses if parameters.sic_per == "synapse" else 1
         start = ensemble.initial_state()
@@ -115,6 +124,7 @@ class _Unit:
         self.n, self.source = parameters.n_synapses, parameters.ip3_source
         sizes = {"ag": self.m, "v": self.m, "sic": 2 * (self.sic == "events"), "gate": int(self.gated)}
         sizes |= dict.fromkeys(("w", "y"), self.m * self.n if self.depressing else 0)
+        sizes |= dict.fromkeys(("gamma", "cleft"), int(self.gchi))
         self.at: dict[str, slice] = {}
         end = 5
         for name, size in sizes.items():
@@ -156,6 +166,10 @@ class _Unit:
         if self.source == "glutamate":
             production = p["r_IP3_y"] * self.transmitter(y).sum()
         dip3 = ip3.relaxation(inositol, p["IP3_rest"], p["tau_IP3"], production)
+        if self.gchi:
+            gamma, cleft = y[self.at["gamma"]][0], y[self.at["cleft"]][0]
+            dip3 = gchi.ip3_derivative(inositol, ca, gamma, **self.production)
+            dgamma = gchi.receptor_derivative(gamma, cleft, ca, **self.receptor)
         dglu = -glu / p["tau_Glu"] + (p["r_Glu"] if self.continuous and self.above else 0.0)
         desp = p["m_eSP"] * dglu if self.algebraic else (-esp + p["m_eSP"] * glu) / p["tau_eSP"]
         dv = -v / p["tau_m"]
@@ -171,6 +185,8 @@ class _Unit:
         if self.depressing:
             active = y[self.at["y"]]
             rates += [(active - y[self.at["w"]]) / p["tau_rec"], -active / p["tau_in"]]
+        if self.gchi:
+            rates.append([dgamma, -self.clearance * cleft])
         return np.concatenate(rates)
 
     def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -326,6 +342,8 @@ class _Unit:
             if v[i] >= p["v_th"]:
                 self.fire(i, t)
                 fired[i] = 1.0
+        if self.gchi:
+            self.y[self.at["cleft"]] += self.cleft_jump * released.sum()
         return fired, released
 
     def summary(
@@ -348,6 +366,9 @@ class _Unit:
                 w = a[..., self.at["w"]]
                 extra["transmitter"] = self.transmitter(a)
                 extra["resources"] = 1.0 - w.reshape(*w.shape[:-1], m, self.n).mean(axis=-1)
+            if self.gchi:
+                extra["active_receptors"] = a[..., self.at["gamma"]][..., 0]
+                extra["cleft_glutamate"] = a[..., self.at["cleft"]][..., 0]
             return {
                 "calcium": a[..., 0], "h": a[..., 1], "ip3": a[..., 2], "glutamate": a[..., 3], "esp": a[..., 4],
                 "ag": ag, "release_probability": pr, "voltage": a[..., 5 + m : 5 + 2 * m],

@@ -1,8 +1,9 @@
 """Brian2 with the G-ChI astrocyte of Stimberg et al. 2018 (De Pitta et al. 2009), written here from the equations.
 
-Calcium is that of Li and Rinzel, in other constants than ours and in the form with h_inf and tau_h. Two questions: does the
-calcium of biosim, put into the loop of receptors and IP3, move as Brian2's; and are the cycles that Brian2 shows at constant
-IP3 those of the return map, for both affinities of the pump. Skipped where Brian2 is not installed.
+Calcium is that of Li and Rinzel, in other constants than ours and in the form with h_inf and tau_h. Three questions: does the
+calcium of biosim, put into the loop of receptors and IP3, move as Brian2's; does the whole astrocyte of the simulator; and are
+the cycles that Brian2 shows at constant IP3 those of the return map, for both affinities of the pump. Skipped where Brian2 is
+not installed.
 """
 
 from __future__ import annotations
@@ -113,6 +114,36 @@ def test_calcium_in_the_loop_of_receptors_and_ip3():
     # Binding at up to 150 1/s is what the step of 2 ms resolves least.
     for name, row, tolerance in (("C", 0, 2e-5), ("h", 1, 2e-5), ("I", 2, 2e-5), ("G", 3, 5e-5)):
         np.testing.assert_allclose(brian[name][0], ours[row], rtol=0, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize(("engine", "tolerance"), [("reference", 4e-5), ("numba", 3e-4)])
+def test_the_astrocyte_of_the_simulator(engine, tolerance):
+    """Example 2 as the set stimberg2018 with given spikes, from the example's start, against these equations in Brian2.
+
+    A pulse comes at the end of a Brian2 step that begins with a spike, and at its time in the simulator. The numba engine
+    takes steps of 10 ms for calcium and IP3.
+    """
+    step, times = 0.5e-3, np.array([0.5, 2.5, 4.503, 6.507, 8.5, 9.2])
+    names = constants(EXAMPLE_2) | LOOP | {"CLEARANCE": CLEARANCE}
+    group = b2.NeuronGroup(1, CALCIUM + PRODUCTION, method="rk4", dt=step * b2.second, namespace=names)
+    group.h = 0.9
+    source = b2.SpikeGeneratorGroup(1, np.zeros(times.size, int), (times - step) * b2.second, dt=step * b2.second)
+    synapse = b2.Synapses(source, group, on_pre=f"Y_post += {DOSE}", dt=step * b2.second)
+    synapse.connect()
+    monitor = b2.StateMonitor(group, ["C", "h", "I", "G"], record=True, dt=0.1 * b2.second)
+    b2.Network(group, source, synapse, monitor).run(12.0005 * b2.second)
+    # The smallest concentration that a set takes stands for the example's zero.
+    parameters = parameter_set("stimberg2018").with_values(Ca_init=1e-9, IP3_init=1e-9, h_init=0.9)
+    trains = biosim.SpikeTrains.from_times([times], 1, 1, 1e-3)
+    ensemble = biosim.Ensemble(
+        parameters, biosim.Clock(12.0, record=0.1), np.zeros(1), input="spikes", release="expected",
+        experiment=biosim.Experiment(spikes=trains),
+    )  # fmt: skip
+    traces = biosim.run_ensemble(ensemble, engine).traces
+    assert traces["calcium"].max() > 0.9 and traces["ip3"].max() > 2.0
+    for name, variable in (("calcium", "C"), ("h", "h"), ("ip3", "I"), ("active_receptors", "G")):
+        brian = np.asarray(getattr(monitor, variable))[0, 1:121]
+        np.testing.assert_allclose(traces[name][:, 0], brian, rtol=0, atol=tolerance * brian.max(), err_msg=name)
 
 
 def test_limit_cycles_at_constant_ip3():

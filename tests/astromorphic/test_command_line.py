@@ -47,6 +47,11 @@ def test_help_imports_no_heavy_package():
         (("simulate", "fig3", "--set", "K_AG", "--out", "a.nc"), ("K_AG", "NAME=VALUE")),
         (("simulate", "fig3", "--set", "trials=1.5", "--out", "a.nc"), ("trials = 1.5", "whole number")),
         (("simulate", "fig3", "--set", "n_neurons=1,2", "--out", "a.nc"), ("n_neurons", "cannot be swept")),
+        (("simulate", "fig3", "--set", "astrocyte=gchy", "--out", "a.nc"), ("astrocyte = 'gchy'", "li_rinzel, gchi")),
+        (
+            ("simulate", "constant_ip3", "--set", "astrocyte=gchi", "--out", "a.nc"),
+            ("constant_ip3 holds IP3", "use astrocyte = li_rinzel"),
+        ),
         (("simulate", "fig3", "--out", "missing/a.nc"), ("missing", "does not exist")),
         (("simulate", "fig3"), ("--out", "astromorphic simulate --help")),
         (("simulate", "fig3", "--set", "duration=1,2", "--out", "a.nc"), ("duration",)),

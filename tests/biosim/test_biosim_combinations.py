@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from biosim import Clock, Ensemble, Experiment, Faults, Jump, Schedule, Windows
+import biosim
+from biosim import Clock, Ensemble, Experiment, Faults, Jump, Schedule, Windows, sweep
 from biosim.parameters import parameter_set
 from biosim.simulation import run_ensemble
 
@@ -135,3 +137,43 @@ def test_a_schedule_of_random_input_thins_the_spikes_of_depressing_synapses():
         piece = resources[(time > start + 2.0) & (time <= start + 10.0)].mean()
         assert piece == pytest.approx(1.0 / (1.0 + 0.5 * rate * 0.21), rel=0.02)
     assert resources[-1] == pytest.approx(1.0, abs=1e-9)
+
+
+REPAIR = {"fault_time": 4.0, "duration": 8.0, "before": 2.0, "after": 2.0, "bin": 1.0, "trials": 5}
+SWEPT = {
+    "shares": biosim.protocol("self_repair", shares=[0.3, 0.8], **REPAIR),
+    "scatter": biosim.protocol("self_repair", scatter="uniform", mean_PR0=[0.2, 0.6], **REPAIR),
+    "mean": biosim.protocol("self_repair", mean_PR0=[0.2, 0.6], **REPAIR),
+    "axis": biosim.swept(biosim.protocol("self_repair", **{**REPAIR, "trials": 2}), "K_AG", [-1000.0, -4000.0]),
+    "pulses": biosim.protocol("pulse_train", number=2, period=2.0, pulse=1.0, first=1.0, trials=7),
+    "jumps": biosim.protocol("impulse_response", sizes=[1e-4, 2e-4, 3e-4], duration=5.0),
+    "bursts": biosim.protocol("impulse_response", stimulus="burst", sizes=[5.0, 10.0, 20.0], duration=5.0),
+    "given": biosim.protocol("spikes", spikes=[[0.1, 0.5]] * 2, duration=2.0, trials=5),
+    "current": biosim.protocol(
+        "rate_sweep", parameter_set("wade2012").with_values(sic="events", gate="volman"), rates=[5.0, 10.0], trials=3,
+        duration=4.0, settle=1.0,
+    ).with_clock(record=0.5),
+    "resources": biosim.protocol(
+        "rate_sweep", parameter_set("wade2012").with_values(synapse="depressing"), rates=[5.0, 10.0], trials=3,
+        duration=4.0, settle=1.0,
+    ).with_clock(record=0.5),
+    "receptors": biosim.swept(
+        biosim.protocol(
+            "rate_sweep", parameter_set("stimberg2018").with_values(calcium_noise="langevin"), rates=[0.5, 2.0], trials=3,
+            duration=4.0, settle=1.0,
+        ), "O_delta", [0.1, 0.2],
+    ).with_clock(record=0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_blocks_give_what_one_run_gives(name, tmp_path):
+    """Windows, states of chosen processes, per-unit parts of the experiment, and what the protocol adds at the end."""
+    plan = SWEPT[name]
+    whole = biosim.simulate(plan, seed=3)
+    in_blocks = biosim.load(sweep(plan, tmp_path / "blocks.nc", block=2, seed=3))
+    xr.testing.assert_identical(in_blocks.drop_attrs(), whole.drop_attrs())
+    for variable in (*whole.data_vars, *whole.coords):
+        assert in_blocks[variable].attrs == whole[variable].attrs
+    again = sweep(plan, tmp_path / "one.nc", block=plan.n_units, seed=3)
+    assert again.read_bytes() == (tmp_path / "blocks.nc").read_bytes()

@@ -26,6 +26,9 @@ OFF = {
     "sic": "none", "sic_per": "neuron", "SIC_scale": 1.4, "SIC_offset": 0.19669, "tau_SIC_rise": 0.06,
     "tau_SIC_decay": 0.6, "synapse": "quantum", "A_se": 250.0, "tau_in": 0.003, "tau_rec": 0.8, "gate": "none", "tau_f": 4.0,
     "kappa_f": 0.5, "ip3_source": "ag", "r_IP3_y": 0.5, "dIP3": 0.8e-3,
+    "astrocyte": "li_rinzel", "cleft": "sum", "dY": 500.0, "Omega_c": 40.0, "O_N": 0.3, "Omega_N": 0.5, "zeta": 10.0,
+    "K_KC": 0.5, "O_beta": 5.0, "O_delta": 0.2, "kappa_delta": 1.5, "K_delta": 0.3, "O_3K": 4.5, "K_D": 0.5, "K_3K": 1.0,
+    "Omega_5P": 0.1,
     "calcium_noise": "none", "N_IP3R": 20.0, "noise_scale": 1.0,
 }  # fmt: skip
 OWN = {
@@ -36,6 +39,11 @@ OWN = {
     "psu": {
         "PR0": 0.3, "K_AG": -1000.0, "v_ER": 0.8, "release_rule": "latched", "release_period": 0.301,
         "Ca_init": 0.071006, "h_init": 0.7791,
+    },
+    "stimberg2018": {
+        "n_neurons": 1, "n_synapses": 1, "PR0": 1.0, "K_AG": 0.0, "m_eSP": 0.0, "astrocyte": "gchi", "ip3_source": "receptors",
+        "v_ER": 0.9, "r_L": 0.1, "c1": 0.18, "d2": 1.05, "d5": 0.08, "Ca_th": 0.5, "release_rule": "upward",
+        "release_period": 0.3, "Ca_init": None, "h_init": None,
     },
 }  # fmt: skip
 
