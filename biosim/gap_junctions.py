@@ -53,7 +53,7 @@ class GapJunctions:
     ----------
     n_astrocytes : nodes of the graph; any may be without an edge.
     edges : pairs of astrocytes, shape [n_edges, 2]; a junction passes IP3 both ways, so that each pair occurs once.
-    form : ``linear`` (J = -F dIP3) or ``threshold`` (J = -(F/2)(1 + tanh((|dIP3| - theta)/scale)) sign(dIP3)), see
+    form : ``linear`` (passive diffusion) or ``threshold`` (little flux below a difference theta, F above it), see
         `processes.gap_junction`.
     strength : F, 1/s (linear; default 2) or uM/s (threshold; default 0.09), one number or one per copy of the graph.
     theta, scale : threshold and its width, uM (threshold alone; 0.3 and 0.05).
@@ -183,14 +183,14 @@ class GapJunctions:
         busiest, strongest = int(self.degrees.argmax()), float(self.strength.max())
         most = int(self.degrees[busiest])
         # The eigenvalues of a Laplacian reach up to twice its greatest degree.
-        fastest = 2.0 * most * gap_junction.steepest(gap_junction.FORMS[self.form], strongest, self.scale)
+        form = gap_junction.FORMS[self.form]
+        fastest = 2.0 * most * gap_junction.steepest(form, strongest, self.theta, self.scale)
         if 0.5 * dt_astro * fastest > STABLE:
-            what = "F" if self.form == "linear" else "F/(2 scale)"
+            what, also = ("F", "") if self.form == "linear" else ("F/(2 scale)", ", raise scale")
             raise SimulationError(
                 f"strength of the coupling F = {strongest:g} {self.unit} with {most} junctions at astrocyte {busiest} and "
-                f"dt_astro = {dt_astro:g} s: {what} x junctions x dt_astro = {0.5 * dt_astro * fastest:.3g}, expected at most "
-                f"{STABLE:g}; lower dt_astro below {2 * STABLE / fastest:.2g} s{'' if self.form == 'linear' else ', raise scale'} "
-                "or lower the strength"
+                f"dt_astro = {dt_astro:g} s: {what} x junctions x dt_astro is about {0.5 * dt_astro * fastest:.3g}, expected at "
+                f"most {STABLE:g}; lower dt_astro to {2 * STABLE / fastest:.2g} s or less{also} or lower the strength"
             )
 
     def strengths(self, count: int) -> Array:
@@ -210,8 +210,8 @@ class GapJunctions:
         if self.form == "linear":
             j = -strength * difference
         else:
-            gate = 1 + np.tanh((np.abs(difference) - self.theta) / self.scale)
-            j = -strength / 2 * gate * np.sign(difference)
+            above, below = (difference - self.theta) / self.scale, (difference + self.theta) / self.scale
+            j = -strength / 2 * (np.tanh(above) + np.tanh(below))
         out = np.zeros_like(state)
         for row, flux in zip(out, j, strict=True):
             np.add.at(row, a, flux)
