@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _VARIABLES = {
     "activation_time": ("s", "t_act", "time from the stimulus until calcium first rises through the level; missing if never"),
     "n_active": ("1", "n_act", "astrocytes whose calcium rises through the level after the stimulus"),
-    "front_distance": ("1", "d_front", "junctions from the stimulus as far as every distance has an active astrocyte"),
+    "front_distance": ("1", "d_front", "junctions from the stimulus as far as every distance becomes active, each later than the one before"),
     "front_speed": ("1/s", "v_front", "astrocytes per second that the front advances; missing without a front"),
     "distance": ("1", "d", "junctions on the shortest way from the stimulus; -1 where there is none"),
     "edge": ("1", "edge", "astrocytes that a gap junction joins"),
@@ -40,17 +40,18 @@ def front(distance: Array, moment: Array) -> tuple[int, float]:
     """How far a front came (junctions) and its speed (junctions/s).
 
     `moment` [astrocytes] is when each became active (NaN: never), `distance` [astrocytes] its distance from the stimulus. The
-    front reaches distance d when the first astrocyte there is active; its speed is the slope of the least-squares line of d
-    over that time. -1 without any active stimulated astrocyte, and NaN below one junction.
+    front reaches distance d when the first astrocyte there is active, and ends where that is not later than one junction
+    before, as with astrocytes that become active by themselves. Its speed is the slope of the least-squares line of d over
+    that time. -1 without any active stimulated astrocyte, and NaN below one junction.
     """
-    arrival = []
+    arrival: list[float] = []
     for d in range(int(distance.max()) + 1):
         times = moment[distance == d]
-        if not np.isfinite(times).any():
+        if not np.isfinite(times).any() or (arrival and np.nanmin(times) <= arrival[-1]):
             break
         arrival.append(float(np.nanmin(times)))
     reached = len(arrival) - 1
-    if reached < 1 or np.ptp(arrival) == 0:
+    if reached < 1:
         return reached, float("nan")
     t, d = np.array(arrival), np.arange(reached + 1)
     return reached, float(((t - t.mean()) * (d - d.mean())).sum() / ((t - t.mean()) ** 2).sum())
