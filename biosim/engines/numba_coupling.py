@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ensemble import Ensemble
+from ..ensemble import Array, Ensemble
 from ..gap_junctions import GapJunctions
 from . import experiment_arrays
 from .experiment_arrays import WINDOW_NEURON_ROWS, WINDOW_UNIT_ROWS
@@ -38,6 +38,12 @@ def units_of(coupling: GapJunctions, copies: NDArray[np.int64]) -> NDArray[np.in
     """Indices of the units of `copies`."""
     n = coupling.n_astrocytes
     return np.asarray((copies[:, None] * n + np.arange(n)).ravel(), dtype=np.int64)
+
+
+def of_busiest(coupling: GapJunctions, probability: Array) -> Array:
+    """The greatest value in each copy, for all of its units [n_units]: one kernel for a copy, whatever other copies do."""
+    n = coupling.n_astrocytes
+    return np.repeat(probability.reshape(-1, n).max(axis=1), n)
 
 
 def kept(ensemble: Ensemble, n_units: int, rows: int) -> Any:

@@ -116,9 +116,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     counted = ensemble.input == "poisson" and not flags["individual"] and not depressing
     busiest = ensemble.rate * clock.dt * ensemble.highest_factor
     if ensemble.coupling is not None:
-        # One kernel for all units of a copy, so that which one does not depend on other copies.
-        grain = ensemble.coupling.n_astrocytes
-        busiest = np.repeat(busiest.reshape(-1, grain).max(axis=1), grain)
+        busiest = numba_coupling.of_busiest(ensemble.coupling, busiest)
     terms = _terms(p.n_synapses, busiest) if counted else np.full(n, p.n_synapses)
 
     coefficients = propagators.table(ensemble)

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 from biosim import Clock, Ensemble, Experiment, GapJunctions, Jump, SimulationError, parameter_set, run_ensemble
-from biosim.engines import numba_engine
+from biosim.engines import numba_coupling, numba_engine
 from biosim.processes import gap_junction
 from biosim.registry import UnknownName
 
@@ -149,17 +149,16 @@ def test_splitting_is_of_second_order(form):
     assert max(errors[1]) < 2e-5, errors[1]
 
 
-@pytest.mark.parametrize("rule", ["upward", "continuous"])
-@pytest.mark.parametrize("form", ["linear", "threshold"])
+@pytest.mark.parametrize(("form", "rule"), [("linear", "upward"), ("threshold", "continuous")])
 def test_numba_equals_brian2(form, rule, difference):
-    """The same scheme: jumps, input, release and windows of the measures, on a graph that is no chain, in two copies."""
+    """The same scheme: jumps, input and release, on a graph that is no chain, in two copies."""
     strength = [2.0, 0.4] if form == "linear" else [0.5, 0.09]
     coupling = GapJunctions.from_edges([[0, 1], [1, 2], [3, 1]], form=form, strength=strength)
-    parameters = parameter_set("psu").with_values(release_rule=rule, n_synapses=2, r_Glu=0.1, IP3_init=0.4, IP3_rest=0.35)
+    parameters = parameter_set("psu").with_values(release_rule=rule, n_synapses=2, r_Glu=0.1)
     e = Ensemble(
-        parameters, Clock(3.0, 1.0, record=0.1), np.array([40.0, 0, 20, 0, 0, 10, 0, 0]), input="regular", release="expected",
+        parameters, Clock(2.5, 0.1, record=0.1), np.array([40.0, 0, 20, 0, 0, 10, 0, 0]), input="regular", release="expected",
         coupling=coupling, overrides={"Ca_th": np.full(8, 0.12)},
-        experiment=Experiment(jump=Jump("IP3", 0.5, [0, 1.0, 0, 0.3, 0.9, 0, 0, 0])),
+        experiment=Experiment(jump=Jump("IP3", 0.2, [0, 1.0, 0, 0.3, 0.9, 0, 0, 0])),
     )  # fmt: skip
     numba = run_ensemble(e)
     assert numba.statistics["crossings"].max() >= 1
@@ -172,7 +171,7 @@ def test_numba_equals_brian2(form, rule, difference):
 def test_reference_releases_glutamate_in_coupled_astrocytes(difference):
     """Crossings of the threshold in several astrocytes, two of them at the same moment by symmetry."""
     e = tissue(
-        GapJunctions.chain(3, strength=0.5), Clock(6.0, record=0.5), parameters={"n_neurons": 1, "n_synapses": 1, "Ca_th": 0.2},
+        GapJunctions.chain(3, strength=0.5), Clock(6.0, record=0.5), parameters={"n_neurons": 1, "n_synapses": 2, "Ca_th": 0.2},
         experiment=Experiment(jump=Jump("IP3", 1.0, [0.0, 1.5, 0.0])),
     )  # fmt: skip
     truth, numba = run_ensemble(e, "reference"), run_ensemble(e)
@@ -196,9 +195,12 @@ def test_copies_of_the_coupled_reference_are_the_copies_of_the_ensemble():
 
 @pytest.mark.parametrize("form", ["linear", "threshold"])
 def test_equal_astrocytes_on_a_ring_are_as_alone(form):
-    ring = tissue(GapJunctions.ring(5, form=form, strength=1.0), Clock(20.0, 5.0, record=1.0), rate=8.0)
-    alone = replace(ring, coupling=None, rate=np.array([8.0]))
+    one_synapse = {"n_neurons": 1, "n_synapses": 1}
+    clock = Clock(20.0, 5.0, record=1.0)
+    ring = tissue(GapJunctions.ring(5, form=form, strength=1.0), clock, rate=30.0, parameters=one_synapse)
+    alone = replace(ring, coupling=None, rate=np.array([30.0]))
     together, single = run_ensemble(ring), run_ensemble(alone)
+    assert together.statistics["ip3_mean"].min() > 0.165
     for group in ("statistics", "final", "traces"):
         for name, values in getattr(together, group).items():
             one = getattr(single, group)[name]
@@ -207,6 +209,7 @@ def test_equal_astrocytes_on_a_ring_are_as_alone(form):
                 np.testing.assert_array_equal(np.take(values, [astrocyte], axis), one, err_msg=name)
 
 
+@pytest.mark.slow
 def test_without_strength_nothing_passes_whatever_is_done_to_the_units():
     """Every part of the experiment goes through a kernel that pauses; with F = 0 it gives the bits of one that does not."""
     from biosim import Faults, Schedule, Windows
@@ -228,31 +231,38 @@ def test_without_strength_nothing_passes_whatever_is_done_to_the_units():
 def test_naming_the_astrocytes_otherwise_permutes_the_result():
     edges, order = np.array([[0, 1], [1, 2], [2, 3], [1, 3]]), np.array([2, 0, 3, 1])
     start, rate = np.array([0.9, 0.2, 0.3, 0.5]), np.array([5.0, 0.0, 20.0, 10.0])
-    clock = Clock(3.0)
-    first = run_ensemble(tissue(GapJunctions.from_edges(edges, strength=0.5), clock, start, rate, spread=False)).final
+    settings = {"clock": Clock(3.0), "parameters": {"n_neurons": 1, "n_synapses": 1}}
+    first = run_ensemble(tissue(GapJunctions.from_edges(edges, strength=0.5), ip3=start, rate=rate, **settings)).final
     # Astrocyte i is called order[i] now.
     start_there, rate_there = np.empty(4), np.empty(4)
     start_there[order], rate_there[order] = start, rate
     renamed = GapJunctions.from_edges(order[edges][::-1, ::-1], strength=0.5)
-    second = run_ensemble(tissue(renamed, clock, start_there, rate_there, spread=False)).final
+    second = run_ensemble(tissue(renamed, ip3=start_there, rate=rate_there, **settings)).final
     for name, values in first.items():
         np.testing.assert_allclose(second[name][order], values, rtol=1e-12, atol=1e-15, err_msg=name)
 
 
-def test_a_copy_does_not_depend_on_other_copies_nor_on_threads(monkeypatch):
-    """40 copies of 9 astrocytes, random input: alone, together, in parts and on two threads the same bits.
+def test_all_units_of_a_copy_get_the_kernel_of_its_busiest():
+    """By themselves the units below would get three kernels, whose last digits may differ."""
+    probability = np.array([1e-4, 0.3, 1e-4, 1e-4, 0.02, 1e-4])
+    chosen = numba_engine._terms(60, numba_coupling.of_busiest(GapJunctions.chain(3), probability))
+    assert np.unique(numba_engine._terms(60, probability)).size == 3
+    assert np.unique(chosen[:3]).size == np.unique(chosen[3:]).size == 1 and chosen[0] != chosen[3]
 
-    The rates are such that units by themselves would get different kernels.
-    """
-    parameters = parameter_set("psu").with_values(n_synapses=60)
-    rate = np.tile([1.0, 1.0, 1.0, 1.0, 400.0, 1.0, 1.0, 1.0, 1.0], 40) * np.repeat(np.linspace(0.2, 1.0, 40), 9)
-    coupling = GapJunctions.grid(3, 3, strength=np.linspace(0.0, 0.5, 40))
-    e = Ensemble(parameters, Clock(0.5), rate, seed=11, coupling=coupling, overrides={"IP3_init": np.where(rate > 9, 1.5, 0.2)})
-    assert np.unique(numba_engine._terms(60, rate * 1e-3)).size > 1
+
+def test_a_copy_does_not_depend_on_other_copies_nor_on_threads(monkeypatch):
+    """40 copies of 9 astrocytes, random input: alone, together, in parts and on two threads the same bits."""
+    parameters = parameter_set("psu").with_values(n_neurons=1, n_synapses=1)
+    rate = np.tile(np.linspace(0, 60, 9), 40) * np.repeat(np.linspace(0.2, 1.0, 40), 9)
+    coupling = GapJunctions.grid(3, 3, form="linear", strength=np.linspace(0.0, 2.0, 40))
+    jump = Experiment(jump=Jump("IP3", 0.2, np.where(np.arange(360) % 9 == 4, 1.5, 0.0)))
+    e = Ensemble(parameters, Clock(1.0), rate, seed=11, coupling=coupling, experiment=jump)
     together = run_ensemble(e, threads=1)
-    monkeypatch.setattr(numba_engine, "PART", 50)
+    # Only what has no experiment is cut into parts by the engine itself.
+    monkeypatch.setattr(numba_coupling, "GROUP", 50)
     cut = run_ensemble(e, threads=2)
     alone = run_ensemble(e.part(slice(17 * 9, 18 * 9)))
+    assert np.ptp(together.final["ip3"].reshape(40, 9)[17]) > 0.1
     for name, values in {**together.statistics, **together.final}.items():
         other = cut.statistics.get(name, cut.final.get(name))
         one = alone.statistics.get(name, alone.final.get(name))
@@ -369,6 +379,17 @@ def test_the_reference_refuses_coupled_neurons_under_a_current():
     e = tissue(GapJunctions.chain(2), Clock(0.1), parameters={"sic": "events"})
     with pytest.raises(SimulationError, match="coupled astrocytes with a continuous current"):
         run_ensemble(e, "reference")
+
+
+def test_parts_of_a_large_ensemble_are_whole_copies(monkeypatch):
+    coupling = GapJunctions.grid(3, 3, strength=np.linspace(0.0, 0.5, 20))
+    e = tissue(GapJunctions.grid(3, 3), Clock(0.5), parameters={"n_neurons": 1, "n_synapses": 1})
+    start = np.random.default_rng(5).uniform(0.2, 1.5, 180)
+    e = replace(e, rate=np.full(180, 30.0), overrides={"IP3_init": start}, coupling=coupling)
+    together = run_ensemble(e)
+    monkeypatch.setattr(numba_engine, "PART", 50)
+    for name, values in run_ensemble(e).final.items():
+        np.testing.assert_array_equal(values, together.final[name], err_msg=name)
 
 
 def test_memory_of_a_large_graph_is_counted():
