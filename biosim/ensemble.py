@@ -376,8 +376,8 @@ class Ensemble:
             n = coupling.n_astrocytes
             if chosen.start % n or chosen.stop % n:
                 raise SimulationError(
-                    f"units {chosen.start} to {chosen.stop - 1}: they cut a copy of {n} coupled astrocytes; expected multiples of "
-                    f"{n} as bounds"
+                    f"units {chosen.start} to {chosen.stop - 1}: they cut a copy of {n} coupled astrocytes; expected "
+                    f"multiples of {n} as bounds"
                 )
             coupling = coupling.part(slice(chosen.start // n, chosen.stop // n), self.n_units // n)
         return replace(

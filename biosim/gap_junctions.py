@@ -27,7 +27,9 @@ CouplingForm = Literal["linear", "threshold"]
 Edges = NDArray[np.int64]
 
 _STIMBERG = "Stimberg et al. 2018, example 5 (public Brian2 code), after Goldberg et al. 2010"
-_COPASI = "COPASI model of Goldberg et al. 2010, Fig. 3 (public code copasi/model_replicator); not read in the paper itself"
+_COPASI = (
+    "COPASI model of Goldberg et al. 2010, Fig. 3 (public code copasi/model_replicator); not read in the paper itself"
+)
 
 # Strength of each form where none is given, with unit and origin.
 STRENGTHS: dict[str, tuple[float, str, Provenance]] = {
@@ -82,17 +84,15 @@ class GapJunctions:
         bad = np.flatnonzero(~(np.isfinite(strength) & (strength >= 0) & (strength <= LARGEST)))
         if strength.ndim != 1 or not strength.size or bad.size:
             value = f"{strength[bad[0]]:g}" if bad.size and strength.ndim == 1 else shown(given)
-            raise SimulationError(
-                f"strength of the coupling = {value} {unit}: expected a finite number of at least 0"
-            )
+            raise SimulationError(f"strength of the coupling = {value} {unit}: expected a finite number of at least 0")
         object.__setattr__(self, "strength", strength)
         for name, low in (("theta", 0.0), ("scale", SMALLEST)):
-            value = real(f"{name} of the coupling", getattr(self, name), "uM", SimulationError)
-            if not (math.isfinite(value) and low <= value <= LARGEST):
+            level = real(f"{name} of the coupling", getattr(self, name), "uM", SimulationError)
+            if not (math.isfinite(level) and low <= level <= LARGEST):
                 raise SimulationError(
-                    f"{name} of the coupling = {value:g} uM: expected a finite concentration of at least {low:g}"
+                    f"{name} of the coupling = {level:g} uM: expected a finite concentration of at least {low:g}"
                 )
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, level)
 
     @classmethod
     def ring(cls, n_astrocytes: int, **coupling: Any) -> GapJunctions:

@@ -579,11 +579,13 @@ def calcium_wave(
     tissue = Tissue(graph_of, whole_numbers("stimulated", stimulated), stimulus, others)
     pulsed = length is not None
     if pulsed and stimulus != "input":
-        raise SimulationError(f"length = {shown(length)} s with stimulus = {stimulus!r}: only input has a length; leave it out")
+        raise SimulationError(
+            f"length = {shown(length)} s with stimulus = {stimulus!r}: only input has a length; leave it out"
+        )
     if pulsed and others:
         raise SimulationError(
-            f"length = {shown(length)} s with background = {others:g} Hz: the schedule of the input holds for all astrocytes; leave "
-            "out one of them"
+            f"length = {shown(length)} s with background = {others:g} Hz: the schedule of the input holds for all astrocytes; "
+            "leave out one of them"
         )
     moment = (5.0 if stimulus == "jump" or pulsed else 0.0) if at is None else _seconds("at", at)
     if moment and not (stimulus == "jump" or pulsed):
@@ -598,7 +600,9 @@ def calcium_wave(
     if stimulus == "jump":
         experiment = Experiment(jump=Jump("IP3", moment, 0.0))
     elif pulsed:
-        experiment = Experiment(schedule=Schedule.pulses(moment, _seconds("length", length), _seconds("length", length), 1))
+        experiment = Experiment(
+            schedule=Schedule.pulses(moment, _seconds("length", length), _seconds("length", length), 1)
+        )
     rise = start.Ca_th if level is None else real("level", level, "uM", SimulationError)
     if not (math.isfinite(rise) and rise > 0):
         raise SimulationError(f"level = {rise:g} uM: expected a finite concentration above 0")

@@ -56,7 +56,9 @@ class Tissue:
     def n_astrocytes(self) -> int:
         return self.coupling.n_astrocytes
 
-    def units(self, values: dict[str, Array], parameters: TripartiteParameters) -> tuple[dict[str, Array], GapJunctions]:
+    def units(
+        self, values: dict[str, Array], parameters: TripartiteParameters
+    ) -> tuple[dict[str, Array], GapJunctions]:
         """Values of the units at these places on the axes: what the axes of the tissue mean for rate, jump and parameters.
 
         `values` maps the name of an axis to the value of every unit. Returned are the same without the tissue's axes and
@@ -137,13 +139,15 @@ def graph(
                 f"{name} = {shown(value)} with topology = {topology!r}, which takes {', '.join(uses[topology])}; leave it out"
             )
     if topology == "grid":
-        return GapJunctions.grid(
-            8 if rows is None else rows, 8 if columns is None else columns, periodic, **coupling
-        )
+        return GapJunctions.grid(8 if rows is None else rows, 8 if columns is None else columns, periodic, **coupling)
     if topology == "file":
         if edges is None:
             raise SimulationError("edges = None with topology = 'file': give a CSV file with the header from,to")
-        read = GapJunctions.from_file if isinstance(edges, str) or hasattr(edges, "__fspath__") else GapJunctions.from_edges
+        read = (
+            GapJunctions.from_file
+            if isinstance(edges, str) or hasattr(edges, "__fspath__")
+            else GapJunctions.from_edges
+        )
         return read(edges, n_astrocytes, **coupling)
     make = GapJunctions.ring if topology == "ring" else GapJunctions.chain
     return make(40 if n_astrocytes is None else n_astrocytes, **coupling)

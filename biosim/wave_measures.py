@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ensemble import Array
 from .tissue import ASTROCYTE
@@ -15,9 +16,17 @@ if TYPE_CHECKING:
     from .protocols import Protocol
 
 _VARIABLES = {
-    "activation_time": ("s", "t_act", "time from the stimulus until calcium first rises through the level; missing if never"),
+    "activation_time": (
+        "s",
+        "t_act",
+        "time from the stimulus until calcium first rises through the level; missing if never",
+    ),
     "n_active": ("1", "n_act", "astrocytes whose calcium rises through the level after the stimulus"),
-    "front_distance": ("1", "d_front", "junctions from the stimulus as far as every distance becomes active, each later than the one before"),
+    "front_distance": (
+        "1",
+        "d_front",
+        "junctions from the stimulus as far as every distance becomes active, each later than the one before",
+    ),
     "front_speed": ("1/s", "v_front", "astrocytes per second that the front advances; missing without a front"),
     "distance": ("1", "d", "junctions on the shortest way from the stimulus; -1 where there is none"),
     "edge": ("1", "edge", "astrocytes that a gap junction joins"),
@@ -36,7 +45,7 @@ def first_rise(time: Array, calcium: Array, level: float, start: float) -> Array
     return np.where(rising.any(axis=0), moment - start, np.nan)
 
 
-def front(distance: Array, moment: Array) -> tuple[int, float]:
+def front(distance: NDArray[np.int64], moment: Array) -> tuple[int, float]:
     """How far a front came (junctions) and its speed (junctions/s).
 
     `moment` [astrocytes] is when each became active (NaN: never), `distance` [astrocytes] its distance from the stimulus. The
@@ -53,8 +62,8 @@ def front(distance: Array, moment: Array) -> tuple[int, float]:
     reached = len(arrival) - 1
     if reached < 1:
         return reached, float("nan")
-    t, d = np.array(arrival), np.arange(reached + 1)
-    return reached, float(((t - t.mean()) * (d - d.mean())).sum() / ((t - t.mean()) ** 2).sum())
+    t, steps = np.array(arrival), np.arange(reached + 1.0)
+    return reached, float(((t - t.mean()) * (steps - steps.mean())).sum() / ((t - t.mean()) ** 2).sum())
 
 
 def add(dataset: xr.Dataset, protocol: Protocol, at: float, level: float) -> xr.Dataset:

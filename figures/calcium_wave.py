@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from .style import BLUE, GREY, ORANGE, PUBLISHED, RED, house_style, new_figure
@@ -24,7 +23,9 @@ TITLE = "gap junctions: calcium waves among coupled astrocytes"
 
 FORMS = ("linear", "threshold")
 # Length of the chain, side of the grid, jump of IP3 (uM) of the one in the middle, and when (s).
-CHAIN, SIDE, SIZE, AT = 31, 9, 10.0, 5.0
+CHAIN, SIDE, SIZE, AT = 31, 11, 10.0, 5.0
+# The jump on the grid, where there are more neighbours to fill.
+GRID_SIZE = 20.0
 # The strength shown (linear 1/s, threshold uM/s), and those of the reach.
 STRENGTH = 2.0
 STRENGTHS = (0.03, 0.09, 0.3, 0.9, 2.0)
@@ -39,7 +40,7 @@ def simulate(
     import biosim
 
     start = biosim.parameter_set("wade2012").with_values(n_neurons=1, n_synapses=1)
-    common: dict[str, Any] = {"sizes": [SIZE], "at": AT, "duration": 45.0, "sampling": 0.2 if quick else 0.1}
+    common: dict[str, Any] = {"sizes": [SIZE], "at": AT, "duration": 25.0, "sampling": 0.2 if quick else 0.1}
     middle, side = CHAIN // 2, SIDE // 2
     found = {}
     for form in FORMS:
@@ -49,12 +50,10 @@ def simulate(
             "calcium_wave", start, strengths=[STRENGTH], seed=seed, progress=progress, **chain
         )
         plan = biosim.protocol("calcium_wave", start, strengths=[0.0, *STRENGTHS], **chain)
-        found[f"reach {form}"] = biosim.simulate(
-            biosim.swept(plan, "IP3_rest", RESTS), seed=seed, progress=progress
-        )
+        found[f"reach {form}"] = biosim.simulate(biosim.swept(plan, "IP3_rest", RESTS), seed=seed, progress=progress)
     found["grid"] = biosim.simulate(
         "calcium_wave", start, topology="grid", rows=SIDE, columns=SIDE, stimulated=[side * SIDE + side],
-        strengths=[STRENGTH], seed=seed, progress=progress, **(common | {"form": "linear", "sizes": [4 * SIZE]}),
+        strengths=[STRENGTH], seed=seed, progress=progress, **(common | {"form": "linear", "sizes": [GRID_SIZE]}),
     )  # fmt: skip
     return found
 
@@ -113,9 +112,9 @@ def draw(data: pd.DataFrame) -> Figure:
         figure, axes = new_figure(8.6, 6.2, 2, 2)
         top = data[data.part == "chain"].calcium_um.max()
         for panel, form in zip(axes[0], FORMS, strict=True):
-            unit = "1/s" if form == "linear" else "µM/s"
+            unit = "per s" if form == "linear" else "µM/s"
             image = _raster(panel, data[data.form == form], top)
-            panel.set_title(f"{form} coupling, F = {STRENGTH:g} {unit}")
+            panel.set_title(f"{form.capitalize()} coupling, F = {STRENGTH:g} {unit}")
         figure.colorbar(image, ax=axes[0], label="calcium (µM)", pad=0.01)
         _grid(figure, axes[1, 0], data[data.part == "grid"])
         _reach(axes[1, 1], data[data.part == "reach"])
@@ -146,23 +145,23 @@ def _grid(figure: Figure, panel: Axes, part: pd.DataFrame) -> None:
         active.column, active.row, c=active.activation_time_s, s=64, cmap="plasma", edgecolors=PUBLISHED, linewidths=0.6,
         zorder=3,
     )  # fmt: skip
-    figure.colorbar(points, ax=panel, label="activation (s after the jump)", pad=0.01)
+    figure.colorbar(points, ax=panel, label="active after (s); white: never", pad=0.01)
     panel.set_aspect("equal")
     panel.set_xticks([])
     panel.set_yticks([])
-    panel.set_title(f"{SIDE} × {SIDE} grid, linear, F = {STRENGTH:g} 1/s, jump of {4 * SIZE:g} µM")
+    panel.set_title(f"Grid, linear, jump of {GRID_SIZE:g} µM")
 
 
 def _reach(panel: Axes, part: pd.DataFrame) -> None:
     alone = part[part.strength == 0]
     for (form, rest), line in part[part.strength > 0].groupby(["form", "ip3_rest_um"], sort=False):
         colour = BLUE if form == "linear" else ORANGE
-        style = {"ls": "-", "marker": "o"} if rest == RESTS[0] else {"ls": "--", "marker": "s"}
+        style: dict[str, Any] = {"ls": "-", "marker": "o"} if rest == RESTS[0] else {"ls": "--", "marker": "s"}
         panel.plot(line.strength, line.front_distance, color=colour, ms=4, label=f"{form}, IP3* = {rest:g} µM", **style)
     panel.axhline(float(alone.front_distance.max()), color=RED, lw=1.0, ls=":", label="without coupling")
     panel.set_xscale("log")
     panel.set_ylim(bottom=-0.5)
-    panel.set_xlabel("strength F (linear 1/s, threshold µM/s)")
+    panel.set_xlabel("strength F (linear: 1/s, threshold: µM/s)")
     panel.set_ylabel("reach (astrocytes)")
     panel.set_title(f"Reach along a chain, jump of {SIZE:g} µM")
     panel.legend(loc="upper left")

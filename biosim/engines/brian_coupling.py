@@ -31,14 +31,14 @@ _FORMS = {
 _ENDING, _BEGINNING = 0.0, 20.0
 
 
-def couple(brian: Any, ensemble: Ensemble, astrocytes: Any, calcium: Any, dt_astro: Any) -> tuple[list[Any], dict[str, Any]]:
+def couple(
+    brian: Any, ensemble: Ensemble, astrocytes: Any, calcium: Any, dt_astro: Any
+) -> tuple[list[Any], dict[str, Any]]:
     """Objects for the network and names for its namespace."""
     coupling = ensemble.coupling
     assert coupling is not None
     declared, equation = _FORMS[coupling.form].split("\n")
-    model = "\n".join(
-        [declared, *(f"{equation.format(flux=name)} : mmolar/second (summed)" for name in _FLUXES)]
-    )
+    model = "\n".join([declared, *(f"{equation.format(flux=name)} : mmolar/second (summed)" for name in _FLUXES)])
     junctions = brian.Synapses(astrocytes, astrocytes, model, dt=dt_astro, name="biosim_gap_junctions")
     count = coupling.copies(ensemble.n_units, ensemble.first_unit)
     first = np.arange(count)[:, None] * coupling.n_astrocytes

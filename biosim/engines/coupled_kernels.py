@@ -49,6 +49,8 @@ def fluxes(ip3, a, b, form, strength, theta, scale, out):
 @numba.njit(**OPTIONS)
 def exchange(ip3, a, b, form, strength, theta, scale, dt, stage, rate, total):
     """IP3 [astrocytes] after `dt` of exchange alone, in place; `stage`, `rate` and `total` [astrocytes] are for its work."""
+    if strength == 0.0:
+        return
     for turn in range(4):
         if turn == 0:
             stage[:] = ip3
@@ -63,6 +65,10 @@ def exchange(ip3, a, b, form, strength, theta, scale, dt, stage, rate, total):
             total[i] += weight * rate[i]
     for i in range(ip3.size):
         ip3[i] += total[i]
+
+
+# Stands in the kernel below for the one that advances a block.
+run_block: Any = None
 
 
 @functools.cache

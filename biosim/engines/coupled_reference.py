@@ -51,7 +51,9 @@ class Tissue:
         samples: list[Array] = []
         grid: Array = np.arange(1, clock.n_astro + 1, dtype=np.float64) * clock.dt_astro
         now, next_sample = 0.0, 0
-        jump_step = [unit.jump() for unit in self.units][0]
+        # Each unit prepares the jump of its own state; the moment is the same for all.
+        jump_steps = [unit.jump() for unit in self.units]
+        jump_step = jump_steps[0]
         moments = {clock.n_astro * clock.ratio, *(step for found in arrivals for step in found)}
         for step in sorted(moments if jump_step is None else moments | {jump_step}):
             until = step * clock.dt

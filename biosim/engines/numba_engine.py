@@ -141,7 +141,9 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     stop = np.zeros(1, dtype=np.int8)
 
     # A jump of IP3 comes before the exchange of its step, which is not the block's.
-    in_block = experiment if ensemble.coupling is None else experiment._replace(jump_ip3=np.zeros_like(experiment.jump_ip3))
+    in_block = (
+        experiment if ensemble.coupling is None else experiment._replace(jump_ip3=np.zeros_like(experiment.jump_ip3))
+    )
 
     def advance(kernel: Callable[..., None], units: NDArray[np.int64], *further: Any) -> int:
         kernel(
@@ -186,9 +188,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
         coupling = ensemble.coupling
         kernel = _kernel(form=gap_junction.FORMS[coupling.form], **structure)
         none = np.empty(0, np.int64)
-        advance(
-            kernel, none, numba_coupling.kept(ensemble, 0, rows), numba_coupling.graph(ensemble, none, experiment)
-        )
+        advance(kernel, none, numba_coupling.kept(ensemble, 0, rows), numba_coupling.graph(ensemble, none, experiment))
         for copies in numba_coupling.groups(coupling, np.unique(units // coupling.n_astrocytes)):
             members = numba_coupling.units_of(coupling, copies)
             blocks.append(

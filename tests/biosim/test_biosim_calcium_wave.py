@@ -56,7 +56,7 @@ def test_wave_dies_out_and_a_stronger_one_goes_farther(wave):
     reach = wave.front_distance.isel(trial=0).values
     # Without coupling only the stimulated astrocyte; with it a few more, never all: nothing makes new IP3.
     assert (reach[0] == 0).all() and (wave.n_active.values[0] == 1).all()
-    assert (reach[1:] > 0).all() and (reach[1:] < 6).all() and (np.diff(reach, axis=1) > 0).all()
+    assert (reach[1:] > 0).all() and (reach[1:] < 6).all() and (np.diff(reach[1:], axis=1) > 0).all()
     time = wave.activation_time.isel(coupling_strength=2, stimulus=1, trial=0).values
     arrived = int(reach[2, 1]) + 1
     assert (np.diff(time[:arrived]) > 0).all() and np.isnan(time[arrived:]).all()
@@ -74,7 +74,9 @@ def test_jump_is_conserved_and_comes_at_its_time(wave):
     for index, size in enumerate((1.0, 2.5)):
         wanted = size * np.exp(-(wave.time.values[late] - 5.0) / 7.0)
         for strength in range(3):
-            np.testing.assert_allclose(above.isel(stimulus=index, coupling_strength=strength).values[late], wanted, rtol=1e-9)
+            np.testing.assert_allclose(
+                above.isel(stimulus=index, coupling_strength=strength).values[late], wanted, rtol=1e-9
+            )
 
 
 def test_hold_raises_the_rest_of_the_stimulated_alone(still):
@@ -154,7 +156,15 @@ def test_command_line(tmp_path):
     graph = tmp_path / "graph.csv"
     graph.write_text("from,to\n0,1\n1,2\n1,3\n")
     out = tmp_path / "wave.nc"
-    settings = ["topology=file", f"edges={graph}", "form=linear", "stimulated=1", "duration=8", "n_neurons=1", "n_synapses=1"]
+    settings = [
+        "topology=file",
+        f"edges={graph}",
+        "form=linear",
+        "stimulated=1",
+        "duration=8",
+        "n_neurons=1",
+        "n_synapses=1",
+    ]
     arguments = [part for setting in settings for part in ("--set", setting)]
     result = CliRunner().invoke(app, ["simulate", "calcium_wave", "--out", str(out), *arguments])
     assert result.exit_code == 0, result.output
