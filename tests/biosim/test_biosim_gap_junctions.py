@@ -226,7 +226,8 @@ def test_without_strength_nothing_passes_whatever_is_done_to_the_units():
     parameters = parameter_set("psu").with_values(n_synapses=4, calcium_noise="langevin", sic="events", gate="volman")
     experiment = Experiment(
         schedule=Schedule(np.array([0.0, 1.0]), np.array([1.0, 2.0])), jump=Jump("AG", 1.5, 0.01),
-        faults=Faults(2.0, 1, share=0.5), windows=Windows.every(1.0, 4.0), PR0=np.random.default_rng(2).uniform(0.1, 0.9, (45, 2, 4)),
+        faults=Faults(2.0, 1, share=0.5), windows=Windows.every(1.0, 4.0),
+        PR0=np.random.default_rng(2).uniform(0.1, 0.9, (45, 2, 4)),
     )  # fmt: skip
     e = Ensemble(parameters, Clock(4.0, 1.0, record=0.1), np.linspace(1, 45, 45), seed=5, experiment=experiment)
     alone = run_ensemble(e)
@@ -374,7 +375,7 @@ def test_ensembles_of_no_whole_copies_are_refused():
 @pytest.mark.parametrize(
     ("coupling", "message"),
     [
-        (GapJunctions.grid(3, 3, form="linear", strength=60.0), r"F x junctions x dt_astro is about 2.4, .* dt_astro to 0.0042 s"),
+        (GapJunctions.grid(3, 3, form="linear", strength=60.0), r"F x junctions x dt_astro is about 2.4, .* to 0.0042 s"),
         (GapJunctions.grid(3, 3, strength=3.0), r"4 junctions at astrocyte 4 .* raise scale or lower the strength"),
     ],
 )  # fmt: skip
