@@ -68,7 +68,7 @@ def simulate(
     protocol: Annotated[
         str,
         typer.Argument(
-            help="fig3, rate_sweep, constant_ip3, stp_cycles, pulse_train, impulse_response, self_repair or spikes."
+            help="fig3, rate_sweep, constant_ip3, stp_cycles, pulse_train, impulse_response, self_repair, calcium_wave or spikes."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="NetCDF file to write.")],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .cycles import limit_cycles
     from .ensemble import Clock, CoarseInput, Ensemble, Outcome, SimulationError
     from .experiment import Experiment, Faults, Jump, Schedule, Windows
+    from .gap_junctions import GapJunctions
     from .parameters import ParameterError, TripartiteParameters, parameter_set, parameter_sets
     from .plan import Plan
     from .plasticity.cycles import StpCycles, stp_cycles
@@ -52,6 +53,7 @@ _HOMES = {
     "Jump": "experiment",
     "Schedule": "experiment",
     "Windows": "experiment",
+    "GapJunctions": "gap_junctions",
     "SpikeTrains": "spike_trains",
     "SpikesMerged": "spike_trains",
     "eigenvalues": "stability",
@@ -100,6 +102,7 @@ __all__ = [
     "Ensemble",
     "Experiment",
     "Faults",
+    "GapJunctions",
     "Jump",
     "LongTerm",
     "Outcome",

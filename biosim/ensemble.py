@@ -1,7 +1,8 @@
-"""What every engine receives and returns: an ensemble of independent units, and the outcome of running it.
+"""What every engine receives and returns: an ensemble of units, and the outcome of running it.
 
 A unit is one astrocyte with its neurons and synapses. All units share structure (numbers of neurons and synapses, release
-rule, form of e-SP, kind of input) and clocks; every number may differ between units, so a sweep is one ensemble.
+rule, form of e-SP, kind of input) and clocks; every number may differ between units, so a sweep is one ensemble. Units are
+independent of each other unless gap junctions couple the astrocytes of each copy of a graph.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .stability import rest_state
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .gap_junctions import GapJunctions
 
 InputKind = Literal["poisson", "regular", "spikes"]
 ReleaseMode = Literal["bernoulli", "expected"]
@@ -193,6 +195,8 @@ class Ensemble:
     seed : seeds every random stream; a whole number from 0 to 2^63 - 1.
     first_unit : index of the first unit in the whole study; random streams belong to this index plus position.
     experiment : what else is done to the units: schedule of the rate, spike trains, jumps, faults, windows.
+    coupling : gap junctions between the astrocytes. The units are then copies of its graph, one after the other, each in the
+        order of the graph's astrocytes.
 
     Raises
     ------
@@ -215,6 +219,7 @@ class Ensemble:
     seed: int = 0
     first_unit: int = 0
     experiment: Experiment | None = None
+    coupling: GapJunctions | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.parameters, TripartiteParameters):
@@ -259,6 +264,7 @@ class Ensemble:
         if self._given("Ca_init") != self._given("h_init"):
             raise SimulationError("Ca_init without h_init or the reverse: give both, or none to start at rest")
         self._check_experiment()
+        self._check_coupling()
         self._check_fastest()
 
     def _check_experiment(self) -> None:
@@ -278,6 +284,16 @@ class Ensemble:
             raise SimulationError(
                 f"input rate = {self.rate.max():g} Hz with input = 'spikes': expected 0, the spikes are given"
             )
+
+    def _check_coupling(self) -> None:
+        if self.coupling is None:
+            return
+        from .gap_junctions import GapJunctions
+
+        if not isinstance(self.coupling, GapJunctions):
+            raise SimulationError(f"coupling = {shown(self.coupling)}: expected GapJunctions or None")
+        self.coupling.copies(self.n_units, self.first_unit)
+        self.coupling.check_step(self.clock.dt_astro)
 
     def _check_gchi(self) -> None:
         """What the G-ChI astrocyte does not have cannot be varied."""
@@ -350,17 +366,26 @@ class Ensemble:
         return np.full(self.n_units, float(getattr(self.parameters, name)))
 
     def part(self, selection: slice) -> Ensemble:
-        """The units of a slice as an ensemble of their own, with the same random streams."""
+        """The units of a slice as an ensemble of their own, with the same random streams; whole copies of a graph."""
         chosen = range(self.n_units)[selection]
         if not chosen or chosen.step != 1:
             raise SimulationError(f"part {selection} of {self.n_units} units: expected at least one, without gaps")
-        experiment = self.experiment
+        experiment, coupling = self.experiment, self.coupling
+        if coupling is not None:
+            n = coupling.n_astrocytes
+            if chosen.start % n or chosen.stop % n:
+                raise SimulationError(
+                    f"units {chosen.start} to {chosen.stop - 1}: they cut a copy of {n} coupled astrocytes; expected "
+                    f"multiples of {n} as bounds"
+                )
+            coupling = coupling.part(slice(chosen.start // n, chosen.stop // n), self.n_units // n)
         return replace(
             self,
             rate=self.rate[selection],
             overrides={name: values[selection] for name, values in self.overrides.items()},
             first_unit=self.first_unit + chosen.start,
             experiment=None if experiment is None else experiment.units(selection, self.n_units),
+            coupling=coupling,
         )
 
     def initial_state(self) -> dict[str, Array]:

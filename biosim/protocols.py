@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import memory, responses, self_repair_measures
+from . import memory, responses, self_repair_measures, wave_measures
 from .checks import numbers, real, whole
 from .ensemble import (
     LONGEST,
@@ -31,6 +31,7 @@ from .ensemble import (
     check_input,
 )
 from .experiment import MOST_PIECES, Experiment, Faults, Jump, JumpVariable, Schedule, Windows, whole_numbers
+from .gap_junctions import SCALE, THETA, CouplingForm
 from .messages import shown
 from .parameters import TripartiteParameters, check_value, describe, parameter_set, unit_of
 from .plan import Plan
@@ -38,6 +39,7 @@ from .plasticity.cycles import stp_cycles
 from .registry import choose
 from .spike_trains import SpikeTrains, read_spikes
 from .synapse_scatter import SynapseScatter
+from .tissue import ASTROCYTE, STIMULUS, STRENGTH, StimulusKind, Tissue, Topology, check_stimulus, graph
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,7 +75,8 @@ class Protocol:
     """An experiment: axes (their product makes the units), clocks, kind of input, and the parameter set it is meant for.
 
     `rate` (Hz) holds for every unit unless ``input_rate`` is an axis. `experiment` is what else is done to the units,
-    `scatter` makes the synapses' PR(0) differ, `finish` adds to the Dataset what the protocol is asked for.
+    `scatter` makes the synapses' PR(0) differ, `tissue` couples the astrocytes of its last axis, `finish` adds to the Dataset
+    what the protocol is asked for.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Protocol:
     mid_level_crossings: bool = False
     experiment: Experiment | None = None
     scatter: SynapseScatter | None = None
+    tissue: Tissue | None = None
     finish: Callable[[xr.Dataset, Protocol], xr.Dataset] | None = field(default=None, compare=False)
 
     @property
@@ -97,6 +101,11 @@ class Protocol:
     @property
     def n_units(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def grain(self) -> int:
+        """Units that belong together: those of a graph of coupled astrocytes, otherwise one."""
+        return 1 if self.tissue is None else self.tissue.n_astrocytes
 
     def ensemble(self, seed: int = 0, start: int = 0, stop: int | None = None) -> Ensemble:
         """The units of this protocol, axes in C order; from `start` to before `stop` alone where these are given.
@@ -123,11 +132,17 @@ class Protocol:
     def sample(self, seed: int = 0) -> Ensemble:
         """A small ensemble in which every value of every axis but the trials occurs, to have all of them checked."""
         axes = [axis for axis in self.axes if axis.name != TRIAL]
+        if self.tissue is not None:
+            values = self.tissue.sample({axis.name: axis.values for axis in axes if axis.name != ASTROCYTE})
+            return self._with(values, values[ASTROCYTE].size, seed, first_unit=0)
         size = max((axis.values.size for axis in axes), default=1)
         return self._with({axis.name: np.resize(axis.values, size) for axis in axes}, size, seed, first_unit=0)
 
     def _with(self, values: dict[str, Array], size: int, seed: int, first_unit: int) -> Ensemble:
         """The ensemble of `size` units whose places on the axes have these `values`."""
+        coupling = None
+        if self.tissue is not None:
+            values, coupling = self.tissue.units(values, self.parameters)
         rate = values.pop(RATE, np.full(size, self.rate))
         trial = values.pop(TRIAL, np.zeros(size)).astype(np.int64)
         if self.scatter is not None and not self.scatter.uniform:
@@ -136,7 +151,7 @@ class Protocol:
         return Ensemble(
             self.parameters, self.clock, np.asarray(rate, dtype=np.float64),
             experiment=self._experiment(values.pop(JUMP, None), values.pop(SHARE, None), trial, seed), overrides=values,
-            input=self.input, release=self.release, spread=self.spread, seed=seed, first_unit=first_unit,
+            input=self.input, release=self.release, spread=self.spread, seed=seed, first_unit=first_unit, coupling=coupling,
         )  # fmt: skip
 
     def _experiment(
@@ -161,6 +176,8 @@ class Protocol:
         extra: dict[str, Any] = {} if self.experiment is None else {"experiment": self.experiment.to_record()}
         if self.scatter is not None:
             extra["scatter"] = self.scatter.to_record()
+        if self.tissue is not None:
+            extra["tissue"] = self.tissue.to_record()
         return extra | {
             "name": self.name,
             "description": self.description,
@@ -512,6 +529,111 @@ def self_repair(
     return plan
 
 
+def calcium_wave(
+    parameters: TripartiteParameters | str = "wade2012",
+    *,
+    topology: Topology = "ring",
+    n_astrocytes: int | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
+    periodic: bool = False,
+    edges: Any = None,
+    form: CouplingForm = "threshold",
+    strengths: Sequence[float] | None = None,
+    theta: float = THETA,
+    scale: float = SCALE,
+    stimulus: StimulusKind = "jump",
+    sizes: Sequence[float] | None = None,
+    stimulated: Sequence[int] = (0,),
+    at: float | None = None,
+    length: float | None = None,
+    background: float = 0.0,
+    level: float | None = None,
+    trials: int = 1,
+    duration: float = 120.0,
+    sampling: float = 0.1,
+    input: InputKind = "poisson",
+    release: ReleaseMode = "bernoulli",
+) -> Protocol:
+    """Astrocytes coupled by gap junctions, some of them stimulated: how far calcium spreads, and how fast.
+
+    Parameters
+    ----------
+    topology : ``ring`` or ``chain`` of `n_astrocytes` (40), ``grid`` of `rows` x `columns` (8 x 8; `periodic` joins opposite
+        borders), or ``file``: `edges`, a CSV file with the header from,to, or pairs.
+    form, strengths, theta, scale : the junctions, see `GapJunctions`; several strengths F make an axis.
+    stimulus : ``jump`` (IP3 of the stimulated astrocytes rises by `sizes` uM at the time `at`), ``hold`` (their resting IP3 is
+        higher by `sizes` uM from the start on) or ``input`` (their synapses get `sizes` Hz, from `at` on for `length` s, or
+        throughout).
+    stimulated : which astrocytes.
+    at : s; by default 5 s (jump, input with a length) or 0 s.
+    background : input rate of the synapses of all other astrocytes (of all with jump and hold), Hz.
+    level : calcium through which an active astrocyte rises, uM; by default the threshold Ca_th of the set.
+
+    The Dataset has the dimension ``astrocyte``, traces every `sampling` s, and ``activation_time``, ``n_active``,
+    ``front_distance``, ``front_speed``, ``distance`` and ``edge``, see `wave_measures`.
+    """
+    start = _parameters(parameters)
+    check_input(_not_spikes(input), release)
+    choose("stimulus", stimulus, get_args(StimulusKind))
+    unit = "Hz" if stimulus == "input" else "uM"
+    usual = {"jump": 2.0, "hold": 1.0, "input": 50.0}[stimulus]
+    values = _points("sizes", [usual] if sizes is None else sizes, unit)
+    check_stimulus(stimulus, values, start.IP3_rest)
+    graph_of = graph(topology, n_astrocytes, rows, columns, periodic, edges, form=form, theta=theta, scale=scale)
+    given = graph_of.strength if strengths is None else strengths
+    strength = _points("strengths", given, graph_of.unit)
+    replace(graph_of, strength=strength)
+    others = float(_rates([real("background", background, "Hz", SimulationError)]).values[0])
+    tissue = Tissue(graph_of, whole_numbers("stimulated", stimulated), stimulus, others)
+    pulsed = length is not None
+    if pulsed and stimulus != "input":
+        raise SimulationError(
+            f"length = {shown(length)} s with stimulus = {stimulus!r}: only input has a length; leave it out"
+        )
+    if pulsed and others:
+        raise SimulationError(
+            f"length = {shown(length)} s with background = {others:g} Hz: the schedule of the input holds for all astrocytes; "
+            "leave out one of them"
+        )
+    moment = (5.0 if stimulus == "jump" or pulsed else 0.0) if at is None else _seconds("at", at)
+    if moment and not (stimulus == "jump" or pulsed):
+        raise SimulationError(
+            f"at = {moment:g} s with stimulus = {stimulus!r}{'' if stimulus == 'hold' else ' without a length'}: it lasts from "
+            "the start; leave it out"
+        )
+    clock = _sampled(duration, 0.0, _seconds("sampling", sampling))
+    if moment >= clock.duration:
+        raise SimulationError(f"at = {moment:g} s: expected less than the duration of {clock.duration:g} s")
+    experiment = None
+    if stimulus == "jump":
+        experiment = Experiment(jump=Jump("IP3", moment, 0.0))
+    elif pulsed:
+        experiment = Experiment(
+            schedule=Schedule.pulses(moment, _seconds("length", length), _seconds("length", length), 1)
+        )
+    rise = start.Ca_th if level is None else real("level", level, "uM", SimulationError)
+    if not (math.isfinite(rise) and rise > 0):
+        raise SimulationError(f"level = {rise:g} uM: expected a finite concentration above 0")
+    return Protocol(
+        name="calcium_wave",
+        description=f"calcium of {graph_of.n_astrocytes} astrocytes coupled by gap junctions ({topology}, {form})",
+        axes=(
+            Axis(STRENGTH, strength, graph_of.unit, "strength F of the gap junctions"),
+            Axis(STIMULUS, values, unit, f"stimulus of chosen astrocytes ({stimulus})"),
+            _trials(trials),
+            Axis(ASTROCYTE, np.arange(graph_of.n_astrocytes, dtype=np.float64), "1", "astrocyte"),
+        ),
+        parameters=start,
+        clock=clock,
+        input=input,
+        release=release,
+        experiment=experiment,
+        tissue=tissue,
+        finish=partial(wave_measures.add, at=moment, level=rise),
+    )
+
+
 def _seconds(name: str, value: Any) -> float:
     """A length or moment in s as a float; its place among the other times is checked where it is used."""
     seconds = real(name, value, "s", SimulationError)
@@ -545,11 +667,12 @@ PROTOCOLS: dict[str, Callable[..., Protocol | Plan]] = {
     "impulse_response": impulse_response,
     "self_repair": self_repair,
     "spikes": spikes,
+    "calcium_wave": calcium_wave,
     "stp_cycles": stp_cycles,
 }
 
 # Options that take a list of values; one value alone is a list of one.
-LIST_OPTIONS = frozenset({"rates", "ip3", "sizes", "shares", "synapses", "mean_PR0"})
+LIST_OPTIONS = frozenset({"rates", "ip3", "sizes", "shares", "synapses", "mean_PR0", "strengths", "stimulated"})
 
 
 def parameters_of(name: str) -> ModuleType:
@@ -590,4 +713,8 @@ def swept(base: Protocol | Plan, name: str, values: Sequence[float]) -> Protocol
     array = _points(name, values, meta["unit"])
     for value in array:
         check_value(name, float(value))
-    return replace(base, axes=(*base.axes, Axis(name, array, meta["unit"], meta["meaning"])))
+    axis = Axis(name, array, meta["unit"], meta["meaning"])
+    if base.tissue is not None:
+        # The astrocytes of a copy stay side by side.
+        return replace(base, axes=(*base.axes[:-1], axis, base.axes[-1]))
+    return replace(base, axes=(*base.axes, axis))

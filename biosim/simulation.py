@@ -28,6 +28,7 @@ from .sources import source_digest
 from .stability import NAMES as LI_RINZEL
 from .stability import rest_state
 from .storage import MAX_BYTES, SCHEMA_VERSION
+from .tissue import ASTROCYTE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -155,7 +156,7 @@ def measure(
 ) -> Outcome:
     """Run `ensemble`; with `mid_level_crossings` twice, as the threshold of the crossings comes from the first pass.
 
-    What a unit gives depends on that unit alone, so that an ensemble may be cut anywhere.
+    What a unit gives depends on that unit alone, or on its copy of a graph, so that an ensemble may be cut anywhere between them.
     """
     if not mid_level_crossings:
         return run_ensemble(ensemble, engine, progress=progress, **options)
@@ -214,7 +215,7 @@ def dataset_of(
     )  # fmt: skip
     coordinates: dict[str, Any] = {}
     for axis in protocol.axes:
-        values = axis.values.astype(np.int64) if axis.name == TRIAL else axis.values
+        values = axis.values.astype(np.int64) if axis.name in (TRIAL, ASTROCYTE) else axis.values
         coordinates[axis.name] = ((axis.name,), values, {"units": axis.unit, "long_name": axis.long_name})
     if outcome.windows and protocol.experiment is not None and protocol.experiment.windows is not None:
         for name, values in zip(("window_start", "window_stop"), protocol.experiment.windows.bounds.T, strict=True):

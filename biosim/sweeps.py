@@ -73,7 +73,8 @@ def sweep(
     protocol, parameters, engine, seed, record, engine_options, protocol_options : as in `simulate`; parameters are swept by
         handing over a `Protocol` made with `swept`.
     out : NetCDF file. While the sweep runs, its parts lie in the folder of that name with ``.parts``.
-    block : units per block; the blocks are of equal size and hold at least this many. Default: some seconds of work.
+    block : units per block; the blocks are of equal size and hold at least this many, and whole copies of a graph of coupled
+        astrocytes. Default: some seconds of work.
     cluster : None runs here, on all cores. ``local`` hands the blocks to dask.distributed on this machine; the address of
         a scheduler (``tcp://...``), whose workers must see the same folder, to that. Blocks then hold at least 10,000 units
         unless `block` says otherwise.
@@ -164,10 +165,14 @@ def _varying_bytes(protocol: Protocol) -> int:
     return protocol.sample().trace_bytes_per_unit + 8 * _windows(protocol) * per_window
 
 
-def cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:
-    """Ranges of equal length (to one unit) from `start` to `stop`, of at least `size` units where there are as many."""
-    count = max(1, (stop - start) // size)
-    edges = [start + (stop - start) * k // count for k in range(count + 1)]
+def cut(start: int, stop: int, size: int, grain: int = 1) -> list[tuple[int, int]]:
+    """Ranges of equal length (to one grain) from `start` to `stop`, of at least `size` units where there are as many.
+
+    `start` and `stop` are multiples of `grain`, and so are all bounds: no copy of a graph is cut.
+    """
+    grains = (stop - start) // grain
+    count = max(1, grains // -(-size // grain))
+    edges = [start + grains * k // count * grain for k in range(count + 1)]
     return list(itertools.pairwise(edges))
 
 
@@ -265,7 +270,7 @@ def _run_blocks(
     job: _Job, parts: PartsFolder, size: int, cluster: str | None, progress: Progress | None
 ) -> Generator[Part, None, None]:
     """Compute what is missing; yields each part when it is on disk."""
-    ranges = [piece for gap in parts.missing() for piece in cut(*gap, size)]
+    ranges = [piece for gap in parts.missing() for piece in cut(*gap, size, job.protocol.grain)]
     total = job.protocol.n_units
     if progress:
         progress(parts.done, total)
@@ -313,7 +318,7 @@ def _check_size(protocol: Protocol, engine: str, size: int, target: Path) -> Non
     if protocol.finish is not None:
         # What it adds is computed from the whole.
         memory.require(3.0 * n * per_unit, f"the Dataset of {n} units of {per_unit} bytes", remedy, SimulationError)
-    largest = max(stop - start for start, stop in cut(0, n, size))
+    largest = max(stop - start for start, stop in cut(0, n, size, protocol.grain))
     first = protocol.ensemble(0, 0, largest)
     module = importlib.import_module(ENGINES[engine])
     memory.require(

@@ -21,6 +21,7 @@ FIGURES = {
     "responses": "responses",
     "self_repair": "self_repair",
     "impulse": "impulse",
+    "calcium_wave": "calcium_wave",
 }
 
 

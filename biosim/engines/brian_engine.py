@@ -25,7 +25,7 @@ import numpy as np
 
 from ..ensemble import Array, Ensemble, Outcome, Progress, SimulationError
 from ..registry import choose
-from . import experiment_arrays, propagators, windows
+from . import brian_coupling, experiment_arrays, propagators, windows
 from .brian_equations import (
     ASTROCYTES,
     CALCIUM,
@@ -84,6 +84,9 @@ def memory_needed(ensemble: Ensemble) -> float:
     p = ensemble.parameters
     synapses = p.n_neurons * p.n_synapses
     need = float(ensemble.n_units) * (800 + 320 * p.n_neurons + 200 * synapses) + 3 * ensemble.trace_bytes
+    if ensemble.coupling is not None:
+        # Every junction twice, with its indices and its strength.
+        need += 200.0 * ensemble.coupling.n_edges * (ensemble.n_units // ensemble.coupling.n_astrocytes)
     if ensemble.input == "regular":
         need += 150 * synapses * float(ensemble.rate.sum()) * ensemble.clock.duration * ensemble.highest_factor
     x = ensemble.experiment
@@ -238,6 +241,10 @@ class _Network:
             self._receptors()
         self._monitors()
         self._jump()
+        if ensemble.coupling is not None:
+            further, names = brian_coupling.couple(b, ensemble, self.astro, self.calcium, self.dt_astro)
+            self.objects += further
+            self.namespace |= names
 
     def _groups(self) -> None:
         b, e, p = self.b, self.e, self.e.parameters
@@ -259,6 +266,7 @@ class _Network:
             production, states = PRODUCTION[p.ip3_source]
             ip3, ip3_of_calcium = IP3.format(production=production), IP3_GIVEN
         esp = ESP[p.esp_form] + "\n" + states + (GATE if self.gated else "")
+        esp += "" if e.coupling is None else "\n" + brian_coupling.ASTROCYTES
         self.noisy = p.calcium_noise != "none"
         calcium = CALCIUM.format(ip3=ip3_of_calcium.strip()) + SIC_CALCIUM[p.sic][0] + (NOISE if self.noisy else "")
         self.calcium = b.NeuronGroup(n, calcium, method="rk4", dt=self.dt_astro, name="biosim_calcium")

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 
 from ..checks import whole
 from ..ensemble import STATES_OF_OPTIONS, Array, Ensemble, Outcome, Progress, SimulationError
-from ..processes import ip3, sic
+from ..processes import gap_junction, ip3, sic
 from ..processes.gliotransmission import RULES
 from ..streams import stream_states
-from . import experiment_arrays, propagators
+from . import experiment_arrays, numba_coupling, propagators
 from .statistics import crossing_period
 
 # Every unit draws from a stream of its own, so an ensemble may be cut anywhere.
@@ -38,6 +37,10 @@ PART = 8192
 
 def memory_needed(ensemble: Ensemble) -> float:
     """Bytes at the peak of `run` and of the Dataset made from it, by the shapes of the arrays below and a little more."""
+    # Rows of a block's memory, and its lanes, without importing the compiler.
+    rows = 110 + 4 * ensemble.parameters.n_neurons
+    if ensemble.parameters.synapse == "depressing":
+        rows += 2 * ensemble.parameters.n_neurons * ensemble.parameters.n_synapses
     n, m = ensemble.n_units, ensemble.parameters.n_neurons
     synapses = m * ensemble.parameters.n_synapses
     per_unit = 8 * (110 + 8 * m)
@@ -50,7 +53,7 @@ def memory_needed(ensemble: Ensemble) -> float:
     # A run with traces or an experiment is prepared whole.
     prepared = n if ensemble.n_samples or ensemble.experiment is not None else min(n, PART)
     kept = 8 * (30 + 6 * m) * n
-    experiment = experiment_arrays.memory_needed(ensemble)
+    experiment = experiment_arrays.memory_needed(ensemble) + numba_coupling.memory_needed(ensemble, rows, 32)
     return kept + prepared * per_unit + synapses * per_synapse + traces + experiment
 
 
@@ -80,16 +83,13 @@ def run(ensemble: Ensemble, *, threads: int | None = None, progress: Progress | 
 def _run_in_parts(ensemble: Ensemble, threads: int, progress: Progress | None) -> Outcome:
     """`PART` units at a time: coefficients and streams, most of the memory of a unit, exist for one part alone."""
     n = ensemble.n_units
+    grain = 1 if ensemble.coupling is None else ensemble.coupling.n_astrocytes
+    size = max(PART // grain, 1) * grain
     whole_run = Outcome({}, {}, {}, {"threads": 0, "compile_or_load_s": 0.0, "run_s": 0.0, "unit_steps": 0})
     notes: dict[str, Any] = whole_run.notes
-    for first in range(0, n, PART):
-        units = slice(first, min(first + PART, n))
-        part = replace(
-            ensemble,
-            rate=ensemble.rate[units],
-            overrides={name: values[units] for name, values in ensemble.overrides.items()},
-            first_unit=ensemble.first_unit + first,
-        )
+    for first in range(0, n, size):
+        units = slice(first, min(first + size, n))
+        part = ensemble.part(units)
 
         def report(done: int, _: int, first: int = first) -> None:
             if progress:
@@ -115,6 +115,8 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     flags, experiment = experiment_arrays.flags(ensemble), experiment_arrays.arrays(ensemble)
     counted = ensemble.input == "poisson" and not flags["individual"] and not depressing
     busiest = ensemble.rate * clock.dt * ensemble.highest_factor
+    if ensemble.coupling is not None:
+        busiest = numba_coupling.of_busiest(ensemble.coupling, busiest)
     terms = _terms(p.n_synapses, busiest) if counted else np.full(n, p.n_synapses)
 
     coefficients = propagators.table(ensemble)
@@ -138,38 +140,67 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
 
     stop = np.zeros(1, dtype=np.int8)
 
-    def advance(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
+    # A jump of IP3 comes before the exchange of its step, which is not the block's.
+    in_block = (
+        experiment if ensemble.coupling is None else experiment._replace(jump_ip3=np.zeros_like(experiment.jump_ip3))
+    )
+
+    def advance(kernel: Callable[..., None], units: NDArray[np.int64], *further: Any) -> int:
         kernel(
             coefficients, refractory, random, noise, phase, increment, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag,
             clock.ratio, clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, extra,
-            units, stop, experiment,
+            units, stop, in_block, *further,
         )  # fmt: skip
         return units.size
 
-    # A block is one group of lanes: small enough to show progress.
-    blocks = []
+    whole_time = (numba_coupling.kept(ensemble, 0, 0), 0, 0, clock.n_astro, kernels.WHOLE)
+    own_synapses, receptors = m * p.n_synapses if depressing else 1, kernels.GCHI_ROWS if p.gchi else 0
+    rows = kernels.work_rows(coefficients.shape[0], m, own_synapses, receptors)
+
+    # A block is one group of lanes, or some copies of a graph: small enough to show progress.
+    blocks: list[tuple[Any, ...]] = []
     for count in np.unique(terms):
-        kernel = _kernel(
-            stamp=source_stamp(),
-            n_neurons=m,
-            n_synapses=p.n_synapses,
-            terms=int(count),
-            rule=RULES[p.release_rule],
-            algebraic=p.esp_form == "algebraic",
-            regular=regular,
-            expected=ensemble.release == "expected",
-            current=sic.FORMS[p.sic],
-            depressing=depressing,
-            gated=p.gate != "none",
-            source=ip3.SOURCES[p.ip3_source],
-            noisy=noisy,
-            gchi=p.gchi,
+        structure = {
+            "stamp": source_stamp(),
+            "n_neurons": m,
+            "n_synapses": p.n_synapses,
+            "terms": int(count),
+            "rule": RULES[p.release_rule],
+            "algebraic": p.esp_form == "algebraic",
+            "regular": regular,
+            "expected": ensemble.release == "expected",
+            "current": sic.FORMS[p.sic],
+            "depressing": depressing,
+            "gated": p.gate != "none",
+            "source": ip3.SOURCES[p.ip3_source],
+            "noisy": noisy,
+            "gchi": p.gchi,
             **flags,
-        )
-        # The first call of a specialisation compiles; it must not happen in several threads at once.
-        advance(kernel, np.empty(0, np.int64))
+        }
         units = np.flatnonzero(terms == count)
-        blocks += [(kernel, units[first : first + kernels.LANES]) for first in range(0, units.size, kernels.LANES)]
+        if ensemble.coupling is None:
+            kernel = _kernel(**structure)
+            # The first call of a specialisation compiles; it must not happen in several threads at once.
+            advance(kernel, np.empty(0, np.int64), *whole_time)
+            blocks += [
+                (kernel, units[first : first + kernels.LANES], *whole_time)
+                for first in range(0, units.size, kernels.LANES)
+            ]
+            continue
+        coupling = ensemble.coupling
+        kernel = _kernel(form=gap_junction.FORMS[coupling.form], **structure)
+        none = np.empty(0, np.int64)
+        advance(kernel, none, numba_coupling.kept(ensemble, 0, rows), numba_coupling.graph(ensemble, none, experiment))
+        for copies in numba_coupling.groups(coupling, np.unique(units // coupling.n_astrocytes)):
+            members = numba_coupling.units_of(coupling, copies)
+            blocks.append(
+                (
+                    kernel,
+                    members,
+                    numba_coupling.kept(ensemble, members.size, rows),
+                    numba_coupling.graph(ensemble, copies, experiment),
+                )
+            )
     compiled = time.perf_counter()
     done = 0
     with ThreadPoolExecutor(max_workers=min(threads, len(blocks))) as pool:
@@ -222,13 +253,14 @@ def _usable_cores() -> int:
 
 
 def _kernel(**structure: Any) -> Callable[..., None]:
-    from . import numba_kernels as kernels
+    from . import coupled_kernels, numba_kernels
 
+    make = coupled_kernels.kernel if "form" in structure else numba_kernels.kernel
     try:
-        return kernels.kernel(**structure)
+        return make(**structure)
     except RuntimeError:
         # No folder for the compiler's disk cache is writable; compile for this process alone.
-        return kernels.kernel(**structure, cache=False)
+        return make(**structure, cache=False)
 
 
 def _terms(n: int, p: Array) -> NDArray[np.int64]:

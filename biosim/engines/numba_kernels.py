@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -32,6 +32,12 @@ LANES = 32
 # Not "fast": that would delete the checks for NaN. These flags allow contraction and reciprocal divisions alone.
 FASTMATH = {"nsz", "arcp", "contract"}
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH}
+
+# What a call does of an astrocyte step: all of it, or one part, so that other units may change IP3 in between.
+WHOLE, HEAD, TAIL = range(3)
+
+# Rows that the receptors of the G-ChI astrocyte add to those of `work_rows`.
+GCHI_ROWS = 4
 
 N_STATISTICS = 14
 (CA_SUM, CA_SQUARES, CA_MIN, CA_MAX, IP3_SUM, AG_SUM, GLU_SUM, ESP_SUM, PR_SUM, SPIKES, RELEASES, CROSSINGS,
@@ -54,6 +60,30 @@ _nadkarni_jung = _inline(sic.nadkarni_jung)
 _receptor_step = _inline(gchi_processes.receptor_step)
 _middle_share = _inline(gchi_processes.middle_share)
 _ip3_derivative = _inline(gchi_processes.ip3_derivative)
+
+
+def work_rows(coefficients, neurons, own_synapses, receptors):
+    """Rows of the memory in which a block of units is advanced."""
+    return coefficients + N_STATISTICS + 4 * neurons + 2 * own_synapses + 31 + receptors
+
+
+_work_rows = _inline(work_rows)
+
+
+class Kept(NamedTuple):
+    """Memory of the blocks of a kernel that pauses, one block along the first axis; without blocks otherwise."""
+
+    rows: Any  # [blocks, work_rows * lanes]
+    above: Any
+    latched: Any
+    phase: Any
+    inc: Any
+    base: Any
+    working: Any
+    cursor: Any
+    w_unit: Any
+    w_neuron: Any
+    counters: Any  # [blocks, 3]: next piece of the schedule, window, sample
 
 
 @_inline
@@ -150,6 +180,7 @@ def kernel(
     faulted: bool = False,
     jumping: bool = False,
     windowed: bool = False,
+    paused: bool = False,
 ) -> Callable[..., None]:
     """Compile (or load) the kernel for one structure.
 
@@ -164,8 +195,13 @@ def kernel(
     overwritten); ratio, n_astro, n_settle, record_every, dt_astro; out: stats [N_STATISTICS, units],
     traces [5 + 3 neurons + extra, times, units] and `extra` [extra, units], the states of chosen processes in the order of
     `ensemble.STATES_OF_OPTIONS`, traced and at the end; `units`, the indices of the units to advance;
-    `stop` [1], which another thread sets to end the call at once; and `x`, the arrays of the experiment
-    (`experiment_arrays.Arrays`).
+    `stop` [1], which another thread sets to end the call at once; `x`, the arrays of the experiment
+    (`experiment_arrays.Arrays`); and what `paused` needs: `kept` with the block's place `slot` in it, the steps `first_astro` to
+    before `last_astro` of the n_astro, and `stage`.
+
+    A kernel that is `paused` advances one block by these steps and keeps its memory, so that the next call goes on. Between two
+    calls IP3 alone is in its state array, to be read and changed there. With `stage` HEAD a call does of its one step
+    everything up to calcium, with TAIL the rest (release of glutamate, statistics, traces).
 
     What the experiment holds is compiled in by flags, so that the other kernels stay as they are: `spiking` (given trains),
     `scheduled` (factor of the rate over time), `individual` (PR of every synapse by itself), `faulted`, `jumping`, `windowed`.
@@ -175,7 +211,7 @@ def kernel(
     driven = depressing or current != sic.NONE
     own_synapses = m_ * n_ if depressing else 1
     # With the G-ChI astrocyte IP3 is a state of the Runge-Kutta step, and receptors are advanced before it in every step.
-    gchi_rows = 4 if gchi else 0
+    gchi_rows = GCHI_ROWS if gchi else 0
     gate_row = 1 if current != sic.NONE else 0
     transmitter_row = gate_row + (1 if gated else 0)
     receptor_row = transmitter_row + (2 * m_ if depressing else 0)
@@ -188,16 +224,24 @@ def kernel(
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, noise_rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle,
-            record_every, dt_astro, stats, traces, extra, units, stop, x):  # fmt: skip
+            record_every, dt_astro, stats, traces, extra, units, stop, x, kept, slot, first_astro, last_astro,
+            stage):  # fmt: skip
         if stamp == "":
             return
+        heads = not paused or stage == HEAD
+        tails = not paused or stage == TAIL
+        fresh = not paused or (stage == HEAD and first_astro == 0)
+        ends = not paused or (stage == TAIL and last_astro == n_astro)
         lanes = LANES
         # All rows in one block that begins at a cache line: the compiler sees that they do not overlap, and no access
         # crosses a line. A separate array per row makes the loops a third slower.
-        n_rows = coef.shape[0] + N_STATISTICS + 4 * m_ + 2 * own_synapses + 31 + gchi_rows
-        memory = np.empty(n_rows * lanes + 8)
-        start = (-(memory.ctypes.data // 8)) % 8
-        rows = memory[start : start + n_rows * lanes].reshape((n_rows, lanes))
+        n_rows = _work_rows(coef.shape[0], m_, own_synapses, gchi_rows)
+        if paused:
+            rows = kept.rows[slot].reshape((n_rows, lanes))
+        else:
+            memory = np.empty(n_rows * lanes + 8)
+            start = (-(memory.ctypes.data // 8)) % 8
+            rows = memory[start : start + n_rows * lanes].reshape((n_rows, lanes))
         k = rows[: coef.shape[0]]
         rows = rows[coef.shape[0] :]
         acc = rows[:N_STATISTICS]
@@ -221,25 +265,25 @@ def kernel(
         if gchi:
             gamma_, gamma_start, gamma_sum, cleft = rows[31], rows[32], rows[33], rows[34]
             ca_slope = np.empty(lanes)
-        above = np.empty(lanes, np.bool_)
-        latched = np.empty(lanes, np.bool_)
+        above = kept.above[slot] if paused else np.empty(lanes, np.bool_)
+        latched = kept.latched[slot] if paused else np.empty(lanes, np.bool_)
         # What drives IP3.
         driver = transmitter if source == FROM_GLUTAMATE else ag_
-        phase = np.empty((m_ * n_, lanes), np.int64)
-        inc = np.empty(lanes, np.int64)
-        base = np.empty((synapse_rows, lanes))
-        working = np.empty((m_, lanes), np.int64)
+        phase = kept.phase[slot] if paused else np.empty((m_ * n_, lanes), np.int64)
+        inc = kept.inc[slot] if paused else np.empty(lanes, np.int64)
+        base = kept.base[slot] if paused else np.empty((synapse_rows, lanes))
+        working = kept.working[slot] if paused else np.empty((m_, lanes), np.int64)
         pr_mean = np.empty((m_, lanes))
         counted = np.empty(lanes)
         gain = np.empty(lanes)
-        cursor = np.empty(m_, np.int64)
+        cursor = kept.cursor[slot] if paused else np.empty(m_, np.int64)
         arrives = np.empty(n_, np.bool_)
-        w_unit = np.empty((WINDOW_UNIT_ROWS, lanes))
-        w_neuron = np.empty((WINDOW_NEURON_ROWS, m_, lanes))
+        w_unit = kept.w_unit[slot] if paused else np.empty((WINDOW_UNIT_ROWS, lanes))
+        w_neuron = kept.w_neuron[slot] if paused else np.empty((WINDOW_NEURON_ROWS, m_, lanes))
 
         for block in range(0, units.size, lanes):
             live = min(lanes, units.size - block)
-            for l in range(lanes):
+            for l in range(lanes if fresh else 0):
                 # Lanes beyond the last unit repeat it; their results are not written.
                 u = units[block + min(l, live - 1)]
                 for r in range(coef.shape[0]):
@@ -304,14 +348,21 @@ def kernel(
             segment = 0
             factor = x.factor[0]
             window = 0
-            if spiking:
+            if spiking and fresh:
                 for i in range(m_):
                     cursor[i] = x.event_first[i]
             sample = 0
-            for a in range(n_astro):
+            if paused:
+                if not fresh:
+                    segment, window, sample = kept.counters[slot, 0], kept.counters[slot, 1], kept.counters[slot, 2]
+                    factor = x.factor[max(segment - 1, 0)]
+                for l in range(lanes):
+                    ip3_[l] = IP3[units[block + min(l, live - 1)]]
+                    ip3_start[l] = ip3_[l]
+            for a in range(first_astro, last_astro):
                 if stop[0] != 0:
                     return
-                if jumping and a == x.jump_step[0]:
+                if jumping and heads and a == x.jump_step[0]:
                     for l in range(lanes):
                         u = units[block + min(l, live - 1)]
                         ip3_[l] += x.jump_ip3[u]
@@ -329,15 +380,15 @@ def kernel(
                 inside = False
                 if windowed:
                     inside = window < x.window_start.size and a >= x.window_start[window]
-                    if inside and a == x.window_start[window]:
+                    if inside and heads and a == x.window_start[window]:
                         w_unit[:] = 0.0
                         w_neuron[:] = 0.0
                         w_unit[W_CA_MAX] = -np.inf
                         w_unit[W_IP3_MAX] = -np.inf
-                for l in range(lanes):
+                for l in range(lanes if heads else 0):
                     spikes[l] = 0.0
                     releases[l] = 0.0
-                for b in range(ratio):
+                for b in range(ratio if heads else 0):
                     if scheduled:
                         while segment < x.edge.size and a * ratio + b >= x.edge[segment]:
                             factor = x.factor[segment]
@@ -536,18 +587,18 @@ def kernel(
                             ip3_middle[l] = ip3_[l]
 
                 measured = a >= n_settle
-                if measured:
+                if measured and heads:
                     # Between pulses, which fall on the ends of astrocyte steps; a sample after the pulse would be too high.
                     for l in range(lanes):
                         acc[GLU_SUM, l] += 0.5 * (glu_last[l] + glu_[l])
                         acc[ESP_SUM, l] += 0.5 * (esp_last[l] + esp_[l])
-                if noisy:
+                if noisy and heads:
                     for l in range(lanes):
                         strength = _noise_intensity(ca_[l], h_[l], ip3_start[l], k[A2, l], k[D1, l], k[D2, l], k[D3, l])
                         first = _uniform(n0, n1, n2, n3, l)
                         second = _uniform(n0, n1, n2, n3, l)
                         kick[l] = k[H_NOISE, l] * np.sqrt(strength) * _normal(first, second)
-                for l in range(lanes):
+                for l in range(lanes if heads else 0):
                     if gchi:
                         middle = _middle_share(gamma_start[l], gamma_sum[l] / ratio, gamma_[l])
                         ca_new, h_new, ip3_[l] = _rk4_gchi(
@@ -566,9 +617,11 @@ def kernel(
                     ca_[l] = ca_new
                     h_[l] = h_new
                     ip3_start[l] = ip3_[l]
-                if noisy:
+                if noisy and heads:
                     for l in range(lanes):
                         h_[l] = _within(h_[l] + kick[l])
+                if not tails:
+                    continue
                 for l in range(lanes):
                     now = ca_[l] >= k[CA_TH, l]
                     if measured and now and not above[l]:
@@ -690,7 +743,11 @@ def kernel(
                             traces[5 + 3 * m_ + receptor_row + 1, sample, u] = cleft[l]
                     sample += 1
 
-            for l in range(live):
+            if paused:
+                kept.counters[slot, 0], kept.counters[slot, 1], kept.counters[slot, 2] = segment, window, sample
+                for l in range(live):
+                    IP3[units[block + l]] = ip3_[l]
+            for l in range(live if ends else 0):
                 u = units[block + l]
                 Ca[u] = ca_[l]
                 h[u] = h_[l]

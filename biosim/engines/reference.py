@@ -9,6 +9,7 @@ causes: it is the truth that the fast engines approach.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,19 @@ def run(ensemble: Ensemble, *, progress: Progress | None = None) -> Outcome:
             "use the engine numba"
         )
     units = []
-    for unit in range(ensemble.n_units):
-        units.append(_Unit(ensemble, unit).run())
-        if progress:
-            progress(unit + 1, ensemble.n_units)
+    if ensemble.coupling is not None:
+        from .coupled_reference import Tissue
+
+        n = ensemble.coupling.n_astrocytes
+        for first in range(0, ensemble.n_units, n):
+            units += Tissue(ensemble, [_Unit(ensemble, first + astrocyte) for astrocyte in range(n)]).run()
+            if progress:
+                progress(first + n, ensemble.n_units)
+    else:
+        for unit in range(ensemble.n_units):
+            units.append(_Unit(ensemble, unit).run())
+            if progress:
+                progress(unit + 1, ensemble.n_units)
 
     def stack(part: int, name: str, axis: int) -> Array:
         return np.stack([unit_parts[part][name] for unit_parts in units], axis=axis)
@@ -191,12 +201,7 @@ class _Unit:
 
     def run(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
         clock, n = self.e.clock, self.e.parameters.n_synapses
-        # Synapses (neuron * n + synapse) that have a spike at a step.
-        arrivals: dict[int, list[int]] = {}
-        for i, row in enumerate(self.e.input_spikes(self.unit)):
-            for j, train in enumerate(row):
-                for step in train:
-                    arrivals.setdefault(int(step), []).append(i * n + j)
+        arrivals = self.arrivals()
         spikes, quanta = np.zeros(self.m), np.zeros(self.m)
         quanta_in = np.zeros((clock.n_astro, self.m))
         # Spikes in each step of the astrocyte; those that a continuous current causes are added where they are found.
@@ -227,6 +232,15 @@ class _Unit:
             if step == jump_step:
                 self.y += self.jump_of_state
         return self.summary(np.array(samples), spikes + self.driven_spikes, quanta, spikes_in, quanta_in)
+
+    def arrivals(self) -> dict[int, list[int]]:
+        """Synapses (neuron * n + synapse) that have a spike at a step."""
+        found: dict[int, list[int]] = {}
+        for i, row in enumerate(self.e.input_spikes(self.unit)):
+            for j, train in enumerate(row):
+                for step in train:
+                    found.setdefault(int(step), []).append(i * self.n + j)
+        return found
 
     def jump(self) -> int | None:
         """The neuron step after which the jump of the experiment comes; prepares the jump of the state vector."""
@@ -278,25 +292,29 @@ class _Unit:
                         self.driven_spikes[i] += start > self.e.clock.settle + 1e-9
                         self.spikes_in[min(max(step, 0), len(self.spikes_in) - 1), i] += 1.0
                     continue
-                rising = bool(self.rhs(start, self.y)[0] > 0)
-                self.above = rising
-                if rising:
-                    self.crossing_times.append(start)
-                if rising and self.sic == "events":
-                    p = self.p
-                    peak = sic.event_peak(p["tau_SIC_rise"], p["tau_SIC_decay"])
-                    self.y[self.at["sic"]] += sic.nadkarni_jung(p["Ca_th"], p["SIC_scale"], p["SIC_offset"]) / peak
-                if rising and not self.continuous:
-                    self.y[3] += self.p["dGlu"]
-                    if self.algebraic:
-                        self.y[4] = self.p["m_eSP"] * self.y[3]
-                # Step off the root, so that the same crossing is not found again.
-                self.y[0] = self.p["Ca_th"] + (1e-14 if rising else -1e-14)
+                self.cross(start)
             else:
                 out.extend(solution.y.T[: len(wanted)])
                 self.y = solution.y[:, -1].copy()
                 start = stop
         return out
+
+    def cross(self, t: float) -> None:
+        """Calcium is at the threshold at time t, on its way up or down."""
+        rising = bool(self.rhs(t, self.y)[0] > 0)
+        self.above = rising
+        if rising:
+            self.crossing_times.append(t)
+        if rising and self.sic == "events":
+            p = self.p
+            peak = sic.event_peak(p["tau_SIC_rise"], p["tau_SIC_decay"])
+            self.y[self.at["sic"]] += sic.nadkarni_jung(p["Ca_th"], p["SIC_scale"], p["SIC_offset"]) / peak
+        if rising and not self.continuous:
+            self.y[3] += self.p["dGlu"]
+            if self.algebraic:
+                self.y[4] = self.p["m_eSP"] * self.y[3]
+        # Step off the root, so that the same crossing is not found again.
+        self.y[0] = self.p["Ca_th"] + (1e-14 if rising else -1e-14)
 
     def voltage_event(self, i: int) -> Any:
         """Neuron `i` reaches its threshold under a continuous current."""
@@ -351,7 +369,9 @@ class _Unit:
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
         clock, p, m = self.e.clock, self.p, self.m
 
-        one = self.e.part(slice(self.unit, self.unit + 1))
+        # What follows from the samples needs no neighbours.
+        alone = self.e if self.e.coupling is None else replace(self.e, coupling=None)
+        one = alone.part(slice(self.unit, self.unit + 1))
         ends = np.arange(1, clock.n_astro + 1)
         every_pr = windows.release_probability(one, ends, y[:, None, 5 : 5 + m], y[:, None, 4])[:, 0]
 
