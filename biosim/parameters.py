@@ -252,10 +252,11 @@ class TripartiteParameters:
             choose("parameter", name, quantity_names())
         marked = dict(self.provenance) | {name: Provenance("set by the user", "user") for name in changes}
         follows = {("gchi", "ag"): "receptors", ("li_rinzel", "receptors"): "ag"}
-        source = follows.get((str(changes.get("astrocyte")), self.ip3_source))
+        astrocyte = changes.get("astrocyte")
+        source = follows.get((astrocyte, self.ip3_source)) if isinstance(astrocyte, str) else None
         if source is not None and "ip3_source" not in changes:
             changes["ip3_source"] = source
-            marked["ip3_source"] = Provenance(f"follows from astrocyte = {changes['astrocyte']}", "derived")
+            marked["ip3_source"] = Provenance(f"follows from astrocyte = {astrocyte}", "derived")
         label = self.name if self.name.endswith("(modified)") or not changes else f"{self.name} (modified)"
         return replace(self, **changes, name=label, provenance=marked)
 
