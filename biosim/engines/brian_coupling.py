@@ -15,8 +15,8 @@ from ..ensemble import Ensemble
 
 _FLUXES = tuple(f"J{turn}" for turn in range(1, 9))
 
-# What the astrocytes hold: the state at a stage, and what each gains there.
-ASTROCYTES = "stage : mmolar\n" + "".join(f"{name} : mmolar/second\n" for name in _FLUXES)
+# What the group that holds IP3 needs: the state at a stage, and what each astrocyte gains there.
+STATES = "stage : mmolar\n" + "".join(f"{name} : mmolar/second\n" for name in _FLUXES)
 
 _FORMS = {
     "linear": "strength : hertz (constant)\n" + "{flux}_post = -strength*(stage_post - stage_pre)",
@@ -32,14 +32,14 @@ _ENDING, _BEGINNING = 0.0, 20.0
 
 
 def couple(
-    brian: Any, ensemble: Ensemble, astrocytes: Any, calcium: Any, dt_astro: Any
+    brian: Any, ensemble: Ensemble, group: Any, state: str, calcium: Any, dt_astro: Any
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Objects for the network and names for its namespace."""
+    """Objects for the network and names for its namespace; `state` is the variable of `group` that is IP3."""
     coupling = ensemble.coupling
     assert coupling is not None
     declared, equation = _FORMS[coupling.form].split("\n")
     model = "\n".join([declared, *(f"{equation.format(flux=name)} : mmolar/second (summed)" for name in _FLUXES)])
-    junctions = brian.Synapses(astrocytes, astrocytes, model, dt=dt_astro, name="biosim_gap_junctions")
+    junctions = brian.Synapses(group, group, model, dt=dt_astro, name="biosim_gap_junctions")
     count = coupling.copies(ensemble.n_units, ensemble.first_unit)
     first = np.arange(count)[:, None] * coupling.n_astrocytes
     a, b = (first + coupling.edges[:, 0]).ravel(), (first + coupling.edges[:, 1]).ravel()
@@ -60,15 +60,15 @@ def couple(
         (_BEGINNING, 1.0, _FLUXES[4:], "half"),
     ):
         order = [begin + step * k for k in range(1, 11)]
-        stages = ["IP3", f"IP3 + half/2*{names[0]}", f"IP3 + half/2*{names[1]}", f"IP3 + half*{names[2]}"]
-        for turn, (state, name) in enumerate(zip(stages, names, strict=True)):
-            tick(astrocytes, f"stage = {state}", order[2 * turn])
+        stages = [state, f"{state} + half/2*{names[0]}", f"{state} + half/2*{names[1]}", f"{state} + half*{names[2]}"]
+        for turn, (stage, name) in enumerate(zip(stages, names, strict=True)):
+            tick(group, f"stage = {stage}", order[2 * turn])
             if a.size:
                 updater = junctions.summed_updaters[f"{name}_post"]
                 updater.when, updater.order = "start", order[2 * turn + 1]
         gained = f"({names[0]} + 2*{names[1]} + 2*{names[2]} + {names[3]})"
-        tick(astrocytes, f"IP3 = IP3 + {weight}/6*{gained}", order[8])
-        if begin == _BEGINNING:
+        tick(group, f"{state} = {state} + {weight}/6*{gained}", order[8])
+        if begin == _BEGINNING and state == "IP3":
             tick(calcium, "IP3_start = IP3_end", order[9])
     uM = brian.mmolar / 1000
     return objects, {"half": 0.5 * dt_astro, "theta": coupling.theta * uM, "scale": coupling.scale * uM}

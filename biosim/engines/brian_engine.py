@@ -242,7 +242,8 @@ class _Network:
         self._monitors()
         self._jump()
         if ensemble.coupling is not None:
-            further, names = brian_coupling.couple(b, ensemble, self.astro, self.calcium, self.dt_astro)
+            group, state = (self.calcium, "IP3_t") if p.gchi else (self.astro, "IP3")
+            further, names = brian_coupling.couple(b, ensemble, group, state, self.calcium, self.dt_astro)
             self.objects += further
             self.namespace |= names
 
@@ -266,9 +267,12 @@ class _Network:
             production, states = PRODUCTION[p.ip3_source]
             ip3, ip3_of_calcium = IP3.format(production=production), IP3_GIVEN
         esp = ESP[p.esp_form] + "\n" + states + (GATE if self.gated else "")
-        esp += "" if e.coupling is None else "\n" + brian_coupling.ASTROCYTES
         self.noisy = p.calcium_noise != "none"
         calcium = CALCIUM.format(ip3=ip3_of_calcium.strip()) + SIC_CALCIUM[p.sic][0] + (NOISE if self.noisy else "")
+        if e.coupling is not None and p.gchi:
+            calcium += "\n" + brian_coupling.STATES
+        elif e.coupling is not None:
+            esp += "\n" + brian_coupling.STATES
         self.calcium = b.NeuronGroup(n, calcium, method="rk4", dt=self.dt_astro, name="biosim_calcium")
         self.astro = b.NeuronGroup(
             n, ASTROCYTES.format(esp=esp, ip3=ip3), method="exact", dt=self.dt, name="biosim_astrocytes"
@@ -409,8 +413,8 @@ class _Network:
         self._regularly(self.astro, "Y_cleft = cleft_sum*cleft_jump", order=-1, dt=self.dt)
         step = RECEPTOR_STEP.format(ratio=self.e.clock.ratio)
         self._regularly(self.astro, step, order=-1, dt=self.dt, when="groups")
-        # After a jump of IP3 too.
-        self._regularly(self.calcium, GCHI_SLOPE, order=13)
+        # After a jump and an exchange of IP3 too.
+        self._regularly(self.calcium, GCHI_SLOPE, order=40)
 
     def _regularly(self, group: Any, code: str, order: int, dt: Any = None, when: str = "start") -> None:
         name = f"{group.name}_{when}_{order}".replace("-", "minus")

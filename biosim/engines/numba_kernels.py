@@ -369,7 +369,7 @@ def kernel(
                         ip3_start[l] += x.jump_ip3[u]
                         for i in range(m_):
                             ag_[i, l] += x.jump_ag[i, u]
-                if gchi:
+                if gchi and heads:
                     for l in range(lanes):
                         gamma_start[l] = gamma_[l]
                         gamma_sum[l] = 0.0
