@@ -61,6 +61,7 @@ CALCIUM_NOISE: dict[str, tuple[Any, str, Status]] = {
 }
 
 STIMBERG = "Stimberg et al. 2018, example 2 (brian-team/brian2, examples/frompapers/Stimberg_et_al_2018)"
+STIMBERG_RING = STIMBERG.replace("example 2", "example 5")
 
 GCHI: dict[str, tuple[Any, str, Status]] = {
     "astrocyte": ("li_rinzel", "IP3 of Wade et al. 2012 and of the published MATLAB", "published"),

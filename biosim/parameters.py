@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from .checks import as_float, plain_number
 from .messages import shown
-from .optional_values import OFF, STIMBERG
+from .optional_values import OFF, STIMBERG, STIMBERG_RING
 from .registry import choose
 
 Status = Literal["published", "derived", "assumed", "user"]
@@ -424,6 +424,11 @@ _SETS: dict[str, dict[str, tuple[Any, str, Status]]] = {
         "IP3_init": (None, "fixed point of the set; the example starts at 0", "derived"),
     },
 }
+# The ring of astrocytes of example 5: other values of the same astrocyte, near the oscillations that a wave needs.
+_SETS["stimberg2018_ring"] = _SETS["stimberg2018"] | {
+    name: (value, STIMBERG_RING, "published")
+    for name, value in (("k_ER", 0.05), ("O_delta", 0.6), ("K_delta", 0.1), ("Omega_5P", 0.05), ("K_D", 0.7))
+}
 
 
 def parameter_sets() -> tuple[str, ...]:
@@ -434,8 +439,9 @@ def parameter_sets() -> tuple[str, ...]:
 def parameter_set(name: str) -> TripartiteParameters:
     """The built-in set `name`.
 
-    ``wade2012`` (reproduces the published Fig. 3), ``psu`` (the published MATLAB), or ``stimberg2018`` (the G-ChI astrocyte
-    of Brian2's example 2 of Stimberg et al. 2018).
+    ``wade2012`` (reproduces the published Fig. 3), ``psu`` (the published MATLAB), ``stimberg2018`` (the G-ChI astrocyte
+    of Brian2's example 2 of Stimberg et al. 2018) or ``stimberg2018_ring`` (the same with the values of its example 5, whose
+    astrocytes carry calcium waves).
     """
     table = _SETS[choose("parameter set", name, _SETS)]
     return TripartiteParameters(

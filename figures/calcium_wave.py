@@ -1,8 +1,9 @@
 """A calcium wave among astrocytes coupled by gap junctions: how far a rise of IP3 in one of them reaches.
 
-Top: calcium of a chain in space and time, with the linear and with the threshold form of the coupling. Bottom: when the
-astrocytes of a grid become active, as a graph; and the reach along the chain against the strength of the coupling, from rest
-and near the oscillation window. The astrocyte is that of Li and Rinzel, which makes no new IP3 when calcium rises.
+Top: calcium of a chain of G-ChI astrocytes in space and time, with the linear and with the threshold form of the coupling: they
+make new IP3 where calcium rises, and with a threshold a neighbour fills up before it passes IP3 on. Bottom: when the astrocytes
+of a grid become active, as a graph; and the reach along a chain against the strength of the coupling. There the astrocyte is
+also that of Li and Rinzel, which makes no new IP3.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .style import BLUE, GREY, ORANGE, PUBLISHED, RED, house_style, new_figure
+from .style import BLUE, GREY, ORANGE, PUBLISHED, house_style, new_figure
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,36 +25,37 @@ TITLE = "gap junctions: calcium waves among coupled astrocytes"
 FORMS = ("linear", "threshold")
 # Length of the chain, side of the grid, jump of IP3 (uM) of the one in the middle, and when (s).
 CHAIN, SIDE, SIZE, AT = 31, 11, 10.0, 5.0
+# The astrocytes: name, parameter set, and how long they are watched (s). The waves of the second take minutes.
+SETS = {"Li-Rinzel": ("wade2012", 25.0), "G-ChI": ("stimberg2018_ring", 600.0)}
 # The jump on the grid, where there are more neighbours to fill.
 GRID_SIZE = 20.0
-# The strength shown (linear 1/s, threshold uM/s), and those of the reach.
+# The strengths shown on the chains (linear 1/s, threshold uM/s), that of the grid, and those of the reach.
+SHOWN = {"linear": 0.3, "threshold": 0.3}
 STRENGTH = 2.0
-STRENGTHS = (0.03, 0.09, 0.3, 0.9, 2.0)
-# Resting IP3 (uM) of the set, and below the window of oscillations, which begins at 0.3545.
-RESTS = (0.16, 0.34)
+STRENGTHS = (0.03, 0.09, 0.2, 0.3, 0.5, 0.9, 2.0)
 
 
 def simulate(
     quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, xr.Dataset]:
-    """Chain, grid and strengths for both forms, without input to the synapses; coarser in time with `quick`."""
+    """Chains of both astrocytes at all strengths for both forms, and a grid, without input; coarser in time with `quick`."""
     import biosim
 
-    start = biosim.parameter_set("wade2012").with_values(n_neurons=1, n_synapses=1)
-    common: dict[str, Any] = {"sizes": [SIZE], "at": AT, "duration": 25.0, "sampling": 0.2 if quick else 0.1}
     middle, side = CHAIN // 2, SIDE // 2
+    common: dict[str, Any] = {"at": AT, "seed": seed, "progress": progress}
     found = {}
-    for form in FORMS:
-        common["form"] = form
-        chain = {"topology": "chain", "n_astrocytes": CHAIN, "stimulated": [middle], **common}
-        found[f"chain {form}"] = biosim.simulate(
-            "calcium_wave", start, strengths=[STRENGTH], seed=seed, progress=progress, **chain
-        )
-        plan = biosim.protocol("calcium_wave", start, strengths=[0.0, *STRENGTHS], **chain)
-        found[f"reach {form}"] = biosim.simulate(biosim.swept(plan, "IP3_rest", RESTS), seed=seed, progress=progress)
+    for astrocyte, (name, duration) in SETS.items():
+        start = biosim.parameter_set(name).with_values(n_neurons=1, n_synapses=1)
+        sampling = duration / (60 if quick else 300)
+        for form in FORMS:
+            found[f"{astrocyte} {form}"] = biosim.simulate(
+                "calcium_wave", start, topology="chain", n_astrocytes=CHAIN, stimulated=[middle], form=form, sizes=[SIZE],
+                strengths=[0.0, *STRENGTHS], duration=duration, sampling=round(max(sampling, 0.1), 1), **common,
+            )  # fmt: skip
+    start = biosim.parameter_set("wade2012").with_values(n_neurons=1, n_synapses=1)
     found["grid"] = biosim.simulate(
-        "calcium_wave", start, topology="grid", rows=SIDE, columns=SIDE, stimulated=[side * SIDE + side],
-        strengths=[STRENGTH], seed=seed, progress=progress, **(common | {"form": "linear", "sizes": [GRID_SIZE]}),
+        "calcium_wave", start, topology="grid", rows=SIDE, columns=SIDE, stimulated=[side * SIDE + side], form="linear",
+        sizes=[GRID_SIZE], strengths=[STRENGTH], duration=25.0, sampling=0.2 if quick else 0.1, **common,
     )  # fmt: skip
     return found
 
@@ -61,14 +63,14 @@ def simulate(
 def tidy(datasets: dict[str, xr.Dataset]) -> pd.DataFrame:
     """Rows of four kinds, told apart by `part`.
 
-    ``chain``: form, astrocyte, time_s (from the stimulus), calcium_um. ``active``: form, astrocyte, activation_time_s along the
-    chain. ``grid``: astrocyte, row, column, distance, activation_time_s. ``reach``: form, strength, ip3_rest_um, n_active,
-    front_distance, front_speed_per_s.
+    ``chain``: form, astrocyte, time_s (from the stimulus), calcium_um, of G-ChI astrocytes. ``active``: form, astrocyte,
+    activation_time_s along that chain. ``grid``: astrocyte, row, column, distance, activation_time_s, of Li-Rinzel astrocytes.
+    ``reach``: model, form, strength, n_active, front_distance, front_speed_per_s.
     """
     parts = []
     for form in FORMS:
-        chain = datasets[f"chain {form}"].squeeze(["coupling_strength", "stimulus", "trial"])
-        table = chain.calcium.isel(time=chain.time >= AT - 2.0).to_dataframe().reset_index()
+        chain = datasets[f"G-ChI {form}"].squeeze(["stimulus", "trial"]).sel(coupling_strength=SHOWN[form])
+        table = chain.calcium.to_dataframe().reset_index()
         parts.append(
             pd.DataFrame(
                 {
@@ -79,16 +81,18 @@ def tidy(datasets: dict[str, xr.Dataset]) -> pd.DataFrame:
         )  # fmt: skip
         active = pd.DataFrame({"astrocyte": chain.astrocyte, "activation_time_s": chain.activation_time})
         parts.append(active.assign(part="active", form=form))
-        reach = datasets[f"reach {form}"].squeeze(["stimulus", "trial"])
-        table = reach[["n_active", "front_distance", "front_speed"]].to_dataframe().reset_index()
-        parts.append(
-            pd.DataFrame(
-                {
-                    "part": "reach", "form": form, "strength": table.coupling_strength, "ip3_rest_um": table.IP3_rest,
-                    "n_active": table.n_active, "front_distance": table.front_distance, "front_speed_per_s": table.front_speed,
-                }
-            )
-        )  # fmt: skip
+        for model in SETS:
+            reach = datasets[f"{model} {form}"].squeeze(["stimulus", "trial"])
+            table = reach[["n_active", "front_distance", "front_speed"]].to_dataframe().reset_index()
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "part": "reach", "model": model, "form": form, "strength": table.coupling_strength,
+                        "n_active": table.n_active, "front_distance": table.front_distance,
+                        "front_speed_per_s": table.front_speed,
+                    }
+                )
+            )  # fmt: skip
     grid = datasets["grid"].squeeze(["coupling_strength", "stimulus", "trial"])
     parts.append(
         pd.DataFrame(
@@ -114,7 +118,7 @@ def draw(data: pd.DataFrame) -> Figure:
         for panel, form in zip(axes[0], FORMS, strict=True):
             unit = "per s" if form == "linear" else "µM/s"
             image = _raster(panel, data[data.form == form], top)
-            panel.set_title(f"{form.capitalize()} coupling, F = {STRENGTH:g} {unit}")
+            panel.set_title(f"G-ChI, {form} coupling, F = {SHOWN[form]:g} {unit}")
         figure.colorbar(image, ax=axes[0], label="calcium (µM)", pad=0.01)
         _grid(figure, axes[1, 0], data[data.part == "grid"])
         _reach(axes[1, 1], data[data.part == "reach"])
@@ -149,19 +153,18 @@ def _grid(figure: Figure, panel: Axes, part: pd.DataFrame) -> None:
     panel.set_aspect("equal")
     panel.set_xticks([])
     panel.set_yticks([])
-    panel.set_title(f"Grid, linear, jump of {GRID_SIZE:g} µM")
+    panel.set_title(f"Li–Rinzel, grid, linear, F = {STRENGTH:g} per s")
 
 
 def _reach(panel: Axes, part: pd.DataFrame) -> None:
-    alone = part[part.strength == 0]
-    for (form, rest), line in part[part.strength > 0].groupby(["form", "ip3_rest_um"], sort=False):
+    for (model, form), line in part[part.strength > 0].groupby(["model", "form"], sort=False):
         colour = BLUE if form == "linear" else ORANGE
-        style: dict[str, Any] = {"ls": "-", "marker": "o"} if rest == RESTS[0] else {"ls": "--", "marker": "s"}
-        panel.plot(line.strength, line.front_distance, color=colour, ms=4, label=f"{form}, IP3* = {rest:g} µM", **style)
-    panel.axhline(float(alone.front_distance.max()), color=RED, lw=1.0, ls=":", label="without coupling")
+        style: dict[str, Any] = {"ls": "-", "marker": "o"} if model == "G-ChI" else {"ls": "--", "marker": "s"}
+        panel.plot(line.strength, line.front_distance, color=colour, ms=4, label=f"{model}, {form}", **style)
+    panel.axhline(CHAIN // 2, color=GREY, lw=1.0, ls=":", label="end of the chain")
     panel.set_xscale("log")
     panel.set_ylim(bottom=-0.5)
     panel.set_xlabel("strength F (linear: 1/s, threshold: µM/s)")
     panel.set_ylabel("reach (astrocytes)")
     panel.set_title(f"Reach along a chain, jump of {SIZE:g} µM")
-    panel.legend(loc="upper left")
+    panel.legend(loc="upper left", fontsize="small")

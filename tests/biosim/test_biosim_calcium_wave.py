@@ -171,3 +171,31 @@ def test_command_line(tmp_path):
     found = load(out)
     assert found.sizes["astrocyte"] == 4 and found.distance.values.tolist() == [1, 0, 1, 1]
     assert '"form": "linear"' in found.attrs["provenance"]
+
+
+@pytest.mark.slow
+def test_astrocytes_that_make_ip3_carry_a_wave_where_the_coupling_has_a_threshold():
+    """The front runs to both ends at a steady pace with the threshold form, and ends beside its start with the linear one.
+
+    That is the claim of Goldberg et al. 2010; Li-Rinzel astrocytes, which make no IP3, lose the front in both forms.
+    """
+    chain = {
+        "topology": "chain",
+        "n_astrocytes": 21,
+        "stimulated": [10],
+        "sizes": [10.0],
+        "strengths": [0.3],
+        "sampling": 1.0,
+    }
+    found = {}
+    for name in ("stimberg2018_ring", "wade2012"):
+        start = biosim.parameter_set(name).with_values(n_neurons=1, n_synapses=1)
+        for form in ("linear", "threshold"):
+            found[name, form] = biosim.simulate("calcium_wave", start, form=form, duration=250.0, **chain)
+    reach = {key: int(one.front_distance.squeeze()) for key, one in found.items()}
+    assert reach["stimberg2018_ring", "threshold"] == 10
+    assert max(value for key, value in reach.items() if key != ("stimberg2018_ring", "threshold")) <= 4
+    moments = found["stimberg2018_ring", "threshold"].activation_time.squeeze().values
+    steps = np.diff(moments[12:])
+    assert (steps > 0).all() and steps.std() < 0.15 * steps.mean()
+    assert np.allclose(moments, moments[::-1], atol=0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -406,3 +407,25 @@ def test_memory_of_a_large_graph_is_counted():
     e = tissue(GapJunctions.grid(300, 300), Clock(0.1))
     needed = numba_engine.memory_needed(e)
     assert 90_000 * 8 * 300 > needed - numba_engine.memory_needed(replace(e, coupling=None)) > 90_000 * 8 * 110
+
+
+def test_astrocytes_with_receptors_exchange_ip3_alike_in_all_engines():
+    """G-ChI: IP3 is a state of the Runge-Kutta step; splitting and steps of 1 ms leave an error of second order."""
+    parameters = parameter_set("stimberg2018")
+    outcomes = {}
+    for engine in ("numba", "brian2", "reference"):
+        if engine == "brian2" and importlib.util.find_spec("brian2") is None:
+            continue
+        ensemble = Ensemble(
+            parameters, Clock(8.0, record=1.0), np.array([2.0, 0.0, 0.0]), input="regular", release="expected",
+            coupling=GapJunctions.ring(3),
+        )  # fmt: skip
+        outcomes[engine] = run_ensemble(ensemble, engine)
+    numba = outcomes["numba"]
+    assert numba.final["ip3"][1] > 1.05 * numba.traces["ip3"][0, 1]
+    assert numba.final["ip3"][1] == numba.final["ip3"][2]
+    for name in ("calcium", "ip3", "active_receptors"):
+        scale = np.abs(numba.traces[name]).max()
+        if "brian2" in outcomes:
+            np.testing.assert_allclose(outcomes["brian2"].traces[name], numba.traces[name], rtol=0, atol=1e-11 * scale)
+        np.testing.assert_allclose(outcomes["reference"].traces[name], numba.traces[name], rtol=0, atol=1e-4 * scale)
