@@ -106,6 +106,7 @@ def _run_in_parts(ensemble: Ensemble, threads: int, progress: Progress | None) -
 
 def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Outcome:
     from . import numba_kernels as kernels
+    from . import quantal_kernel
 
     started = time.perf_counter()
     p, clock, n = ensemble.parameters, ensemble.clock, ensemble.n_units
@@ -146,9 +147,31 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
         )  # fmt: skip
         return units.size
 
+    def advance_quantal(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
+        kernel(
+            coefficients, refractory, random, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag, terms, clock.ratio,
+            clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, units, stop,
+        )  # fmt: skip
+        return units.size
+
     # A block is one group of lanes: small enough to show progress.
-    blocks = []
-    for count in np.unique(terms):
+    blocks: list[tuple[Callable[..., int], Callable[..., None], NDArray[np.int64]]] = []
+    quantal = quantal_kernel.suited(ensemble)
+    if quantal.any():
+        kernel = _compiled(
+            quantal_kernel.kernel,
+            stamp=source_stamp(),
+            n_neurons=m,
+            n_synapses=p.n_synapses,
+            rule=RULES[p.release_rule],
+            algebraic=p.esp_form == "algebraic",
+            piece=quantal_kernel.longest_piece(clock.ratio),
+        )
+        advance_quantal(kernel, np.empty(0, np.int64))
+        units = np.flatnonzero(quantal)
+        size = quantal_kernel.block_size(units.size, threads)
+        blocks += [(advance_quantal, kernel, units[first : first + size]) for first in range(0, units.size, size)]
+    for count in np.unique(terms[~quantal]):
         kernel = _kernel(
             stamp=source_stamp(),
             n_neurons=m,
@@ -167,12 +190,13 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
         )
         # The first call of a specialisation compiles; it must not happen in several threads at once.
         advance(kernel, np.empty(0, np.int64))
-        units = np.flatnonzero(terms == count)
-        blocks += [(kernel, units[first : first + kernels.LANES]) for first in range(0, units.size, kernels.LANES)]
+        units = np.flatnonzero((terms == count) & ~quantal)
+        size = kernels.LANES
+        blocks += [(advance, kernel, units[first : first + size]) for first in range(0, units.size, size)]
     compiled = time.perf_counter()
     done = 0
     with ThreadPoolExecutor(max_workers=min(threads, len(blocks))) as pool:
-        pending = {pool.submit(advance, *block) for block in blocks}
+        pending = {pool.submit(*block) for block in blocks}
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -223,11 +247,15 @@ def _usable_cores() -> int:
 def _kernel(**structure: Any) -> Callable[..., None]:
     from . import numba_kernels as kernels
 
+    return _compiled(kernels.kernel, **structure)
+
+
+def _compiled(factory: Callable[..., Callable[..., None]], **structure: Any) -> Callable[..., None]:
     try:
-        return kernels.kernel(**structure)
+        return factory(**structure)
     except RuntimeError:
         # No folder for the compiler's disk cache is writable; compile for this process alone.
-        return kernels.kernel(**structure, cache=False)
+        return factory(**structure, cache=False)
 
 
 def _terms(n: int, p: Array) -> NDArray[np.int64]:
