@@ -44,8 +44,8 @@ LANES = 64
 LONGEST_PIECE = 5
 # More neurons do not fit into the nearest cache.
 MOST_NEURONS = 16
-# Probability, at most, of a count above two in a step of a neuron.
-MOST_ABOVE_TWO = 0.2
+# Probability of a count above two in a step of a neuron, if every input released.
+MOST_ABOVE_TWO = 0.03
 
 _inline = numba.njit(inline="always", **OPTIONS)
 _within = numba.njit(forceinline=True, **OPTIONS)
@@ -152,7 +152,7 @@ def suited(ensemble: Ensemble) -> NDArray[np.bool_]:
     Beside that it follows from the unit's own input rate: where counts above two are frequent, `numba_kernels` is faster.
     """
     p = ensemble.parameters
-    structure = ensemble.input == "poisson" and not p.has_options and p.n_neurons <= MOST_NEURONS
+    structure = ensemble.input == "poisson" and p.synapse == "quantum" and not p.has_options and p.n_neurons <= MOST_NEURONS
     if not structure or any(experiment_arrays.flags(ensemble).values()):
         return np.zeros(ensemble.n_units, dtype=np.bool_)
     return math.comb(p.n_synapses, 3) * (ensemble.rate * ensemble.clock.dt) ** 3 < MOST_ABOVE_TWO
@@ -195,12 +195,23 @@ def _neuron(count, at, v, ag, until, membrane_decay, jump, v_th, dag, refractory
 
 @numba.njit(**OPTIONS)
 def _again(x, l, kept, neurons, i, n, terms, steps, started):
-    """The piece of neuron `i` of lane `l` once more, from what was `kept`, with every count that `terms` terms can give."""
+    """The piece of neuron `i` of lane `l` once more, from what was `kept`, with every count that `terms` terms can give.
+
+    Nothing is done where no count above two is possible at the release probabilities of this piece: `bound` allows for any.
+    """
     v, ag, until = kept[0, l], kept[1, l], kept[2, l]
     ip3, spikes, releases = kept[3, l], kept[4, l], kept[5, l]
     drawn = NEURONS + 3 * neurons * LANES
     base = drawn + neurons * steps * LANES
     weights = base + steps * LANES
+    highest, least = 0.0, ag
+    for s in range(steps):
+        # 2-AG only lowers p, and without a spike there is least of it.
+        least *= x[w.ag_decay + l]
+        highest = max(highest, x[base + s * LANES + l])
+    highest = min(max(highest + x[w.p_ag + l] * least, 0.0), x[w.input_probability + l])
+    if x[w.top + l] < _two_at_most(highest, n):
+        return
     for s in range(steps):
         u = x[drawn + (s * neurons + i) * LANES + l]
         ag = ag * x[w.ag_decay + l]
