@@ -16,7 +16,8 @@ A count above two needs more terms of the distribution function, which is rare. 
 piece passes what no count of three can stay below, the piece of this unit alone is done again with all terms (`_again`).
 
 A block is a table of rows of `LANES` numbers in one array, so that the compiler sees that rows do not overlap and advances
-eight units with one instruction. The names of the rows are those of `Rows`, each the place of its first number.
+eight units with one instruction. The names AT_... are the places of their first
+numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -60,90 +60,38 @@ _two_at_most = numba.njit(**OPTIONS)(release.two_at_most)
 CONTINUOUS, UPWARD = gliotransmission.CONTINUOUS, gliotransmission.UPWARD
 
 
-class Rows(NamedTuple):
-    """Rows of a block, besides those of sums, neurons and steps."""
-
+# Places of the rows of a block, besides those of sums, neurons and steps. Plain numbers: attributes would slow the compiler.
+(
     # First, apart from what is drawn with them: the words of the random streams.
-    s0: int
-    s1: int
-    s2: int
-    s3: int
-    # State
-    ca: int
-    h: int
-    ip3: int
-    glu: int
-    esp: int
-    level: int  # of glutamate, in this astrocyte step
-    above: int  # 1 where calcium is at or over the threshold
-    before: int  # calcium and whether it was above, at the start of the astrocyte step
-    above_before: int
-    timer: int
-    latched: int
-    opening: int  # what IP3 decides at the start of the astrocyte step,
-    opening_middle: int
-    opening_end: int
-    binding: int
-    binding_middle: int
-    binding_end: int
-    stage_ca: int  # where a stage of the Runge-Kutta step is taken
-    stage_h: int
-    sum_ca: int  # what the stages add up to
-    sum_h: int
-    glu_last: int
-    esp_last: int
-    top: int  # largest uniform number of a piece
-    # Coefficients: made here
-    p_ag: int
-    p_rest: int
-    p_esp: int
-    p_glu: int
-    bound: int  # uniform numbers below it make a count of at most two at any release probability
-    refractory: int
-    esp_decay: int
-    ip3_decay_piece: int
-    ag_to_ip3_piece: int
-    glu_decay_piece: int
-    esp_decay_piece: int
-    glu_to_esp_piece: int
-    # and as they are in the table, by its names
-    membrane_decay: int
-    ag_decay: int
-    glu_decay: int
-    jump: int
-    v_th: int
-    dAG: int
-    input_probability: int
-    IP3_rest: int
-    glu_level: int
-    m_eSP: int
-    PR0: int
-    K_AG: int
-    Ca_th: int
-    dGlu: int
-    release_period: int
-    r_C: int
-    r_L: int
-    v_ER: int
-    k_ER: int
-    c0: int
-    c1: int
-    a2: int
-    d1: int
-    d2: int
-    d3: int
-    d5: int
-
-
-w = Rows(*range(0, LANES * len(Rows._fields), LANES))
-SUMS = LANES * len(Rows._fields)
+    AT_S0, AT_S1, AT_S2, AT_S3,
+    # State; level is that of glutamate in this astrocyte step, before is calcium at the start of it.
+    AT_CA, AT_H, AT_IP3, AT_GLU, AT_ESP, AT_LEVEL, AT_ABOVE, AT_BEFORE, AT_ABOVE_BEFORE, AT_TIMER, AT_LATCHED,
+    # What IP3 decides at the start, the middle and the end of the astrocyte step; place and sum of the Runge-Kutta stages.
+    AT_OPENING, AT_OPENING_MIDDLE, AT_OPENING_END, AT_BINDING, AT_BINDING_MIDDLE, AT_BINDING_END, AT_STAGE_CA,
+    AT_STAGE_H, AT_SUM_CA, AT_SUM_H,
+    # What the last sample was, and the largest uniform number of a piece.
+    AT_GLU_LAST, AT_ESP_LAST, AT_TOP,
+    # Coefficients made here; uniform numbers below the bound make a count of at most two at any release probability.
+    AT_P_AG, AT_P_REST, AT_P_ESP, AT_P_GLU, AT_BOUND, AT_REFRACTORY, AT_ESP_DECAY, AT_IP3_DECAY_PIECE,
+    AT_AG_TO_IP3_PIECE, AT_GLU_DECAY_PIECE, AT_ESP_DECAY_PIECE, AT_GLU_TO_ESP_PIECE,
+    # Coefficients as they are in the table, by its names.
+    AT_MEMBRANE_DECAY, AT_AG_DECAY, AT_GLU_DECAY, AT_JUMP, AT_V_TH, AT_DAG, AT_INPUT_PROBABILITY, AT_IP3_REST,
+    AT_GLU_LEVEL, AT_M_ESP, AT_PR0, AT_K_AG, AT_CA_TH, AT_DGLU, AT_RELEASE_PERIOD, AT_R_C, AT_R_L, AT_V_ER,
+    AT_K_ER, AT_C0, AT_C1, AT_A2, AT_D1, AT_D2, AT_D3, AT_D5,
+) = range(0, 66 * LANES, LANES)  # fmt: skip
+N_ROWS = 66
+SUMS = LANES * N_ROWS
 NEURONS = SUMS + LANES * N_STATISTICS
-# Rows of the table of coefficients, by name, and those that are copied: from which row to which place.
-_Coefficients = NamedTuple("_Coefficients", [(name, int) for name in ROW])  # type: ignore[misc]
-k = _Coefficients(**ROW)
-_COPIED = Rows._fields[Rows._fields.index("membrane_decay") :]
-_FROM = np.array([ROW[name] for name in _COPIED])
-_TO = np.array([getattr(w, name) for name in _COPIED])
+# Rows of the table of coefficients that are copied, in the order of their places from AT_MEMBRANE_DECAY on.
+COPIED = np.array([
+    ROW[name]
+    for name in (
+        "membrane_decay", "ag_decay", "glu_decay", "jump", "v_th", "dAG", "input_probability", "IP3_rest",
+        "glu_level", "m_eSP", "PR0", "K_AG", "Ca_th", "dGlu", "release_period", "r_C", "r_L", "v_ER", "k_ER",
+        "c0", "c1", "a2", "d1", "d2", "d3", "d5",
+    )
+])  # fmt: skip
+IP3_DECAY, AG_TO_IP3, ESP_DECAY, GLU_TO_ESP = (ROW[name] for name in ("ip3_decay", "ag_to_ip3", "esp_decay", "glu_to_esp"))
 
 
 def suited(ensemble: Ensemble) -> NDArray[np.bool_]:
@@ -207,21 +155,21 @@ def _again(x, l, kept, neurons, i, n, terms, steps, started):
     highest, least = 0.0, ag
     for s in range(steps):
         # 2-AG only lowers p, and without a spike there is least of it.
-        least *= x[w.ag_decay + l]
+        least *= x[AT_AG_DECAY + l]
         highest = max(highest, x[base + s * LANES + l])
-    highest = min(max(highest + x[w.p_ag + l] * least, 0.0), x[w.input_probability + l])
-    if x[w.top + l] < _two_at_most(highest, n):
+    highest = min(max(highest + x[AT_P_AG + l] * least, 0.0), x[AT_INPUT_PROBABILITY + l])
+    if x[AT_TOP + l] < _two_at_most(highest, n):
         return
     for s in range(steps):
         u = x[drawn + (s * neurons + i) * LANES + l]
-        ag = ag * x[w.ag_decay + l]
-        p = min(max(x[base + s * LANES + l] + x[w.p_ag + l] * ag, 0.0), x[w.input_probability + l])
+        ag = ag * x[AT_AG_DECAY + l]
+        p = min(max(x[base + s * LANES + l] + x[AT_P_AG + l] * ag, 0.0), x[AT_INPUT_PROBABILITY + l])
         count = _few_releases(u, p, n)
         if count > 2.0:
             count = _binomial_count(u, p, n, terms)
         fired, v, ag, until = _neuron(
-            count, started + (s + 1.0), v, ag, until, x[w.membrane_decay + l], x[w.jump + l], x[w.v_th + l], x[w.dAG + l],
-            x[w.refractory + l],
+            count, started + (s + 1.0), v, ag, until, x[AT_MEMBRANE_DECAY + l], x[AT_JUMP + l], x[AT_V_TH + l], x[AT_DAG + l],
+            x[AT_REFRACTORY + l],
         )  # fmt: skip
         releases += count
         if fired:
@@ -230,7 +178,7 @@ def _again(x, l, kept, neurons, i, n, terms, steps, started):
     x[NEURONS + i * LANES + l] = v
     x[NEURONS + (neurons + i) * LANES + l] = ag
     x[NEURONS + (2 * neurons + i) * LANES + l] = until
-    x[w.ip3 + l] = ip3
+    x[AT_IP3 + l] = ip3
     x[SUMS + SPIKES * LANES + l] = spikes
     x[SUMS + RELEASES * LANES + l] = releases
 
@@ -246,7 +194,7 @@ def kernel(
     m_ = n_neurons
     n_ = n_synapses
     steps = piece
-    # Rows of neurons and of steps follow those of `Rows`.
+    # Rows of neurons and of steps follow.
     v_ = NEURONS
     ag_ = v_ + m_ * LANES
     until_ = ag_ + m_ * LANES
@@ -276,22 +224,22 @@ def kernel(
                 u = units[block + min(l, live - 1)]
                 for r in range(4):
                     words[r * LANES + l] = rng[r, u]
-                for r in range(_FROM.size):
-                    x[_TO[r] + l] = coef[_FROM[r], u]
-                x[w.ca + l] = Ca[u]
-                x[w.h + l] = h[u]
-                x[w.ip3 + l] = IP3[u]
-                x[w.glu + l] = Glu[u]
-                x[w.esp + l] = eSP[u]
-                x[w.glu_last + l] = Glu[u]
-                x[w.esp_last + l] = eSP[u]
-                now = Ca[u] >= x[w.Ca_th + l]
-                x[w.above + l] = 1.0 if now else 0.0
-                x[w.level + l] = x[w.glu_level + l] if (rule == CONTINUOUS and now) else 0.0
-                x[w.latched + l] = 0.0
-                x[w.timer + l] = 0.0
-                x[w.opening + l], x[w.binding + l] = _channel(
-                    IP3[u], x[w.r_C + l], x[w.a2 + l], x[w.d1 + l], x[w.d2 + l], x[w.d3 + l]
+                for r in range(COPIED.size):
+                    x[AT_MEMBRANE_DECAY + r * LANES + l] = coef[COPIED[r], u]
+                x[AT_CA + l] = Ca[u]
+                x[AT_H + l] = h[u]
+                x[AT_IP3 + l] = IP3[u]
+                x[AT_GLU + l] = Glu[u]
+                x[AT_ESP + l] = eSP[u]
+                x[AT_GLU_LAST + l] = Glu[u]
+                x[AT_ESP_LAST + l] = eSP[u]
+                now = Ca[u] >= x[AT_CA_TH + l]
+                x[AT_ABOVE + l] = 1.0 if now else 0.0
+                x[AT_LEVEL + l] = x[AT_GLU_LEVEL + l] if (rule == CONTINUOUS and now) else 0.0
+                x[AT_LATCHED + l] = 0.0
+                x[AT_TIMER + l] = 0.0
+                x[AT_OPENING + l], x[AT_BINDING + l] = _channel(
+                    IP3[u], x[AT_R_C + l], x[AT_A2 + l], x[AT_D1 + l], x[AT_D2 + l], x[AT_D3 + l]
                 )
                 for i in range(m_):
                     x[v_ + i * LANES + l] = v[i, u]
@@ -302,32 +250,32 @@ def kernel(
                 x[SUMS + CA_MIN * LANES + l] = np.inf
                 x[SUMS + CA_MAX * LANES + l] = -np.inf
 
-                x[w.refractory + l] = ref_steps[u]
-                x[w.p_rest + l] = x[w.input_probability + l] * x[w.PR0 + l]
-                x[w.p_esp + l] = x[w.p_rest + l] / 100.0
-                x[w.p_ag + l] = x[w.p_esp + l] * x[w.K_AG + l]
-                x[w.bound + l] = _two_at_most(x[w.input_probability + l], n_)
+                x[AT_REFRACTORY + l] = ref_steps[u]
+                x[AT_P_REST + l] = x[AT_INPUT_PROBABILITY + l] * x[AT_PR0 + l]
+                x[AT_P_ESP + l] = x[AT_P_REST + l] / 100.0
+                x[AT_P_AG + l] = x[AT_P_ESP + l] * x[AT_K_AG + l]
+                x[AT_BOUND + l] = _two_at_most(x[AT_INPUT_PROBABILITY + l], n_)
                 # Proportional e-SP is one that forgets at once and gets all from the glutamate of this step.
-                esp_decay = 0.0 if algebraic else coef[k.esp_decay, u]
-                glu_to_esp = x[w.m_eSP + l] * x[w.glu_decay + l] if algebraic else coef[k.glu_to_esp, u]
-                x[w.esp_decay + l] = esp_decay
-                x[w.p_glu + l] = x[w.p_esp + l] * glu_to_esp
+                esp_decay = 0.0 if algebraic else coef[ESP_DECAY, u]
+                glu_to_esp = x[AT_M_ESP + l] * x[AT_GLU_DECAY + l] if algebraic else coef[GLU_TO_ESP, u]
+                x[AT_ESP_DECAY + l] = esp_decay
+                x[AT_P_GLU + l] = x[AT_P_ESP + l] * glu_to_esp
                 # Steps one after the other make those of a piece.
                 ag_left, ip3_left, ip3_made = 1.0, 1.0, 0.0
                 glu_left, esp_left, esp_made = 1.0, 1.0, 0.0
                 for s in range(steps):
-                    x[weight + (steps - 1 - s) * LANES + l] = x[w.dAG + l] * ip3_made
-                    ip3_made = ip3_made * coef[k.ip3_decay, u] + ag_left * coef[k.ag_to_ip3, u]
-                    ag_left *= x[w.ag_decay + l]
-                    ip3_left *= coef[k.ip3_decay, u]
+                    x[weight + (steps - 1 - s) * LANES + l] = x[AT_DAG + l] * ip3_made
+                    ip3_made = ip3_made * coef[IP3_DECAY, u] + ag_left * coef[AG_TO_IP3, u]
+                    ag_left *= x[AT_AG_DECAY + l]
+                    ip3_left *= coef[IP3_DECAY, u]
                     esp_made = esp_made * esp_decay + glu_left * glu_to_esp
-                    glu_left *= x[w.glu_decay + l]
+                    glu_left *= x[AT_GLU_DECAY + l]
                     esp_left *= esp_decay
-                x[w.ip3_decay_piece + l] = ip3_left
-                x[w.ag_to_ip3_piece + l] = ip3_made
-                x[w.glu_decay_piece + l] = glu_left
-                x[w.esp_decay_piece + l] = esp_left
-                x[w.glu_to_esp_piece + l] = esp_made
+                x[AT_IP3_DECAY_PIECE + l] = ip3_left
+                x[AT_AG_TO_IP3_PIECE + l] = ip3_made
+                x[AT_GLU_DECAY_PIECE + l] = glu_left
+                x[AT_ESP_DECAY_PIECE + l] = esp_left
+                x[AT_GLU_TO_ESP_PIECE + l] = esp_made
 
             sample = 0
             for a in range(n_astro):
@@ -343,41 +291,41 @@ def kernel(
                     beyond = 0
                     for first in range(0, m_ * steps, steps):
                         for l in range(lanes):
-                            s0, s1 = words[w.s0 + l], words[w.s1 + l]
-                            s2, s3 = words[w.s2 + l], words[w.s3 + l]
-                            top = 0.0 if first == 0 else x[w.top + l]
+                            s0, s1 = words[AT_S0 + l], words[AT_S1 + l]
+                            s2, s3 = words[AT_S2 + l], words[AT_S3 + l]
+                            top = 0.0 if first == 0 else x[AT_TOP + l]
                             for s in range(steps):
                                 number, s0, s1, s2, s3 = _uniform(s0, s1, s2, s3)
                                 x[drawn + (first + s) * LANES + l] = number
                                 top = max(top, number)
-                            words[w.s0 + l] = s0
-                            words[w.s1 + l] = s1
-                            words[w.s2 + l] = s2
-                            words[w.s3 + l] = s3
-                            x[w.top + l] = top
-                            beyond |= 1 if top >= x[w.bound + l] else 0
+                            words[AT_S0 + l] = s0
+                            words[AT_S1 + l] = s1
+                            words[AT_S2 + l] = s2
+                            words[AT_S3 + l] = s3
+                            x[AT_TOP + l] = top
+                            beyond |= 1 if top >= x[AT_BOUND + l] else 0
 
                     # Glutamate, e-SP, and IP3 but for what spikes of this piece add.
                     for l in range(lanes):
-                        level = x[w.level + l]
-                        over = x[w.glu + l] - level
-                        esp_level = x[w.m_eSP + l] * level
-                        esp = x[w.esp + l] - esp_level
-                        p_level = x[w.p_rest + l] + x[w.p_esp + l] * esp_level
-                        p_esp = x[w.p_esp + l] * esp
-                        p_glu = x[w.p_glu + l] * over
+                        level = x[AT_LEVEL + l]
+                        over = x[AT_GLU + l] - level
+                        esp_level = x[AT_M_ESP + l] * level
+                        esp = x[AT_ESP + l] - esp_level
+                        p_level = x[AT_P_REST + l] + x[AT_P_ESP + l] * esp_level
+                        p_esp = x[AT_P_ESP + l] * esp
+                        p_glu = x[AT_P_GLU + l] * over
                         for s in range(steps):
-                            p_esp = p_esp * x[w.esp_decay + l] + p_glu
-                            p_glu = p_glu * x[w.glu_decay + l]
+                            p_esp = p_esp * x[AT_ESP_DECAY + l] + p_glu
+                            p_glu = p_glu * x[AT_GLU_DECAY + l]
                             x[base + s * LANES + l] = p_level + p_esp
-                        x[w.esp + l] = esp_level + (esp * x[w.esp_decay_piece + l] + over * x[w.glu_to_esp_piece + l])
-                        x[w.glu + l] = level + over * x[w.glu_decay_piece + l]
+                        x[AT_ESP + l] = esp_level + (esp * x[AT_ESP_DECAY_PIECE + l] + over * x[AT_GLU_TO_ESP_PIECE + l])
+                        x[AT_GLU + l] = level + over * x[AT_GLU_DECAY_PIECE + l]
                         ag = x[ag_ + l]
                         for i in range(1, m_):
                             ag += x[ag_ + i * LANES + l]
-                        rest = x[w.IP3_rest + l]
-                        x[w.ip3 + l] = (
-                            rest + (x[w.ip3 + l] - rest) * x[w.ip3_decay_piece + l] + ag * x[w.ag_to_ip3_piece + l]
+                        rest = x[AT_IP3_REST + l]
+                        x[AT_IP3 + l] = (
+                            rest + (x[AT_IP3 + l] - rest) * x[AT_IP3_DECAY_PIECE + l] + ag * x[AT_AG_TO_IP3_PIECE + l]
                         )
 
                     for i in range(m_):
@@ -386,44 +334,44 @@ def kernel(
                                 kept[0, l] = x[v_ + i * LANES + l]
                                 kept[1, l] = x[ag_ + i * LANES + l]
                                 kept[2, l] = x[until_ + i * LANES + l]
-                                kept[3, l] = x[w.ip3 + l]
+                                kept[3, l] = x[AT_IP3 + l]
                                 kept[4, l] = x[SUMS + SPIKES * LANES + l]
                                 kept[5, l] = x[SUMS + RELEASES * LANES + l]
                         for s in range(steps):
                             at = started + (s + 1.0)
                             for l in range(lanes):
-                                ag = x[ag_ + i * LANES + l] * x[w.ag_decay + l]
-                                p = min(max(x[base + s * LANES + l] + x[w.p_ag + l] * ag, 0.0), x[w.input_probability + l])
+                                ag = x[ag_ + i * LANES + l] * x[AT_AG_DECAY + l]
+                                p = min(max(x[base + s * LANES + l] + x[AT_P_AG + l] * ag, 0.0), x[AT_INPUT_PROBABILITY + l])
                                 count = _up_to_two(x[drawn + (s * m_ + i) * LANES + l], p, n_)
                                 fired, v_new, ag, until = _neuron(
                                     count, at, x[v_ + i * LANES + l], ag, x[until_ + i * LANES + l],
-                                    x[w.membrane_decay + l], x[w.jump + l], x[w.v_th + l], x[w.dAG + l], x[w.refractory + l],
+                                    x[AT_MEMBRANE_DECAY + l], x[AT_JUMP + l], x[AT_V_TH + l], x[AT_DAG + l], x[AT_REFRACTORY + l],
                                 )  # fmt: skip
                                 x[v_ + i * LANES + l] = v_new
                                 x[ag_ + i * LANES + l] = ag
                                 x[until_ + i * LANES + l] = until
-                                x[w.ip3 + l] += x[weight + s * LANES + l] if fired else 0.0
+                                x[AT_IP3 + l] += x[weight + s * LANES + l] if fired else 0.0
                                 x[SUMS + SPIKES * LANES + l] += 1.0 if fired else 0.0
                                 x[SUMS + RELEASES * LANES + l] += count
                         if beyond != 0:
                             for l in range(lanes):
-                                if x[w.top + l] >= x[w.bound + l]:
+                                if x[AT_TOP + l] >= x[AT_BOUND + l]:
                                     _again(x, l, kept, m_, i, n_, terms[units[block + min(l, live - 1)]], steps, started)
                     if 2 * (b + 1) == pieces:
                         for l in range(lanes):
-                            x[w.opening_middle + l], x[w.binding_middle + l] = _channel(
-                                x[w.ip3 + l], x[w.r_C + l], x[w.a2 + l], x[w.d1 + l], x[w.d2 + l], x[w.d3 + l]
+                            x[AT_OPENING_MIDDLE + l], x[AT_BINDING_MIDDLE + l] = _channel(
+                                x[AT_IP3 + l], x[AT_R_C + l], x[AT_A2 + l], x[AT_D1 + l], x[AT_D2 + l], x[AT_D3 + l]
                             )
 
                 # The classical Runge-Kutta step, one stage of all lanes after the other: within a lane each waits for the last.
                 for l in range(lanes):
-                    x[w.opening_end + l], x[w.binding_end + l] = _channel(
-                        x[w.ip3 + l], x[w.r_C + l], x[w.a2 + l], x[w.d1 + l], x[w.d2 + l], x[w.d3 + l]
+                    x[AT_OPENING_END + l], x[AT_BINDING_END + l] = _channel(
+                        x[AT_IP3 + l], x[AT_R_C + l], x[AT_A2 + l], x[AT_D1 + l], x[AT_D2 + l], x[AT_D3 + l]
                     )
-                    ca, gate = x[w.ca + l], x[w.h + l]
-                    x[w.before + l] = ca
-                    x[w.stage_ca + l], x[w.stage_h + l] = ca, gate
-                    x[w.sum_ca + l], x[w.sum_h + l] = ca, gate
+                    ca, gate = x[AT_CA + l], x[AT_H + l]
+                    x[AT_BEFORE + l] = ca
+                    x[AT_STAGE_CA + l], x[AT_STAGE_H + l] = ca, gate
+                    x[AT_SUM_CA + l], x[AT_SUM_H + l] = ca, gate
                 for stage in range(4):
                     # IP3 is that of the start, twice of the middle, and of the end.
                     moment_of_ip3 = (stage + 1) // 2 * LANES
@@ -431,97 +379,97 @@ def kernel(
                     ahead = dt_astro if stage == 2 else 0.5 * dt_astro
                     for l in range(lanes):
                         dca, dh = _derivatives(
-                            x[w.stage_ca + l], x[w.stage_h + l], x[w.opening + moment_of_ip3 + l],
-                            x[w.binding + moment_of_ip3 + l], x[w.r_L + l], x[w.v_ER + l], x[w.k_ER + l], x[w.c0 + l],
-                            x[w.c1 + l], x[w.a2 + l], x[w.d5 + l],
+                            x[AT_STAGE_CA + l], x[AT_STAGE_H + l], x[AT_OPENING + moment_of_ip3 + l],
+                            x[AT_BINDING + moment_of_ip3 + l], x[AT_R_L + l], x[AT_V_ER + l], x[AT_K_ER + l], x[AT_C0 + l],
+                            x[AT_C1 + l], x[AT_A2 + l], x[AT_D5 + l],
                         )  # fmt: skip
-                        x[w.sum_ca + l] += share * dca
-                        x[w.sum_h + l] += share * dh
-                        x[w.stage_ca + l] = x[w.ca + l] + ahead * dca
-                        x[w.stage_h + l] = x[w.h + l] + ahead * dh
+                        x[AT_SUM_CA + l] += share * dca
+                        x[AT_SUM_H + l] += share * dh
+                        x[AT_STAGE_CA + l] = x[AT_CA + l] + ahead * dca
+                        x[AT_STAGE_H + l] = x[AT_H + l] + ahead * dh
                 crossed = 0
                 for l in range(lanes):
-                    ca = x[w.sum_ca + l]
-                    x[w.ca + l] = ca
-                    x[w.h + l] = x[w.sum_h + l]
-                    x[w.opening + l] = x[w.opening_end + l]
-                    x[w.binding + l] = x[w.binding_end + l]
-                    now = 1.0 if ca >= x[w.Ca_th + l] else 0.0
-                    crossed |= 1 if now > x[w.above + l] else 0
-                    x[w.above_before + l] = x[w.above + l]
-                    x[w.above + l] = now
+                    ca = x[AT_SUM_CA + l]
+                    x[AT_CA + l] = ca
+                    x[AT_H + l] = x[AT_SUM_H + l]
+                    x[AT_OPENING + l] = x[AT_OPENING_END + l]
+                    x[AT_BINDING + l] = x[AT_BINDING_END + l]
+                    now = 1.0 if ca >= x[AT_CA_TH + l] else 0.0
+                    crossed |= 1 if now > x[AT_ABOVE + l] else 0
+                    x[AT_ABOVE_BEFORE + l] = x[AT_ABOVE + l]
+                    x[AT_ABOVE + l] = now
                 measured = a >= n_settle
                 if measured:
                     for l in range(lanes):
                         # Before pulses, which fall on the ends of astrocyte steps; a sample after the pulse would be too high.
-                        x[SUMS + GLU_SUM * LANES + l] += 0.5 * (x[w.glu_last + l] + x[w.glu + l])
-                        x[SUMS + ESP_SUM * LANES + l] += 0.5 * (x[w.esp_last + l] + x[w.esp + l])
+                        x[SUMS + GLU_SUM * LANES + l] += 0.5 * (x[AT_GLU_LAST + l] + x[AT_GLU + l])
+                        x[SUMS + ESP_SUM * LANES + l] += 0.5 * (x[AT_ESP_LAST + l] + x[AT_ESP + l])
                 if measured and crossed != 0:
                     for l in range(lanes):
-                        if x[w.above + l] > x[w.above_before + l]:
-                            before = x[w.before + l]
-                            moment = (a + (x[w.Ca_th + l] - before) / (x[w.ca + l] - before)) * dt_astro
+                        if x[AT_ABOVE + l] > x[AT_ABOVE_BEFORE + l]:
+                            before = x[AT_BEFORE + l]
+                            moment = (a + (x[AT_CA_TH + l] - before) / (x[AT_CA + l] - before)) * dt_astro
                             if x[SUMS + CROSSINGS * LANES + l] == 0.0:
                                 x[SUMS + FIRST_CROSSING * LANES + l] = moment
                             x[SUMS + LAST_CROSSING * LANES + l] = moment
                             x[SUMS + CROSSINGS * LANES + l] += 1.0
                 if rule == CONTINUOUS:
                     for l in range(lanes):
-                        x[w.level + l] = x[w.glu_level + l] * x[w.above + l]
+                        x[AT_LEVEL + l] = x[AT_GLU_LEVEL + l] * x[AT_ABOVE + l]
                 elif rule != UPWARD or crossed != 0:
                     for l in range(lanes):
-                        now = x[w.above + l] != 0.0
-                        if now or x[w.latched + l] != 0.0:
-                            pulse, latched, x[w.timer + l] = _release_event(
-                                rule, now, x[w.above_before + l] != 0.0, x[w.latched + l] != 0.0, x[w.timer + l], dt_astro,
-                                x[w.release_period + l],
+                        now = x[AT_ABOVE + l] != 0.0
+                        if now or x[AT_LATCHED + l] != 0.0:
+                            pulse, latched, x[AT_TIMER + l] = _release_event(
+                                rule, now, x[AT_ABOVE_BEFORE + l] != 0.0, x[AT_LATCHED + l] != 0.0, x[AT_TIMER + l], dt_astro,
+                                x[AT_RELEASE_PERIOD + l],
                             )  # fmt: skip
-                            x[w.latched + l] = 1.0 if latched else 0.0
-                            x[w.glu + l] += x[w.dGlu + l] * pulse
+                            x[AT_LATCHED + l] = 1.0 if latched else 0.0
+                            x[AT_GLU + l] += x[AT_DGLU + l] * pulse
                             if algebraic:
-                                x[w.esp + l] = x[w.m_eSP + l] * x[w.glu + l]
+                                x[AT_ESP + l] = x[AT_M_ESP + l] * x[AT_GLU + l]
                 if measured:
                     for l in range(lanes):
-                        ca = x[w.ca + l]
+                        ca = x[AT_CA + l]
                         x[SUMS + CA_SUM * LANES + l] += ca
                         x[SUMS + CA_SQUARES * LANES + l] += ca * ca
                         x[SUMS + CA_MIN * LANES + l] = min(x[SUMS + CA_MIN * LANES + l], ca)
                         x[SUMS + CA_MAX * LANES + l] = max(x[SUMS + CA_MAX * LANES + l], ca)
-                        x[SUMS + IP3_SUM * LANES + l] += x[w.ip3 + l]
+                        x[SUMS + IP3_SUM * LANES + l] += x[AT_IP3 + l]
                     for i in range(m_):
                         for l in range(lanes):
                             ag = x[ag_ + i * LANES + l]
                             x[SUMS + AG_SUM * LANES + l] += ag
                             x[SUMS + PR_SUM * LANES + l] += _release_probability(
-                                ag, x[w.esp + l], x[w.PR0 + l], x[w.K_AG + l]
+                                ag, x[AT_ESP + l], x[AT_PR0 + l], x[AT_K_AG + l]
                             )
                 for l in range(lanes):
-                    x[w.glu_last + l] = x[w.glu + l]
-                    x[w.esp_last + l] = x[w.esp + l]
+                    x[AT_GLU_LAST + l] = x[AT_GLU + l]
+                    x[AT_ESP_LAST + l] = x[AT_ESP + l]
                 if record_every > 0 and (a + 1) % record_every == 0:
                     for l in range(live):
                         u = units[block + l]
-                        traces[0, sample, u] = x[w.ca + l]
-                        traces[1, sample, u] = x[w.h + l]
-                        traces[2, sample, u] = x[w.ip3 + l]
-                        traces[3, sample, u] = x[w.glu + l]
-                        traces[4, sample, u] = x[w.esp + l]
+                        traces[0, sample, u] = x[AT_CA + l]
+                        traces[1, sample, u] = x[AT_H + l]
+                        traces[2, sample, u] = x[AT_IP3 + l]
+                        traces[3, sample, u] = x[AT_GLU + l]
+                        traces[4, sample, u] = x[AT_ESP + l]
                         for i in range(m_):
                             ag = x[ag_ + i * LANES + l]
                             traces[5 + i, sample, u] = ag
                             traces[5 + m_ + i, sample, u] = _release_probability(
-                                ag, x[w.esp + l], x[w.PR0 + l], x[w.K_AG + l]
+                                ag, x[AT_ESP + l], x[AT_PR0 + l], x[AT_K_AG + l]
                             )
                             traces[5 + 2 * m_ + i, sample, u] = x[v_ + i * LANES + l]
                     sample += 1
 
             for l in range(live):
                 u = units[block + l]
-                Ca[u] = x[w.ca + l]
-                h[u] = x[w.h + l]
-                IP3[u] = x[w.ip3 + l]
-                Glu[u] = x[w.glu + l]
-                eSP[u] = x[w.esp + l]
+                Ca[u] = x[AT_CA + l]
+                h[u] = x[AT_H + l]
+                IP3[u] = x[AT_IP3 + l]
+                Glu[u] = x[AT_GLU + l]
+                eSP[u] = x[AT_ESP + l]
                 for i in range(m_):
                     v[i, u] = x[v_ + i * LANES + l]
                     AG[i, u] = x[ag_ + i * LANES + l]
