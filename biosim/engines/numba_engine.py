@@ -196,7 +196,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     compiled = time.perf_counter()
     done = 0
     with ThreadPoolExecutor(max_workers=min(threads, len(blocks))) as pool:
-        pending = {pool.submit(*block) for block in blocks}
+        pending = {pool.submit(call, kernel, units) for call, kernel, units in blocks}
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)

@@ -34,8 +34,22 @@ from ..ensemble import Ensemble
 from ..processes import gliotransmission, li_rinzel, release
 from . import experiment_arrays
 from .numba_kernels import (
-    AG_SUM, CA_MAX, CA_MIN, CA_SQUARES, CA_SUM, CROSSINGS, ESP_SUM, FIRST_CROSSING, GLU_SUM, IP3_SUM, LAST_CROSSING,
-    N_STATISTICS, OPTIONS, PR_SUM, RELEASES, SPIKES,
+    AG_SUM,
+    CA_MAX,
+    CA_MIN,
+    CA_SQUARES,
+    CA_SUM,
+    CROSSINGS,
+    ESP_SUM,
+    FIRST_CROSSING,
+    GLU_SUM,
+    IP3_SUM,
+    LAST_CROSSING,
+    N_STATISTICS,
+    OPTIONS,
+    PR_SUM,
+    RELEASES,
+    SPIKES,
 )  # fmt: skip
 from .propagators import ROW
 
@@ -91,7 +105,9 @@ COPIED = np.array([
         "c0", "c1", "a2", "d1", "d2", "d3", "d5",
     )
 ])  # fmt: skip
-IP3_DECAY, AG_TO_IP3, ESP_DECAY, GLU_TO_ESP = (ROW[name] for name in ("ip3_decay", "ag_to_ip3", "esp_decay", "glu_to_esp"))
+IP3_DECAY, AG_TO_IP3, ESP_DECAY, GLU_TO_ESP = (
+    ROW[name] for name in ("ip3_decay", "ag_to_ip3", "esp_decay", "glu_to_esp")
+)
 
 
 def suited(ensemble: Ensemble) -> NDArray[np.bool_]:
@@ -100,7 +116,9 @@ def suited(ensemble: Ensemble) -> NDArray[np.bool_]:
     Beside that it follows from the unit's own input rate: where counts above two are frequent, `numba_kernels` is faster.
     """
     p = ensemble.parameters
-    structure = ensemble.input == "poisson" and p.synapse == "quantum" and not p.has_options and p.n_neurons <= MOST_NEURONS
+    structure = (
+        ensemble.input == "poisson" and p.synapse == "quantum" and not p.has_options and p.n_neurons <= MOST_NEURONS
+    )
     if not structure or any(experiment_arrays.flags(ensemble).values()):
         return np.zeros(ensemble.n_units, dtype=np.bool_)
     return math.comb(p.n_synapses, 3) * (ensemble.rate * ensemble.clock.dt) ** 3 < MOST_ABOVE_TWO
@@ -318,7 +336,9 @@ def kernel(
                             p_esp = p_esp * x[AT_ESP_DECAY + l] + p_glu
                             p_glu = p_glu * x[AT_GLU_DECAY + l]
                             x[base + s * LANES + l] = p_level + p_esp
-                        x[AT_ESP + l] = esp_level + (esp * x[AT_ESP_DECAY_PIECE + l] + over * x[AT_GLU_TO_ESP_PIECE + l])
+                        x[AT_ESP + l] = esp_level + (
+                            esp * x[AT_ESP_DECAY_PIECE + l] + over * x[AT_GLU_TO_ESP_PIECE + l]
+                        )
                         x[AT_GLU + l] = level + over * x[AT_GLU_DECAY_PIECE + l]
                         ag = x[ag_ + l]
                         for i in range(1, m_):
@@ -341,7 +361,9 @@ def kernel(
                             at = started + (s + 1.0)
                             for l in range(lanes):
                                 ag = x[ag_ + i * LANES + l] * x[AT_AG_DECAY + l]
-                                p = min(max(x[base + s * LANES + l] + x[AT_P_AG + l] * ag, 0.0), x[AT_INPUT_PROBABILITY + l])
+                                p = min(
+                                    max(x[base + s * LANES + l] + x[AT_P_AG + l] * ag, 0.0), x[AT_INPUT_PROBABILITY + l]
+                                )
                                 count = _up_to_two(x[drawn + (s * m_ + i) * LANES + l], p, n_)
                                 fired, v_new, ag, until = _neuron(
                                     count, at, x[v_ + i * LANES + l], ag, x[until_ + i * LANES + l],
@@ -356,7 +378,9 @@ def kernel(
                         if beyond != 0:
                             for l in range(lanes):
                                 if x[AT_TOP + l] >= x[AT_BOUND + l]:
-                                    _again(x, l, kept, m_, i, n_, terms[units[block + min(l, live - 1)]], steps, started)
+                                    _again(
+                                        x, l, kept, m_, i, n_, terms[units[block + min(l, live - 1)]], steps, started
+                                    )
                     if 2 * (b + 1) == pieces:
                         for l in range(lanes):
                             x[AT_OPENING_MIDDLE + l], x[AT_BINDING_MIDDLE + l] = _channel(

@@ -88,7 +88,12 @@ def test_threads_and_cuts_do_not_matter():
 def test_only_what_the_kernel_has_is_sent_to_it():
     clock, rate = Clock(0.1), np.array([10.0, 100.0])
     assert quantal_kernel.suited(Ensemble(parameter_set("wade2012"), clock, rate)).tolist() == [True, False]
-    for values in ({"sic": "events"}, {"synapse": "depressing"}, {"calcium_noise": "langevin"}, {"ip3_source": "spikes"}):
+    for values in (
+        {"sic": "events"},
+        {"synapse": "depressing"},
+        {"calcium_noise": "langevin"},
+        {"ip3_source": "spikes"},
+    ):
         assert not quantal_kernel.suited(Ensemble(parameter_set("wade2012").with_values(**values), clock, rate)).any()
     regular = Ensemble(parameter_set("wade2012"), clock, rate, input="regular")
     assert not quantal_kernel.suited(regular).any()
