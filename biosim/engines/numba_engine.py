@@ -106,6 +106,7 @@ def _run_in_parts(ensemble: Ensemble, threads: int, progress: Progress | None) -
 
 def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Outcome:
     from . import numba_kernels as kernels
+    from . import quantal_kernel
 
     started = time.perf_counter()
     p, clock, n = ensemble.parameters, ensemble.clock, ensemble.n_units
@@ -157,9 +158,31 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     own_synapses, receptors = m * p.n_synapses if depressing else 1, kernels.GCHI_ROWS if p.gchi else 0
     rows = kernels.work_rows(coefficients.shape[0], m, own_synapses, receptors)
 
+    def advance_quantal(kernel: Callable[..., None], units: NDArray[np.int64]) -> int:
+        kernel(
+            coefficients, refractory, random, state["Ca"], state["h"], state["IP3"], glu, esp, v, ag, terms, clock.ratio,
+            clock.n_astro, clock.n_settle, clock.record_every, clock.dt_astro, stats, traces, units, stop,
+        )  # fmt: skip
+        return units.size
+
     # A block is one group of lanes, or some copies of a graph: small enough to show progress.
     blocks: list[tuple[Any, ...]] = []
-    for count in np.unique(terms):
+    quantal = quantal_kernel.suited(ensemble)
+    if quantal.any():
+        kernel = _compiled(
+            quantal_kernel.kernel,
+            stamp=source_stamp(),
+            n_neurons=m,
+            n_synapses=p.n_synapses,
+            rule=RULES[p.release_rule],
+            algebraic=p.esp_form == "algebraic",
+            piece=quantal_kernel.longest_piece(clock.ratio),
+        )
+        advance_quantal(kernel, np.empty(0, np.int64))
+        units = np.flatnonzero(quantal)
+        size = quantal_kernel.block_size(units.size, threads)
+        blocks += [(advance_quantal, kernel, units[first : first + size]) for first in range(0, units.size, size)]
+    for count in np.unique(terms[~quantal]):
         structure = {
             "stamp": source_stamp(),
             "n_neurons": m,
@@ -177,13 +200,13 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
             "gchi": p.gchi,
             **flags,
         }
-        units = np.flatnonzero(terms == count)
+        units = np.flatnonzero((terms == count) & ~quantal)
         if ensemble.coupling is None:
             kernel = _kernel(**structure)
             # The first call of a specialisation compiles; it must not happen in several threads at once.
             advance(kernel, np.empty(0, np.int64), *whole_time)
             blocks += [
-                (kernel, units[first : first + kernels.LANES], *whole_time)
+                (advance, kernel, units[first : first + kernels.LANES], *whole_time)
                 for first in range(0, units.size, kernels.LANES)
             ]
             continue
@@ -195,6 +218,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
             members = numba_coupling.units_of(coupling, copies)
             blocks.append(
                 (
+                    advance,
                     kernel,
                     members,
                     numba_coupling.kept(ensemble, members.size, rows),
@@ -204,7 +228,7 @@ def _run_part(ensemble: Ensemble, threads: int, progress: Progress | None) -> Ou
     compiled = time.perf_counter()
     done = 0
     with ThreadPoolExecutor(max_workers=min(threads, len(blocks))) as pool:
-        pending = {pool.submit(advance, *block) for block in blocks}
+        pending = {pool.submit(*block) for block in blocks}
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -255,12 +279,15 @@ def _usable_cores() -> int:
 def _kernel(**structure: Any) -> Callable[..., None]:
     from . import coupled_kernels, numba_kernels
 
-    make = coupled_kernels.kernel if "form" in structure else numba_kernels.kernel
+    return _compiled(coupled_kernels.kernel if "form" in structure else numba_kernels.kernel, **structure)
+
+
+def _compiled(factory: Callable[..., Callable[..., None]], **structure: Any) -> Callable[..., None]:
     try:
-        return make(**structure)
+        return factory(**structure)
     except RuntimeError:
         # No folder for the compiler's disk cache is writable; compile for this process alone.
-        return make(**structure, cache=False)
+        return factory(**structure, cache=False)
 
 
 def _terms(n: int, p: Array) -> NDArray[np.int64]:

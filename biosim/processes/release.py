@@ -70,3 +70,22 @@ def binomial_count_of(u, p, working, n, terms):
         cumulative += mass
     # After `working` terms the sum is 1 but for rounding, which must not release one more.
     return min(count, 1.0 * working)
+
+
+def up_to_two(u, p, n):
+    """`few_releases` for a `u` at which the count is known to be at most 2: two terms.
+
+    The first two of the distribution function are q^(n-2) q^2 and q^(n-2) q (1 + (n - 1) p).
+    """
+    q = 1.0 - p
+    if n == 1:
+        return 1.0 if u >= q else 0.0
+    tail = q ** (n - 2)
+    count = 1.0 if u >= q * q * tail else 0.0
+    return 2.0 if u >= q * (1.0 + (n - 1) * p) * tail else count
+
+
+def two_at_most(p, n):
+    """Probability that at most two of `n` synapses release; a little less than 1 allows for rounding."""
+    q = 1.0 - p
+    return q ** (n - 2) * (q * q + n * p * q + 0.5 * n * (n - 1) * p * p) - 1e-14 if n > 2 else 2.0

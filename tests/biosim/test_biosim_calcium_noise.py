@@ -35,14 +35,18 @@ def test_intensity_is_that_of_opening_and_closing():
     assert found == pytest.approx(dh + 2 * beta * h, rel=1e-13)
 
 
-def test_no_noise_gives_the_deterministic_bits():
+def test_no_noise_gives_the_deterministic_run():
+    """To rounding: with the noise off another kernel takes the units of low rate. Spikes and releases are the same."""
     parameters = parameter_set("psu").with_values(Ca_th=0.1, noise_scale=0.0)
     clock, rate = Clock(6.0, 1.0, record=0.5), np.linspace(1.0, 40.0, 33)
     silent = run_ensemble(Ensemble(parameters.with_values(calcium_noise="langevin"), clock, rate, seed=2), "numba")
     off = run_ensemble(Ensemble(parameters, clock, rate, seed=2), "numba")
     for group in ("statistics", "final", "traces"):
         for name, values in getattr(off, group).items():
-            np.testing.assert_array_equal(getattr(silent, group)[name], values, err_msg=name)
+            found = getattr(silent, group)[name]
+            np.testing.assert_allclose(found, values, rtol=1e-11, atol=1e-13, err_msg=name)
+            if name in ("firing_rate", "release_rate", "crossings"):
+                np.testing.assert_array_equal(found, values, err_msg=name)
 
 
 def test_kick_of_the_first_step_and_a_stream_of_its_own():

@@ -152,11 +152,12 @@ def test_streams_are_unchanged_before_the_fault_and_only_one_neuron_fails():
     healthy, early, late = _faulty(None), _faulty(4.0), _faulty(6.0)
     for name, values in healthy.traces.items():
         # Samples up to and with the time of the fault.
-        np.testing.assert_array_equal(early.traces[name][:40], values[:40], err_msg=name)
-        np.testing.assert_array_equal(late.traces[name][:60], values[:60], err_msg=name)
+        np.testing.assert_array_equal(early.traces[name][:40], late.traces[name][:40], err_msg=name)
+        # Without an experiment another kernel runs, which rounds differently.
+        np.testing.assert_allclose(late.traces[name][:60], values[:60], rtol=1e-11, atol=1e-14, err_msg=name)
     assert (early.traces["ag"][79, :, 1] != healthy.traces["ag"][79, :, 1]).all()
     # The other neuron has lost nothing: same draws, same release probability.
-    np.testing.assert_array_equal(early.traces["ag"][:, :, 0], healthy.traces["ag"][:, :, 0])
+    np.testing.assert_allclose(early.traces["ag"][:, :, 0], healthy.traces["ag"][:, :, 0], rtol=1e-12)
     rates = early.windows["window_release_rate"].mean(axis=1)
     assert rates[2, 1] < 0.5 * rates[1, 1]
     assert (
