@@ -46,7 +46,7 @@ class Curve:
     trials : single trials [n, n_trials], or None; their mean over trials must be `y`.
     x_name, y_name, x_unit, y_unit : what was measured.
     resting_calcium : calcium without input (uM), or None if unknown.
-    source : where the curve comes from, in words.
+    source : where the curve comes from, in words. notes : what a reader has to know of it, such as a converted unit.
     provenance : record of the simulation behind it, free JSON content.
 
     Raises
@@ -68,6 +68,7 @@ class Curve:
     resting_calcium: float | None = None
     source: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         x = _frozen_array(self.x_name, self.x, 1)
@@ -165,6 +166,10 @@ class Curve:
     def n_trials(self) -> int:
         """Number of trials per rate; 0 if the curve has none."""
         return 0 if self.trials is None else self.trials.shape[1]
+
+    def unit_of(self, unit: str) -> str:
+        """Unit of a fitted parameter on this curve, where a family says "Hz" for that of x and "uM" for that of y."""
+        return {"Hz": self.x_unit, "uM": self.y_unit}.get(unit, unit)
 
     def standard_error(self) -> Array:
         """Standard error of each point [n]: sd / sqrt(n_trials), or sd itself where single trials are unknown.
