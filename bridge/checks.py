@@ -147,9 +147,13 @@ def _checked_limits(family: Family, name: str, limits: object) -> tuple[float, f
     expected = f"expected (low, high) with 0 < low < high for {name}"
     pair = limits if isinstance(limits, tuple | list) and len(limits) == 2 else ()
     found = [plain_number(limit) for limit in pair]
-    low, high = (as_float(number) for number in found if number is not None) if len(found) == 2 and None not in found else (
-        math.nan,
-        math.nan,
+    low, high = (
+        (as_float(number) for number in found if number is not None)
+        if len(found) == 2 and None not in found
+        else (
+            math.nan,
+            math.nan,
+        )
     )
     if not 0 < low < high < math.inf:
         raise FitError(f"limits are {shown(limits)}, {expected}")

@@ -31,6 +31,10 @@ class MissingRest(ValueError):
     """A family above the resting calcium meets a curve whose resting calcium is not known."""
 
 
+class NoFormula(ValueError):
+    """The monotone spline where a family with parameters is needed."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of a family: its name, its unit ("1" if it has none) and its meaning."""
@@ -292,7 +296,13 @@ def family_named(name: str | Family) -> Family:
     ------
     UnknownName
         Listing the identifiers and the nearest match.
+    NoFormula
+        The monotone spline, which is not a family of this kind.
     """
     if isinstance(name, Family):
         return name
+    if name == "monotone_spline":
+        raise NoFormula(
+            "family 'monotone_spline' has no formula and no parameters; use bridge.fit_spline or bridge.compare"
+        )
     return FAMILIES[choose("curve family", name, FAMILIES)]

@@ -176,7 +176,8 @@ class Fit:
         if bootstrap is not None:
             stuck = f", {bootstrap.at_bound:.1%} of them at a limit" if bootstrap.at_bound else ""
             lines.append(
-                f"  intervals: {self.level:g} of the fit and its profile; bootstrap {bootstrap.level:g} of {bootstrap.n_resamples} refits "
+                f"  intervals: {self.level:g} of the fit and its profile; "
+                f"bootstrap {bootstrap.level:g} of {bootstrap.n_resamples} refits "
                 f"with resampled {bootstrap.kind}{stuck}"
             )
         lines.append(
@@ -383,7 +384,7 @@ class _Problem:
             parameters[name] = Estimate(name, unit, value, stderr, low, high, at_bound)
 
         residuals = self.residual(best.values)
-        aic, aicc = _information(best.residual_sum, n, p, weighted, self.total_sum)
+        aic, aicc = information(best.residual_sum, n, p, weighted, self.total_sum)
         correlation = _neighbour_correlation(residuals)
         return Fit(
             family=self.family,
@@ -437,8 +438,8 @@ class _Problem:
         return tuple(notes)
 
 
-def _information(residual_sum: float, n: int, p: int, weighted: bool, total_sum: float) -> tuple[float, float]:
-    """AIC and AICc (Hurvich and Tsai 1989) up to a constant of the data."""
+def information(residual_sum: float, n: int, p: float, weighted: bool, total_sum: float) -> tuple[float, float]:
+    """AIC and AICc (Hurvich and Tsai 1989) of `p` parameters and `n` points, up to a constant of the data."""
     # Below the rounding of the data residual sums carry no information; the floor keeps a perfect fit finite.
     floored = max(residual_sum, n * np.finfo(float).eps ** 2 * total_sum)
     k = p if weighted else p + 1

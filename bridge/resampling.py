@@ -103,7 +103,8 @@ def bootstrap(
     UnknownName
         `kind` is neither of the two.
     FitError
-        "trials" without at least two of them; fewer than 20 resamples (their quantiles mean nothing) or more than 100 000, an impossible level or seed, or
+        "trials" without at least two of them, fewer than 20 resamples (their quantiles mean nothing) or more than
+        100 000, an impossible level or seed, or
         `fitted` is no Fit.
     """
     if not isinstance(fitted, Fit):
