@@ -18,7 +18,9 @@ TRUE = {
     "power_offset": {"c": 0.05, "b": 0.04, "alpha": 0.45},
     "power_above_rest": {"b": 0.04, "alpha": 0.25},
     "hyperbola": {"c": 0.07, "b": 0.075, "k": 2.0},
+    "hill": {"c": 0.07, "b": 0.075, "k": 3.0, "n": 1.6},
     "logarithm": {"c": 0.07, "b": 0.02, "k": 1.5},
+    "saturating_exponential": {"c": 0.07, "b": 0.06, "k": 3.0},
 }
 X = np.geomspace(0.3, 30, 25)
 

@@ -104,7 +104,7 @@ def test_report_and_records_show_both_intervals(seeds32: Curve) -> None:
     line = next(line for line in text.splitlines() if line.startswith("  k "))
     k = fitted.parameters["k"]
     assert f"[{k.low:.4g}, {k.high:.4g}]" in line and f"bootstrap [{low_k:.4g}, {high_k:.4g}] Hz" in line
-    assert "0.95 of the fit; bootstrap 0.9 of 60 refits with resampled trials" in text
+    assert "0.95 of the fit and its profile; bootstrap 0.9 of 60 refits with resampled trials" in text
     # Without a bootstrap nothing is said about one.
     assert "bootstrap" not in fitted.report()
     assert all(row["bootstrap_low"] is None and row["bootstrap_high"] is None for row in fitted.records())
