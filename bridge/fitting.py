@@ -216,7 +216,8 @@ def fit(
     ----------
     family : identifier (see `bridge.curves.FAMILIES`) or a `Family`.
     weighted : weight the points by their standard error (errors of the parameters are then not scaled by the
-        residuals): a given `sd` is taken as known, the spread between trials is moderated, see `bridge.weights`.
+        residuals): a given `sd` is taken as known, the spread between trials as estimated, see
+        `bridge.weights`.
     level : confidence level of all intervals (Student t).
     limits : searched range of the shape parameter instead of the family's own; by name for those that differ, where
         the family has several.
@@ -358,10 +359,16 @@ class _Problem:
         from scipy.special import stdtrit
 
         n, p = self.curve.n_points, len(self.family.parameters)
-        scale = best.residual_sum / (n - p) if self.errors is None else self.errors.inflation(p)
-        covariance = None if best.covariance is None else best.covariance * scale
+        covariance = best.covariance
         # With known errors the estimates are normal; otherwise their variance is estimated on n - p degrees of freedom.
-        quantile = float(stdtrit(math.inf if weighted else n - p, (1 + level) / 2))
+        freedoms = np.full(len(best.free), math.inf if weighted else float(n - p))
+        if covariance is not None and self.errors is not None:
+            columns = [self.family.parameter_names.index(name) for name in best.free]
+            derivatives = self.family.jacobian(self.curve.x, best.values)[:, columns]
+            covariance, freedoms = self.errors.covariance(derivatives, covariance)
+        elif covariance is not None:
+            covariance = covariance * best.residual_sum / (n - p)
+        quantiles = stdtrit(freedoms, (1 + level) / 2)
         parameters: dict[str, Estimate] = {}
         for parameter in self.family.parameters:
             name, value = parameter.name, best.values[parameter.name]
@@ -376,7 +383,8 @@ class _Problem:
             elif covariance is not None:
                 i = best.free.index(name)
                 stderr = math.sqrt(covariance[i, i])
-                low, high = value - quantile * stderr, value + quantile * stderr
+                half = float(quantiles[i]) * stderr
+                low, high = value - half, value + half
             at_bound: Literal["lower", "upper"] | None = None
             if name in sides:
                 at_bound = "lower" if sides[name] < 0 else "upper"

@@ -12,8 +12,9 @@ from biosim.registry import choose
 from .checks import check_problem, chosen_limits
 from .curves import Array, Family, family_named
 from .measure import Curve, expect_curve
+from .optimiser import inverse_normal_matrix
 from .projection import Held, Limits, Projected, project
-from .weights import point_errors
+from .weights import PointErrors, point_errors
 
 # Points of the profile over the range of a shape parameter, and on each side of a linear one.
 _GRID = 400
@@ -65,10 +66,11 @@ def profile_interval(
     """Interval of one parameter of `family` (its first shape parameter if None) at confidence `level`.
 
     The residual sum as a function of that parameter, all others refitted, is compared with its minimum: F test with the
-    residual variance, or, if `weighted`, the chi-square test with the known spread of the points (widened where that is
-    estimated from trials, see `bridge.weights`). Both tests assume independent normal errors, of equal size unless
-    `weighted`. A shape parameter is searched within its limits, a linear one up to a million times its scale on both
-    sides.
+    residual variance, or, if `weighted`, the chi-square test with the known spread of the points. Where that is
+    estimated from trials, the chi-square distance is scaled by the variance of the parameter that the trials give over the
+    one that the weights suppose (see `bridge.weights`; Rotnitzky and Jewell 1990, Biometrika 77:485). All assume
+    independent normal errors, of equal size unless `weighted`. A shape parameter is searched within its limits, a linear
+    one up to a million times its scale on both sides.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def profile_interval(
         `curve` is no Curve, or the family needs the resting calcium, or weights need a spread, that it does not have.
     """
     from scipy.optimize import brentq
-    from scipy.special import chdtri, fdtri
+    from scipy.special import fdtri
 
     chosen = family_named(family)
     name = chosen.nonlinear if parameter is None else parameter
@@ -96,7 +98,7 @@ def profile_interval(
     best = project(chosen, curve.x, curve.y[None, :], sigma, rest, searched)
     minimum = float(best.residual_sum[0])
     if errors is not None:
-        threshold = minimum + float(chdtri(1, 1 - level)) * errors.inflation(n_parameters)
+        threshold = minimum + _distance(chosen, curve, best, errors, name, level)
     else:
         threshold = minimum * (1 + float(fdtri(1, freedom, level)) / freedom)
     is_shape = name in chosen.nonlinears
@@ -156,3 +158,24 @@ def profile_interval(
         grid=value_at(grid),
         residual_sum=profile + threshold,
     )
+
+
+def _distance(family: Family, curve: Curve, best: Projected, errors: PointErrors, name: str, level: float) -> float:
+    """How far above its minimum the weighted residual sum of a profile may rise."""
+    from scipy.special import stdtrit
+
+    thetas = {key: float(best.theta[0, j]) for j, key in enumerate(family.nonlinears)}
+    values = {"c": float(best.offset[0]), "b": float(best.scale[0]), **thetas}
+    free = [
+        key for key in family.parameter_names if key not in thetas or not best.side[0, family.nonlinears.index(key)]
+    ]
+    ratio, freedom = 1.0, np.inf
+    if errors.spread is not None and name in free:
+        columns = [family.parameter_names.index(key) for key in free]
+        jacobian = family.jacobian(curve.x, values)[:, columns]
+        inverse = inverse_normal_matrix(jacobian / errors.sigma[:, None])
+        if inverse is not None:
+            i = free.index(name)
+            covariance, freedoms = errors.covariance(jacobian, inverse)
+            ratio, freedom = float(covariance[i, i] / inverse[i, i]), float(freedoms[i])
+    return ratio * float(stdtrit(freedom, (1 + level) / 2)) ** 2

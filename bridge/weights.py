@@ -1,9 +1,10 @@
 """What the points of a curve weigh: their standard errors, from the spread between trials.
 
-A spread estimated from few trials varies so much itself that its inverse square makes poor weights and intervals that
-are too narrow. The spreads of all rates are therefore drawn towards their common level, by as much as the data say
-that they are alike (empirical Bayes, Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3:3), and what stays uncertain widens
-the errors of the parameters (Meier 1953, Biometrics 9:59).
+A spread estimated from few trials varies so much itself that its inverse square makes poor weights, and intervals that
+are too narrow, since a point that happens to scatter little seems sure. The points are therefore weighted by a trend
+of the spread along the rate, to which all rates contribute. The errors of the parameters do not rely on the trend being
+right: they follow from the spread of each rate as it is (White 1980, Econometrica 48:817), with the degrees of freedom
+of such a sum (Satterthwaite 1946, Biometrics Bull. 2:110).
 """
 
 from __future__ import annotations
@@ -21,25 +22,34 @@ from .measure import Curve
 class PointErrors:
     """Standard errors of the points of a curve.
 
-    sigma : [n], in the unit of the response. freedom : degrees of freedom behind each of them; infinite where they are
-    given and taken as known.
+    sigma : [n], what the points are weighted by, in the unit of the response.
+    spread : [n], the standard error of each point by itself; None where `sigma` is given and taken as known.
+    freedom : degrees of freedom behind each of `spread`; infinite where `sigma` is known.
     """
 
     sigma: Array
-    freedom: float
+    spread: Array | None = None
+    freedom: float = math.inf
 
-    def inflation(self, n_parameters: int) -> float:
-        """Factor on the variance of fitted parameters for weights that are estimated themselves; 1 for known errors."""
-        if math.isinf(self.freedom):
-            return 1.0
-        return 1 + 4 / self.freedom * max(1 - n_parameters / len(self.sigma), 0.0)
+    def covariance(self, jacobian: Array, inverse: Array) -> tuple[Array, Array]:
+        """Covariance of fitted parameters [p, p], and the degrees of freedom of each variance [p].
+
+        jacobian : derivatives of the curve [n, p], not weighted; inverse : (J^T W J)^-1 with the weights 1 / sigma^2.
+        """
+        if self.spread is None:
+            return inverse, np.full(len(inverse), math.inf)
+        influence = inverse @ (jacobian / self.sigma[:, None] ** 2).T
+        parts = (influence * self.spread) ** 2
+        variance = parts.sum(axis=1)
+        covariance: Array = (influence * self.spread**2) @ influence.T
+        return covariance, self.freedom * variance**2 / np.sum(parts**2, axis=1)
 
 
 def point_errors(curve: Curve) -> PointErrors:
     """Standard errors that weight the points of `curve`.
 
-    Trials: the spread of each rate, moderated by that of the others, over the root of their number. No trials: `sd`
-    as it is given, taken as known.
+    Trials: the trend of their spread along the rate, over the root of their number. No trials: `sd` as it is given, taken
+    as known.
 
     Raises
     ------
@@ -49,25 +59,19 @@ def point_errors(curve: Curve) -> PointErrors:
     raw = curve.standard_error()
     freedom = curve.n_trials - 1
     if freedom < 1:
-        return PointErrors(raw, math.inf)
-    prior_variance, prior_freedom = _prior(raw**2, freedom)
-    if math.isinf(prior_freedom):
-        return PointErrors(np.full(len(raw), math.sqrt(prior_variance)), float(freedom * len(raw)))
-    total = prior_freedom + freedom
-    variance = (prior_freedom * prior_variance + freedom * raw**2) / total
-    return PointErrors(np.sqrt(variance), total)
+        return PointErrors(raw)
+    return PointErrors(_trend(curve.x, raw, freedom), raw, freedom)
 
 
-def _prior(variance: Array, freedom: int) -> tuple[float, float]:
-    """Common variance, and the degrees of freedom it is worth, from sample variances [n] of `freedom` each."""
-    from scipy.optimize import brentq
-    from scipy.special import polygamma, psi
+def _trend(x: Array, spread: Array, freedom: int) -> Array:
+    """The power of the rate that `spread` [n] follows: a straight line through its logarithm, [n]."""
+    from scipy.special import psi
 
-    log_variance = np.log(variance) - psi(freedom / 2) + math.log(freedom / 2)
-    # Spread of the log variances beyond what chi-square alone makes.
-    excess = float(np.var(log_variance, ddof=1) - polygamma(1, freedom / 2))
-    smallest = float(polygamma(1, 5e5))
-    if excess <= smallest:
-        return float(np.mean(variance)), math.inf
-    half = float(brentq(lambda d: float(polygamma(1, d)) - excess, 1e-8, 5e5))
-    return float(math.exp(np.mean(log_variance) + psi(half) - math.log(half))), 2 * half
+    # The axis is linear below the smallest rate, so that a rate of 0 has its place.
+    along = np.log1p(x / x[x > 0][0])
+    centred = along - along.mean()
+    # The mean logarithm of a variance with few degrees of freedom lies below that of the variance it estimates.
+    log_variance = 2 * np.log(spread) - psi(freedom / 2) + math.log(freedom / 2)
+    slope = float(centred @ log_variance / (centred @ centred))
+    trend: Array = np.exp(0.5 * (log_variance.mean() + slope * centred))
+    return trend
