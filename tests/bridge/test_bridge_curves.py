@@ -68,7 +68,7 @@ def test_hill_contains_the_hyperbola_and_ends_in_a_step() -> None:
 
 
 def test_the_spline_is_no_family_with_parameters() -> None:
-    with pytest.raises(NoFormula, match="'monotone_spline' has no formula .*use bridge.fit_spline or bridge.compare"):
+    with pytest.raises(NoFormula, match=r"'monotone_spline' has no formula .*use bridge.fit_spline or bridge.compare"):
         family_named("monotone_spline")
 
 
