@@ -369,7 +369,9 @@ def parse_source(
 
     text = str(source)
     if (select or variable != "calcium_mean") and (text.startswith("published:") or text.lower().endswith(".csv")):
-        raise CurveError(f"{text}: has one curve, and no variable or dimension to choose; leave variable and select out")
+        raise CurveError(
+            f"{text}: has one curve, and no variable or dimension to choose; leave variable and select out"
+        )
     if text.startswith("published:"):
         return published(text.removeprefix("published:"))
     path = Path(source)
