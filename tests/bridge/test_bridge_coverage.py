@@ -65,9 +65,9 @@ def test_intervals_cover_the_truth_in_a_hundred_experiments(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", TRUE)
 def test_intervals_of_the_fit_cover_the_truth(family: str, kind: str) -> None:
-    shares = covered(family, kind, 2000)
+    shares = covered(family, kind, 1000)
     print(f"\n{family}, {kind}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    # The binomial standard deviation of 2000 experiments is 0.5 %.
+    # The binomial standard deviation of 1000 experiments is 0.7 %.
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
 
 
@@ -98,7 +98,7 @@ def test_profile_intervals_cover_the_truth(family: str, kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["equal", "8 trials"])
 def test_bootstrap_intervals_cover_the_truth(kind: str) -> None:
-    """Percentile intervals are a little short for 12 points: 92 % at least is asked of them, and documented."""
+    """Percentile intervals lack Student's t: over residuals of 12 points with 3 parameters 92 % are expected, not 95 %."""
     hits = dict.fromkeys(TRUE["hyperbola"], 0)
     for seed in range(600):
         fitted = fit(experiment("hyperbola", kind, seed), "hyperbola", weighted=kind != "equal", n_starts=0)
@@ -108,4 +108,4 @@ def test_bootstrap_intervals_cover_the_truth(kind: str) -> None:
             hits[name] += low <= true <= high
     shares = {name: count / 600 for name, count in hits.items()}
     print(f"\n{kind}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
+    assert all(0.90 <= share <= 0.97 for share in shares.values()), shares
