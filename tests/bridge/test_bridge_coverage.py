@@ -98,7 +98,7 @@ def test_profile_intervals_cover_the_truth(family: str, kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["equal", "8 trials"])
 def test_bootstrap_intervals_cover_the_truth(kind: str) -> None:
-    """Percentile intervals lack Student's t: over residuals of 12 points with 3 parameters 92 % are expected, not 95 %."""
+    """Percentile intervals lack Student's t: over residuals of 12 points and 3 parameters 92 % are expected, not 95 %."""
     hits = dict.fromkeys(TRUE["hyperbola"], 0)
     for seed in range(600):
         fitted = fit(experiment("hyperbola", kind, seed), "hyperbola", weighted=kind != "equal", n_starts=0)
