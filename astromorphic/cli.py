@@ -132,21 +132,43 @@ def simulate(
 
 @app.command()
 def fit(
-    source: Annotated[str, typer.Argument(help="FILE.nc from simulate, or published:NAME.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="FILE.nc from simulate, FILE.csv with a unit in each header, such as rate (Hz),calcium (uM),"
+            "calcium_se (uM), or published:NAME."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Macro file to write.")],
-    family: Annotated[str | None, typer.Option("--family", help="Curve family; default: the best by AICc.")] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--family", help="Curve family; several (repeat the option): the best of these; default: the best of all."
+        ),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="none, or spread: points weigh by the spread between trials.")
+    ] = "none",
     estimator: Annotated[str, typer.Option("--estimator", help="Estimator of the exponent.")] = "loglog_above_rest",
     resting_calcium: Annotated[
         float | None,
         typer.Option("--resting-calcium", help="Calcium without input, uM, for a curve that does not know it."),
     ] = None,
+    variable: Annotated[str, typer.Option("--variable", help="Variable of the simulation, in uM.")] = "calcium_mean",
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", help="NAME=VALUE: the value of a swept parameter at which the curve is taken."),
+    ] = None,
+    level: Annotated[float, typer.Option("--level", help="Confidence level of all intervals.")] = 0.95,
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=0, help="Resamples for intervals.")] = 1000,
     seed: SeedOption = 0,
 ) -> None:
     """Fit a response curve, rank the families, estimate the exponent, and write macro.json."""
     from . import commands
 
-    path, text = commands.fit(source, family, estimator, resting_calcium, bootstraps, seed, out)
+    path, text = commands.fit(
+        source, family or [], weights, estimator, resting_calcium, variable, at or [], level, bootstraps, seed, out
+    )
     print(text)
     print(path)
 

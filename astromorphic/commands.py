@@ -85,37 +85,81 @@ def _check_target(out: Path) -> None:
 
 def fit(
     source: str,
-    family: str | None,
+    families: list[str],
+    weights: str,
     estimator: str,
     resting_calcium: float | None,
+    variable: str,
+    at: list[str],
+    level: float,
     bootstraps: int,
     seed: int,
     out: Path,
 ) -> tuple[Path, str]:
-    """Fit and save the macro file; returns its path and the tables as text."""
+    """Fit and save the macro file; returns its path and the tables as text.
+
+    All families are ranked; the response is the best of `families`, or of all if none is named.
+    """
     import os
 
     import bridge
+    from biosim.registry import choose
+    from bridge.build import check_units
 
     _check_target(out)
     if out.exists() and os.path.exists(source) and os.path.samefile(source, out):
-        raise AssignmentError(f"--out {out}: is the simulation itself, which would be lost; name another file")
-    curve = bridge.parse_source(source)
+        raise AssignmentError(f"--out {out}: is the source itself, which would be lost; name another file")
+    weighted = choose("weighting", weights, ("none", "spread")) == "spread"
+    wanted = [bridge.family_named(name).name for name in families]
+    curve = bridge.parse_source(source, variable, _selection(at))
     if resting_calcium is not None:
         curve = curve.with_resting_calcium(resting_calcium)
-    comparison = bridge.compare(curve, seed=seed)
-    chosen = comparison.best if family is None else bridge.fit(curve, family, seed=seed)
-    alphas = bridge.estimate_all(curve, n_resamples=bootstraps, seed=seed)
-    sampled = bridge.bootstrap(chosen, n_resamples=bootstraps, rng=seed) if bootstraps else None
+    check_units(curve)
+    ranking = bridge.compare(curve, weighted=weighted, level=level, seed=seed)
+    # Fitted apart, so that a family that cannot be fitted says why instead of being skipped.
+    chosen = ranking.best
+    if len(wanted) == 1:
+        chosen = bridge.fit(curve, wanted[0], weighted=weighted, level=level, seed=seed)
+    elif wanted:
+        chosen = bridge.compare(curve, wanted, weighted=weighted, level=level, seed=seed).best
+    alphas = bridge.estimate_all(curve, n_resamples=bootstraps, seed=seed, level=level)
+    sampled = bridge.bootstrap(chosen, n_resamples=bootstraps, rng=seed, level=level) if bootstraps else None
+    report = "\n\n".join((ranking.text(), chosen.report(bootstrap=sampled), alphas.text()))
     macro = bridge.macro_from_fit(
         chosen,
         alphas[estimator],
-        comparison=comparison,
+        comparison=ranking,
         bootstrap=sampled,
-        provenance={"command": f"astromorphic fit {source}", "seed": seed},
+        provenance={"command": _fit_command(source, families, weights, variable, at, level), "seed": seed},
     )
-    path = macro.save(out)
-    return path, "\n\n".join((comparison.text(), chosen.report(bootstrap=sampled), alphas.text()))
+    return macro.save(out), report
+
+
+def _fit_command(source: str, families: list[str], weights: str, variable: str, at: list[str], level: float) -> str:
+    """The command that makes the same response again, without what was left at its default."""
+    parts = ["astromorphic fit", source, *(f"--family {name}" for name in families)]
+    parts += [f"--weights {weights}"] if weights != "none" else []
+    parts += [f"--variable {variable}"] if variable != "calcium_mean" else []
+    parts += [f"--at {text}" for text in at]
+    parts += [f"--level {level:g}"] if level != 0.95 else []
+    return " ".join(parts)
+
+
+def _selection(at: list[str]) -> dict[str, float]:
+    """Names and values of the options --at."""
+    found: dict[str, float] = {}
+    for text in at:
+        name, mark, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not mark or not name or number != number:
+            raise AssignmentError(f"--at {text}: expected NAME=VALUE with a number, such as K_AG=-4000")
+        if name in found:
+            raise AssignmentError(f"--at {text}: {name} is there twice; give it once")
+        found[name] = number
+    return found
 
 
 def train(

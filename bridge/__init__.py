@@ -1,6 +1,6 @@
 """From a simulated or published response curve to macroscopic parameters with their uncertainty.
 
-The way through: `response_curve` (or `published`, `parse_source`) -> `compare` and `fit` -> `estimate_all` ->
+The way through: `response_curve` (or `read_curve`, `published`, `parse_source`) -> `compare` and `fit` -> `estimate_all` ->
 `macro_from_fit` -> `MacroParameters.save`. Importing this package is light; each name below is loaded from its file
 on first use.
 """
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from .build import macro_from_fit
     from .checks import FitError
     from .comparison import Comparison, compare
-    from .curves import FAMILIES, Family, family_named
+    from .cross_validation import cross_validated_error
+    from .csv_curves import read_curve
+    from .curves import FAMILIES, Family, NoFormula, family_named
     from .fitting import Estimate, Fit, fit
-    from .measure import Curve, CurveError, parse_source, published, published_names, response_curve, rmse
+    from .literature import published, published_names
+    from .measure import Curve, CurveError, parse_source, response_curve, rmse
     from .presets import preset, preset_names
     from .profile import ProfileInterval, profile_interval
     from .resampling import Bootstrap, bootstrap
+    from .spline import SplineFit, fit_spline
 
 __all__ = [
     "ALPHA_ESTIMATORS",
@@ -50,15 +54,19 @@ __all__ = [
     "FitError",
     "MacroError",
     "MacroParameters",
+    "NoFormula",
     "ProfileInterval",
     "ResponseSpec",
+    "SplineFit",
     "TrialSpread",
     "bootstrap",
     "compare",
+    "cross_validated_error",
     "estimate_all",
     "estimate_alpha",
     "family_named",
     "fit",
+    "fit_spline",
     "macro_from_fit",
     "parse_source",
     "preset",
@@ -66,6 +74,7 @@ __all__ = [
     "profile_interval",
     "published",
     "published_names",
+    "read_curve",
     "response_curve",
     "rmse",
     "trial_spread",
@@ -88,22 +97,27 @@ _SUBMODULE = {
     "FitError": "checks",
     "MacroError": "artifact",
     "MacroParameters": "artifact",
+    "NoFormula": "curves",
     "ProfileInterval": "profile",
     "ResponseSpec": "artifact",
+    "SplineFit": "spline",
     "TrialSpread": "alpha",
     "bootstrap": "resampling",
     "compare": "comparison",
+    "cross_validated_error": "cross_validation",
     "estimate_all": "alpha",
     "estimate_alpha": "alpha",
     "family_named": "curves",
     "fit": "fitting",
+    "fit_spline": "spline",
     "macro_from_fit": "build",
     "parse_source": "measure",
     "preset": "presets",
     "preset_names": "presets",
     "profile_interval": "profile",
-    "published": "measure",
-    "published_names": "measure",
+    "published": "literature",
+    "published_names": "literature",
+    "read_curve": "csv_curves",
     "response_curve": "measure",
     "rmse": "measure",
     "trial_spread": "alpha",

@@ -1,8 +1,8 @@
 """The macro file: macroscopic parameters on their way from the fit to the networks.
 
 One JSON file holds the fitted response, the equivalent exponent with its interval, the scale that turns network
-activation into an input rate, and the provenance. What is not known is null, never invented. The file is read without
-the code that wrote it: nothing beyond pydantic and NumPy is imported here.
+activation into an input rate, the ranking of the families, and the provenance. What is not known is null, never
+invented. The file is read without the code that wrote it: nothing beyond pydantic and NumPy is imported here.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from biosim.folders import check_folder, exclusive, output_folder
 from biosim.registry import UnknownName, choose
 
 from .curves import FAMILIES
+from .migrations import STEPS, migrated
 
 __all__ = [
     "FORMAT",
     "VERSION",
     "ActivationScale",
     "EquivalentExponent",
+    "Interval",
     "MacroError",
     "MacroParameters",
     "OutputError",
     "ParameterValue",
+    "RankedFamily",
     "Response",
     "ResponseSpec",
     "check_folder",
@@ -45,13 +48,23 @@ __all__ = [
 ]
 
 FORMAT: Final = "astromorphic-macro"
-VERSION: Final = "1.0"
+VERSION: Final = "1.1"
 
 # Rounding that is forgiven. Covariances come out of an inverse; an interval and its estimate come from two optimisers.
 _COVARIANCE_ROUNDING = 1e-9
 _INTERVAL_ROUNDING = 1e-6
 # Beyond these the response overflows or vanishes in the single precision of the networks.
 _KAPPA_RANGE = 1e-30, 1e30
+_LARGEST_DECADES = 30
+# Responses the networks know, with the names of their parameters.
+_RESPONSES: dict[str, tuple[str, ...]] = {
+    "power": ("alpha",),
+    "hyperbola": ("kappa",),
+    "hill": ("kappa", "n"),
+    "logarithm": ("kappa",),
+    "saturating_exponential": ("kappa",),
+}
+_SPLINE = "monotone_spline"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -66,24 +79,43 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Interval(_Part):
+    """Profile-likelihood interval of a parameter at `level`; an end that is null is open: the data do not close it."""
+
+    low: Finite | None
+    high: Finite | None
+    level: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(
+                f"interval [{self.low:g}, {self.high:g}] is reversed, expected low <= high; exchange the two"
+            )
+        return self
+
+
 class ParameterValue(_Part):
-    """A parameter of the response; `at_bound` says that the fit ended at a limit of the searched range."""
+    """A parameter of the response; `at_bound` says that the fit ended at a limit of the searched range. stderr,
+    interval : null where they are not known."""
 
     value: Finite
     unit: str
     stderr: NotNegative | None
     at_bound: bool
+    interval: Interval | None
 
 
 class Response(_Part):
     """The macroscopic response: calcium (uM) against input rate (Hz).
 
     family : identifier of the curve family (see `bridge.curves`).
-    parameters : by name; the nonlinear one (exponent or rate) is always there, others may be missing where they are
+    parameters : by name; those of the shape (exponent, rate) are always there, others may be missing where they are
         not known.
     parameter_order, covariance : the free parameters and their covariance matrix in that order; null if not known.
     input_range_Hz : rates the response was fitted over; null if not known. r_squared : of the fit; null if not known.
-    resting_calcium_uM : null if not known.
+    cross_validated_error_uM : root mean square error of predicting each point from the others; null if not known.
+    weights : "none" or "spread", how the points weighed; null if not known. resting_calcium_uM : null if not known.
     """
 
     family: str
@@ -93,6 +125,8 @@ class Response(_Part):
     input_range_Hz: Annotated[list[NotNegative], Field(min_length=2, max_length=2)] | None
     resting_calcium_uM: NotNegative | None
     r_squared: Annotated[float, Field(le=1, allow_inf_nan=False)] | None
+    cross_validated_error_uM: NotNegative | None
+    weights: Literal["none", "spread"] | None
 
     @field_validator("family")
     @classmethod
@@ -113,12 +147,10 @@ class Response(_Part):
                     f"parameter {name!r} = {parameter.value:g} has unit {parameter.unit!r}, "
                     f"expected {family.unit(name)!r}; convert the value"
                 )
-        theta = self.parameters.get(family.nonlinear)
-        if theta is None:
-            raise ValueError(
-                f"parameter {family.nonlinear!r} of family {family.name!r} is missing; fit the curve again"
-            )
-        for name in (family.nonlinear, "b"):
+        for name in family.nonlinears:
+            if name not in self.parameters:
+                raise ValueError(f"parameter {name!r} of family {family.name!r} is missing; fit the curve again")
+        for name in (*family.nonlinears, "b"):
             if name in self.parameters and self.parameters[name].value <= 0:
                 raise ValueError(
                     f"parameter {name!r} is {self.parameters[name].value:g}, expected above 0: a response has to rise"
@@ -213,30 +245,64 @@ class ActivationScale(_Part):
     status: Literal["published", "derived", "assumed"] = "assumed"
 
 
+class RankedFamily(_Part):
+    """One row of the ranking of families on this curve.
+
+    n_parameters : effective number for the monotone spline. aicc, delta_aicc : null where the points are too few.
+    weight : Akaike weight among the families with a formula; null for the monotone spline, which has none.
+    cross_validated_error_uM : root mean square error of predicting each point from the others; null if not known.
+    """
+
+    family: str
+    n_parameters: Positive
+    aicc: Finite | None
+    delta_aicc: Finite | None
+    weight: Annotated[float, Field(ge=0, le=1)] | None
+    r_squared: Annotated[float, Field(le=1, allow_inf_nan=False)]
+    cross_validated_error_uM: NotNegative | None
+    at_bound: bool
+
+    @field_validator("family")
+    @classmethod
+    def _known_family(cls, name: str) -> str:
+        return choose("curve family", name, (*FAMILIES, _SPLINE))
+
+
 @dataclass(frozen=True)
 class ResponseSpec:
     """The response in units of activation G, normalised to g(0) = 0 and g(1) = 1.
 
-    power:      g = G**alpha                             parameters {"alpha"}
-    hyperbola:  g = G (1 + kappa) / (G + kappa)          parameters {"kappa"}
-    logarithm:  g = log1p(G / kappa) / log1p(1 / kappa)  parameters {"kappa"}
+    power:                   g = G**alpha                                       parameters {"alpha"}
+    hyperbola:               g = G (1 + kappa) / (G + kappa)                    parameters {"kappa"}
+    hill:                    g = G**n (1 + kappa**n) / (G**n + kappa**n)        parameters {"kappa", "n"}
+    logarithm:               g = log1p(G / kappa) / log1p(1 / kappa)            parameters {"kappa"}
+    saturating_exponential:  g = (1 - exp(-G / kappa)) / (1 - exp(-1 / kappa))  parameters {"kappa"}
     """
 
-    family: Literal["power", "hyperbola", "logarithm"]
+    family: Literal["power", "hyperbola", "hill", "logarithm", "saturating_exponential"]
     parameters: dict[str, float]
 
     def __post_init__(self) -> None:
-        family = choose("response", self.family, ("power", "hyperbola", "logarithm"))
-        name = "alpha" if family == "power" else "kappa"
-        if not isinstance(self.parameters, dict) or list(self.parameters) != [name]:
-            raise MacroError(
-                f"parameters of response {family!r} are {self.parameters!r}, expected {{{name!r}: number}}"
-            )
-        value = self.parameters[name]
+        family = choose("response", self.family, _RESPONSES)
+        names = _RESPONSES[family]
+        if not isinstance(self.parameters, dict) or list(self.parameters) != list(names):
+            expected = ", ".join(f"{name!r}: number" for name in names)
+            raise MacroError(f"parameters of response {family!r} are {self.parameters!r}, expected {{{expected}}}")
         low, high = _KAPPA_RANGE
-        if not (_is_finite(value) and value > 0 and (name == "alpha" or low <= value <= high)):
-            expected = "a finite number above 0" if name == "alpha" else f"{low:g} to {high:g}"
-            raise MacroError(f"{name} of response {family!r} is {reprlib.repr(value)}, expected {expected}; correct it")
+        for name, value in self.parameters.items():
+            if not (_is_finite(value) and value > 0 and (name != "kappa" or low <= value <= high)):
+                expected = f"{low:g} to {high:g}" if name == "kappa" else "a finite number above 0"
+                raise MacroError(
+                    f"{name} of response {family!r} is {reprlib.repr(value)}, expected {expected}; correct it"
+                )
+        if (
+            family == "hill"
+            and not abs(self.parameters["n"] * math.log10(self.parameters["kappa"])) <= _LARGEST_DECADES
+        ):
+            raise MacroError(
+                f"kappa = {self.parameters['kappa']:g} and n = {self.parameters['n']:g} of response 'hill' give kappa**n "
+                f"beyond 1e{_LARGEST_DECADES}; correct one of the two"
+            )
 
     def __call__(self, activation: float) -> float:
         """g at one activation >= 0: the reference for the networks' tensor versions.
@@ -258,6 +324,15 @@ class ResponseSpec:
         kappa = self.parameters["kappa"]
         if self.family == "hyperbola":
             return activation * (1 + kappa) / (activation + kappa)
+        if self.family == "saturating_exponential":
+            return math.expm1(-activation / kappa) / math.expm1(-1 / kappa)
+        if self.family == "hill":
+            if activation == 0:
+                return 0.0
+            n = self.parameters["n"]
+            # Beyond these decades the share is 0 or 1 to every digit.
+            share = min(max(n * math.log(kappa / activation), -700.0), 700.0)
+            return (1 + kappa**n) / (1 + math.exp(share))
         return math.log1p(activation / kappa) / math.log1p(1 / kappa)
 
 
@@ -265,16 +340,17 @@ class MacroParameters(_Part):
     """Macroscopic parameters of the astrocytic response; the content of macro.json.
 
     Frozen; unknown keys, wrong units, NaN and parameters of another family are refused with `MacroError` by `load`
-    and `loads`. A file of another major version is refused, and so is one of a newer minor version: a key that this
-    version does not know could change what the numbers mean.
+    and `loads`. A file of an older version is brought up to this one (see `bridge.migrations`). One of a newer version
+    is refused: a key that this version does not know could change what the numbers mean.
     """
 
     format: Literal["astromorphic-macro"] = FORMAT
-    version: Literal["1.0"] = VERSION
+    version: Literal["1.1"] = VERSION
     title: str
     response: Response
     alpha: EquivalentExponent
     activation: ActivationScale = ActivationScale()
+    ranking: list[RankedFamily] | None
     provenance: dict[str, JsonValue] = {}
 
     @model_validator(mode="after")
@@ -347,7 +423,7 @@ class MacroParameters(_Part):
             raise MacroError(f"format is {reprlib.repr(found)}, expected {FORMAT!r}: this is not a macro file")
         _check_version(content.get("version"))
         try:
-            macro = cls.model_validate(content)
+            macro = cls.model_validate(migrated(content))
         except ValidationError as error:
             raise MacroError(_one_line(error)) from None
         macro.dumps()
@@ -369,25 +445,36 @@ class MacroParameters(_Part):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical content without the provenance (64 hexadecimal digits)."""
-        content = _canonical(self.model_dump(mode="python", exclude={"provenance"}))
-        return hashlib.sha256(content.encode("utf-8")).hexdigest()
+        """SHA-256 (64 hexadecimal digits) of the canonical content that determines the numbers.
+
+        Left out are the provenance, the ranking, and what else only tells how well the response is known (profile
+        intervals, cross-validated error, weighting). That is the content of schema 1.0, so a file keeps its digest when
+        it is brought up to a newer schema.
+        """
+        content = self.model_dump(mode="python", exclude={"provenance", "ranking"})
+        content["version"] = "1.0"
+        for name in ("cross_validated_error_uM", "weights"):
+            del content["response"][name]
+        for parameter in content["response"]["parameters"].values():
+            del parameter["interval"]
+        return hashlib.sha256(_canonical(content).encode("utf-8")).hexdigest()
 
     def response_function(self) -> ResponseSpec:
         """The response in units of activation, for the networks."""
         family = FAMILIES[self.response.family]
-        theta = self.response.parameters[family.nonlinear].value
-        if family.nonlinear == "alpha":
-            return ResponseSpec("power", {"alpha": theta})
+        theta = {name: self.response.parameters[name].value for name in family.nonlinears}
+        if "alpha" in theta:
+            return ResponseSpec("power", {"alpha": theta["alpha"]})
         unit = self.activation.rate_per_activation_Hz
-        kappa = theta / unit
+        k = theta.pop("k")
+        kappa = k / unit
         low, high = _KAPPA_RANGE
         if not low <= kappa <= high:
             raise MacroError(
-                f"response.parameters.k = {theta:g} Hz over activation.rate_per_activation_Hz = {unit:g} Hz gives kappa = "
+                f"response.parameters.k = {k:g} Hz over activation.rate_per_activation_Hz = {unit:g} Hz gives kappa = "
                 f"{kappa:g}, expected {low:g} to {high:g}; correct one of the two"
             )
-        return ResponseSpec("hyperbola" if family.name == "hyperbola" else "logarithm", {"kappa": kappa})
+        return ResponseSpec(family.name, {"kappa": kappa, **theta})  # type: ignore[arg-type]
 
 
 def _is_finite(value: object) -> bool:
@@ -438,8 +525,10 @@ def _check_version(version: Any) -> None:
         raise MacroError(
             f"version {version} is newer than {VERSION}, the newest this program reads; update astromorphic"
         )
-    if major < known_major:
-        raise MacroError(f"version {version} is older than {VERSION} and cannot be converted; fit the curve again")
+    if (major, minor) != (known_major, known_minor) and version not in STEPS:
+        raise MacroError(
+            f"version {version} is none that was ever written ({', '.join(STEPS)}, {VERSION}); fit the curve again"
+        )
 
 
 def _one_line(error: ValidationError) -> str:
@@ -478,7 +567,9 @@ def _describe(detail: ErrorDetails) -> str:
 def _keys_at(path: list[str]) -> list[str]:
     """Keys that are allowed at a place of the file."""
     if path[:2] == ["response", "parameters"]:
-        return list(ParameterValue.model_fields)
+        return list((Interval if len(path) > 3 else ParameterValue).model_fields)
+    if path[:1] == ["ranking"]:
+        return list(RankedFamily.model_fields)
     parts: dict[str, type[BaseModel]] = {
         "response": Response,
         "alpha": EquivalentExponent,

@@ -12,8 +12,12 @@ from typing import Any
 from .alpha import AlphaEstimate
 from .artifact import FORMAT, VERSION, MacroError, MacroParameters
 from .comparison import Comparison
+from .cross_validation import cross_validated_error
+from .curves import FAMILIES
 from .fitting import Fit
+from .measure import Curve
 from .resampling import Bootstrap
+from .spline import MONOTONE_SPLINE, SplineFit
 
 DEFAULT_RATE_PER_ACTIVATION_HZ = 0.04
 
@@ -35,8 +39,8 @@ def macro_from_fit(
     ----------
     rate_per_activation_Hz : what one unit of accumulated activation counts as. The default makes 250 units reach 10
         Hz, the top of the fitted range; it is a choice of ours and recorded as "assumed".
-    comparison, bootstrap : recorded in the provenance: the ranking of families, the bootstrap intervals of the
-        parameters. Like those of the fit they tell how well the response is known and do not change it, so another
+    comparison, bootstrap : recorded are the ranking of families, and in the provenance the bootstrap intervals of the
+        parameters. Like the profile intervals they tell how well the response is known and do not change it, so another
         number of resamples leaves the digest as it is.
     provenance : further entries (command, seed, revision); they do not enter the digest.
     allow_bound : accept a response whose shape parameter sits at a limit of the fit; it is then marked as such.
@@ -47,14 +51,15 @@ def macro_from_fit(
     Raises
     ------
     MacroError
-        The shape parameter or the exponent is at a limit and `allow_bound` is False, the response does not rise, the
-        exponent lies outside its bootstrap interval, `bootstrap` is of another family, the provenance is not JSON, or an
-        argument is of another type.
+        The curve is not calcium in uM against a rate in Hz, a shape parameter or the exponent is at a limit and
+        `allow_bound` is False, the response does not rise, the exponent lies outside its bootstrap interval, `bootstrap` is
+        of another family, the provenance is not JSON, or an argument is of another type.
     """
     _check_arguments(fitted, alpha, bootstrap, provenance)
     family = fitted.family
+    check_units(fitted.curve)
     if fitted.at_bound and not allow_bound:
-        theta = fitted.parameters[family.nonlinear]
+        theta = next(estimate for estimate in fitted.parameters.values() if estimate.at_bound)
         raise MacroError(
             f"{theta.name} = {theta.value:g} of family {family.name!r} is at its {theta.at_bound} limit, so the "
             "response is not identified by this curve; choose another family (--family) or, in Python, allow_bound=True"
@@ -79,6 +84,11 @@ def macro_from_fit(
                         "unit": estimate.unit,
                         "stderr": estimate.stderr,
                         "at_bound": estimate.at_bound is not None,
+                        "interval": {
+                            "low": fitted.profiles[estimate.name].low,
+                            "high": fitted.profiles[estimate.name].high,
+                            "level": fitted.level,
+                        },
                     }
                     for estimate in fitted.parameters.values()
                 },
@@ -87,6 +97,8 @@ def macro_from_fit(
                 "input_range_Hz": [float(curve.x[0]), float(curve.x[-1])],
                 "resting_calcium_uM": curve.resting_calcium,
                 "r_squared": fitted.r_squared,
+                "cross_validated_error_uM": cross_validated_error(fitted),
+                "weights": "spread" if fitted.weighted else "none",
             },
             "alpha": {
                 "value": alpha.value,
@@ -96,9 +108,20 @@ def macro_from_fit(
                 "estimator": alpha.estimator,
             },
             "activation": {"rate_per_activation_Hz": rate_per_activation_Hz, "status": "assumed"},
+            "ranking": None if comparison is None else _ranking(comparison),
             "provenance": _provenance(fitted, alpha, comparison, bootstrap, provenance or {}),
         }
     )
+
+
+def check_units(curve: Curve) -> None:
+    """Refuse, with MacroError, a curve that is not calcium in uM against a rate in Hz."""
+    units = curve.x_unit, curve.y_unit
+    if units != ("Hz", "uM"):
+        raise MacroError(
+            f"the curve has the units {units[0]!r} and {units[1]!r}, expected a response in 'uM' against a rate in 'Hz', as "
+            "no network takes another"
+        )
 
 
 def _check_arguments(
@@ -137,10 +160,11 @@ def _provenance(
             "sd_uM": None if curve.sd is None else curve.sd.tolist(),
             "n_trials": curve.n_trials,
             "record": dict(curve.provenance),
+            "notes": list(curve.notes),
         },
         "fit": {
             "equation": fitted.family.equation,
-            "weighted": fitted.weighted,
+            "identifiable": fitted.identifiable,
             "level": fitted.level,
             "intervals": {e.name: [e.low, e.high] for e in fitted.parameters.values()},
             "rmse_uM": fitted.rmse,
@@ -156,7 +180,6 @@ def _provenance(
         "versions": _versions(),
     }
     if comparison is not None:
-        content["ranking"] = [_json_row(row) for row in comparison.records()]
         content["skipped_families"] = dict(comparison.skipped)
     if bootstrap is not None:
         content["bootstrap"] = {
@@ -169,9 +192,49 @@ def _provenance(
     return content | dict(further)
 
 
-def _json_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _ranking(comparison: Comparison) -> list[dict[str, Any]]:
+    """The families in order of their AICc, the spline at the end."""
+    lowest = next(iter(comparison.fits.values())).aicc
+
+    def row(
+        family: str, fitted: Fit | SplineFit, n: float, weight: float | None, error: float | None, at_bound: bool
+    ) -> dict[str, Any]:
+        return {
+            "family": family,
+            "n_parameters": n,
+            "aicc": _finite(fitted.aicc),
+            # Equal infinities have no difference.
+            "delta_aicc": _finite(fitted.aicc - lowest) if math.isfinite(lowest) else None,
+            "weight": weight,
+            "r_squared": fitted.r_squared,
+            "cross_validated_error_uM": error,
+            "at_bound": at_bound,
+        }
+
+    rows = [
+        row(
+            name,
+            fitted,
+            float(len(fitted.parameters)),
+            comparison.weights[name],
+            comparison.cross_validated[name],
+            fitted.at_bound,
+        )
+        for name, fitted in comparison.fits.items()
+        # Families of one's own have no identifier that a reader of the file could look up.
+        if name in FAMILIES
+    ]
+    spline = comparison.spline
+    if spline is not None:
+        rows.append(
+            row(MONOTONE_SPLINE, spline, spline.n_parameters, None, comparison.spline_cross_validated, at_bound=False)
+        )
+    return rows
+
+
+def _finite(value: float) -> float | None:
     # AICc is infinite for too few points; JSON has no infinity, and null says that it does not exist.
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    return value if math.isfinite(value) else None
 
 
 def _versions() -> dict[str, str]:

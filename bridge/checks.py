@@ -6,13 +6,16 @@ They stand in front of NumPy, SciPy and lmfit, whose own errors name neither the
 from __future__ import annotations
 
 import math
-import reprlib
-from collections.abc import Iterable
-from numbers import Integral, Real
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from biosim.checks import as_float, plain_number, whole
+from biosim.messages import shown
+from biosim.registry import choose
 
 from .curves import Array, Family
 from .measure import LARGEST_RATE, Curve, numbers
@@ -31,23 +34,24 @@ class FitError(ValueError):
 
 def check_level(level: float) -> None:
     """Refuse a confidence level that is not between 0 and 1."""
-    if not (_is_real(level) and 0 < level < 1):
-        raise FitError(f"level is {reprlib.repr(level)}, expected a number between 0 and 1 such as 0.95")
+    number = plain_number(level)
+    if number is None or not 0 < number < 1:
+        raise FitError(f"level is {shown(level)}, expected a number between 0 and 1 such as 0.95")
 
 
-def check_count(name: str, value: int, low: int, high: int) -> None:
-    """Refuse a `value` that is not a whole number from `low` to `high`."""
-    if not (_is_whole(value) and low <= value <= high):
-        raise FitError(f"{name} is {reprlib.repr(value)}, expected a whole number from {low} to {high}")
+def whole_number(name: str, value: int, low: int, high: int) -> int:
+    """`value`, refused if it is not a whole number from `low` to `high`."""
+    return whole(name, value, low, high, FitError)
 
 
 def check_resamples(n: int, *, none_allowed: bool = False) -> None:
     """Refuse a number of bootstrap resamples too small for quantiles or too large for the memory."""
-    if _is_whole(n) and (FEWEST_RESAMPLES <= n <= MOST_RESAMPLES or (none_allowed and n == 0)):
+    number = plain_number(n)
+    if isinstance(number, int) and (FEWEST_RESAMPLES <= number <= MOST_RESAMPLES or (none_allowed and number == 0)):
         return
     none = "0 for none, or " if none_allowed else ""
     raise FitError(
-        f"n_resamples (--bootstraps on the command line) is {reprlib.repr(n)}, expected {none}at least "
+        f"n_resamples (--bootstraps on the command line) is {shown(n)}, expected {none}at least "
         f"{FEWEST_RESAMPLES} and at most {MOST_RESAMPLES}; take 1000 for a 95 % interval"
     )
 
@@ -56,11 +60,10 @@ def random_generator(rng: np.random.Generator | int) -> np.random.Generator:
     """`rng` itself if it is a generator, otherwise one made from it as a seed."""
     if isinstance(rng, np.random.Generator):
         return rng
-    if not (_is_whole(rng) and rng >= 0):
-        raise FitError(
-            f"seed is {reprlib.repr(rng)}, expected a whole number of 0 or more or, in Python, a NumPy generator"
-        )
-    return np.random.default_rng(int(rng))
+    seed = plain_number(rng)
+    if not isinstance(seed, int) or seed < 0:
+        raise FitError(f"seed is {shown(rng)}, expected a whole number of 0 or more or, in Python, a NumPy generator")
+    return np.random.default_rng(seed)
 
 
 def several(what: str, names: Iterable[Name] | str) -> list[Name | str]:
@@ -70,7 +73,7 @@ def several(what: str, names: Iterable[Name] | str) -> list[Name | str]:
     try:
         return list(names)
     except TypeError:
-        raise FitError(f"{what} is {reprlib.repr(names)}, expected a name or a list of names") from None
+        raise FitError(f"{what} is {shown(names)}, expected a name or a list of names") from None
 
 
 def check_rates(what: str, x: ArrayLike) -> Array:
@@ -93,7 +96,12 @@ def check_varies(curve: Curve, wanted: str) -> None:
         )
 
 
-def check_problem(curve: Curve, family: Family, level: float, limits: tuple[float, float] | None) -> None:
+def check_problem(
+    curve: Curve,
+    family: Family,
+    level: float,
+    limits: tuple[float, float] | Mapping[str, tuple[float, float]] | None,
+) -> None:
     """Refuse a fit of `family` to `curve` that is ill-posed or whose settings are impossible."""
     n_parameters = len(family.parameters)
     if curve.n_points <= n_parameters:
@@ -103,39 +111,53 @@ def check_problem(curve: Curve, family: Family, level: float, limits: tuple[floa
         )
     check_varies(curve, f"the parameters of {family.name!r} are")
     check_level(level)
-    if limits is not None:
-        _check_limits(curve, family, limits)
+    chosen_limits(family, curve, limits)
 
 
-def _check_limits(curve: Curve, family: Family, limits: tuple[float, float]) -> None:
-    expected = f"expected (low, high) with 0 < low < high for {family.nonlinear}"
-    if not (isinstance(limits, tuple | list) and len(limits) == 2 and all(_is_real(limit) for limit in limits)):
-        raise FitError(f"limits are {reprlib.repr(limits)}, {expected}")
-    low, high = limits
+def chosen_limits(
+    family: Family, curve: Curve, limits: tuple[float, float] | Mapping[str, tuple[float, float]] | None
+) -> dict[str, tuple[float, float]]:
+    """Range of each shape parameter: those of the family on this curve, replaced by `limits` where they are given."""
+    own = family.bounds(curve.x)
+    if limits is None:
+        return own
+    if not isinstance(limits, Mapping):
+        if len(own) > 1:
+            raise FitError(
+                f"limits are {shown(limits)}, expected a mapping of names to (low, high), as family {family.name!r} has "
+                f"the shape parameters {', '.join(own)}"
+            )
+        limits = {family.nonlinear: limits}
+    for name, pair in limits.items():
+        choose(f"shape parameter of family {family.name!r}", name, own)
+        own[name] = _checked_limits(family, name, pair)
+    given = " and ".join(f"{name} = {own[name]}" for name in limits)
+    for corner in product(*own.values()):
+        with np.errstate(all="ignore"):
+            for values in (family.shape(curve.x, *corner), *family.derivatives(curve.x, *corner)):
+                if not np.all(np.abs(values) < _LARGEST_SHAPE):
+                    at = ", ".join(f"{name} = {value:g}" for name, value in zip(own, corner, strict=True))
+                    raise FitError(
+                        f"limits are {given}: at {at} the family {family.name!r} overflows on these rates; narrow them"
+                    )
+    return own
+
+
+def _checked_limits(family: Family, name: str, limits: object) -> tuple[float, float]:
+    expected = f"expected (low, high) with 0 < low < high for {name}"
+    pair = limits if isinstance(limits, tuple | list) and len(limits) == 2 else ()
+    found = [plain_number(limit) for limit in pair]
+    low, high = (
+        (as_float(number) for number in found if number is not None)
+        if len(found) == 2 and None not in found
+        else (
+            math.nan,
+            math.nan,
+        )
+    )
     if not 0 < low < high < math.inf:
-        raise FitError(f"limits are {reprlib.repr(limits)}, {expected}")
+        raise FitError(f"limits are {shown(limits)}, {expected}")
     # lmfit takes limits this close for one number.
     if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
-        raise FitError(f"limits are {limits}, which differ too little to search between them; widen them")
-    with np.errstate(all="ignore"):
-        for limit in (low, high):
-            for values in (family.shape(curve.x, limit), family.shape_derivative(curve.x, limit)):
-                if not np.all(np.abs(values) < _LARGEST_SHAPE):
-                    raise FitError(
-                        f"limits are {limits}: at {family.nonlinear} = {limit:g} the family {family.name!r} overflows "
-                        "on these rates; narrow them"
-                    )
-
-
-def _is_real(value: object) -> bool:
-    # Numbers beyond the range of a double cannot be computed with either.
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+        raise FitError(f"limits are {shown(limits)}, which differ too little to search between them; widen them")
+    return low, high

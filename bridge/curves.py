@@ -4,10 +4,13 @@ Every family has the form
 
     y(f) = offset + b shape(f; theta)
 
-with one nonlinear parameter theta > 0 (an exponent or a rate in Hz), so that for a given theta the best offset and b
-follow from linear least squares. The offset is zero, the resting calcium (a constant that is passed in), or a free
-parameter c. Rates f enter as pure numbers in Hz, calcium and therefore b and c are in uM. The functions accept
-complex parameter values, so derivatives can be checked by complex steps. Nothing but NumPy is imported here.
+with one or two nonlinear shape parameters theta > 0 (exponents and rates in Hz), so that for a given theta the best
+offset and b follow from linear least squares. The offset is zero, the resting calcium (a constant that is passed in),
+or a free parameter c. Rates f enter as pure numbers in Hz, calcium and therefore b and c are in uM; a curve in other
+units (epochs, percent) takes its own. The functions accept complex parameter values, so derivatives can be checked by
+complex steps. Nothing but NumPy is imported here.
+
+The monotone spline, which has no formula, is in `bridge.spline`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ class MissingRest(ValueError):
     """A family above the resting calcium meets a curve whose resting calcium is not known."""
 
 
+class NoFormula(ValueError):
+    """The monotone spline where a family with parameters is needed."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of a family: its name, its unit ("1" if it has none) and its meaning."""
@@ -46,11 +53,13 @@ class Family:
     name : identifier in the registry.
     equation : the curve in plain text, f in Hz, y in uM.
     description : what the family says about the synapse.
-    parameters : all fitted parameters; the order of Jacobian columns and covariances. The last one is theta.
+    parameters : all fitted parameters; the order of Jacobian columns and covariances: c where the offset is free, b,
+        then the shape parameters theta, of which there are one or two.
     offset : "none", "rest" (the resting calcium, passed as a constant) or "free" (the parameter c).
-    shape : function (f, theta) -> shape, broadcasting.
-    shape_derivative : its derivative with respect to theta.
-    limits : function of the rates f [n] giving the smallest and largest theta that is searched.
+    shape : function (f, *theta) -> shape, broadcasting.
+    shape_derivative : its derivative with respect to theta; a tuple of derivatives where there are two.
+    limits : function of the rates f [n] giving the smallest and largest theta that is searched; a tuple of such pairs
+        where there are two.
     """
 
     name: str
@@ -58,23 +67,39 @@ class Family:
     description: str
     parameters: tuple[Parameter, ...]
     offset: Literal["none", "rest", "free"]
-    shape: Callable[[Any, Any], Any]
-    shape_derivative: Callable[[Any, Any], Any]
-    limits: Callable[[Array], tuple[float, float]]
+    shape: Callable[..., Any]
+    shape_derivative: Callable[..., Any]
+    limits: Callable[[Array], Any]
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
         return tuple(parameter.name for parameter in self.parameters)
 
     @property
-    def nonlinear(self) -> str:
-        """Name of the nonlinear parameter theta."""
-        return self.parameters[-1].name
-
-    @property
     def linear(self) -> tuple[str, ...]:
         """Names of the parameters that enter linearly: ("b",) or ("c", "b")."""
-        return self.parameter_names[:-1]
+        return ("c", "b") if self.offset == "free" else ("b",)
+
+    @property
+    def nonlinears(self) -> tuple[str, ...]:
+        """Names of the shape parameters theta."""
+        return self.parameter_names[len(self.linear) :]
+
+    @property
+    def nonlinear(self) -> str:
+        """Name of the first shape parameter, the one a table shows."""
+        return self.nonlinears[0]
+
+    def bounds(self, x: Array) -> dict[str, tuple[float, float]]:
+        """Searched range of each shape parameter for a curve at rates `x` [n]."""
+        limits = self.limits(x)
+        pairs = (limits,) if len(self.nonlinears) == 1 else limits
+        return {name: (float(low), float(high)) for name, (low, high) in zip(self.nonlinears, pairs, strict=True)}
+
+    def derivatives(self, f: Any, *theta: Any) -> tuple[Any, ...]:
+        """Derivatives of the shape with respect to each theta, broadcasting as `shape` does."""
+        found = self.shape_derivative(f, *theta)
+        return found if isinstance(found, tuple) else (found,)
 
     def unit(self, parameter: str) -> str:
         choose(f"parameter of family {self.name!r}", parameter, self.parameter_names)
@@ -88,7 +113,7 @@ class Family:
         MissingRest
             The family needs the resting calcium and none was given.
         """
-        scaled = values["b"] * self.shape(np.asarray(f), values[self.nonlinear])
+        scaled = values["b"] * self.shape(np.asarray(f), *(values[name] for name in self.nonlinears))
         if self.offset == "free":
             return values["c"] + scaled
         return self.fixed_offset(resting_calcium) + scaled
@@ -97,8 +122,8 @@ class Family:
         """Derivatives of the curve at rates `f` [n] with respect to the parameters, in their order: [n,
         n_parameters]."""
         f = np.asarray(f)
-        theta = values[self.nonlinear]
-        columns = [self.shape(f, theta), values["b"] * self.shape_derivative(f, theta)]
+        theta = [values[name] for name in self.nonlinears]
+        columns = [self.shape(f, *theta), *(values["b"] * slope for slope in self.derivatives(f, *theta))]
         if self.offset == "free":
             columns.insert(0, np.ones_like(columns[0]))
         return np.stack(columns, axis=-1)
@@ -140,6 +165,27 @@ def _logarithm_derivative(f: Any, k: Any) -> Any:
     return -f / (k * (k + f))
 
 
+def _hill(f: Any, k: Any, n: Any) -> Any:
+    ratio = (f / k) ** n
+    return ratio / (1 + ratio)
+
+
+def _hill_derivative(f: Any, k: Any, n: Any) -> tuple[Any, Any]:
+    ratio = (f / k) ** n
+    # s (1 - s), in a form whose parts stay representable however steep the curve is.
+    slope = ratio / (1 + ratio) / (1 + ratio)
+    logarithm = np.log(np.where(f > 0, f, 1.0) / k)
+    return -n / k * slope, np.where(f > 0, slope * logarithm, 0.0)
+
+
+def _saturating_exponential(f: Any, k: Any) -> Any:
+    return -np.expm1(-f / k)
+
+
+def _saturating_exponential_derivative(f: Any, k: Any) -> Any:
+    return -f / k**2 * np.exp(-f / k)
+
+
 def _exponent_limits(f: Array) -> tuple[float, float]:
     # At alpha = 0 the power is constant; 0.001 is already a logarithm to within 0.1 % over a decade.
     return 1e-3, 10.0
@@ -150,10 +196,21 @@ def _rate_limits(f: Array) -> tuple[float, float]:
     return 1e-3 * float(np.min(f[f > 0])), 1e3 * float(np.max(f))
 
 
+def _hill_limits(f: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+    # Two decades beyond the rates a Hill curve is a power law; above n = 10 it is a step, below 0.2 a logarithm.
+    return (1e-2 * float(np.min(f[f > 0])), 1e2 * float(np.max(f))), (0.2, 10.0)
+
+
+def _exponential_limits(f: Array) -> tuple[float, float]:
+    # Below a tenth of the smallest rate the rise is over before the first point and the curve is flat to 5e-5.
+    return 0.1 * float(np.min(f[f > 0])), 1e3 * float(np.max(f))
+
+
 _C = Parameter("c", "uM", "calcium at zero input")
 _B = Parameter("b", "uM", "scale of the rise")
 _ALPHA = Parameter("alpha", "1", "exponent of the input rate")
 _K = Parameter("k", "Hz", "rate at which the response bends")
+_N = Parameter("n", "1", "Hill coefficient, the steepness on a logarithmic axis of rates")
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -199,6 +256,16 @@ FAMILIES: dict[str, Family] = {
             _rate_limits,
         ),
         Family(
+            "hill",
+            "y = c + b f^n / (f^n + k^n)",
+            "cooperative saturation with half-rate k; n = 1 is the hyperbola, n > 1 a sigmoid",
+            (_C, _B, _K, _N),
+            "free",
+            _hill,
+            _hill_derivative,
+            _hill_limits,
+        ),
+        Family(
             "logarithm",
             "y = c + b ln(1 + f / k)",
             "decelerating rise without saturation, linear below k",
@@ -207,6 +274,16 @@ FAMILIES: dict[str, Family] = {
             _logarithm,
             _logarithm_derivative,
             _rate_limits,
+        ),
+        Family(
+            "saturating_exponential",
+            "y = c + b (1 - exp(-f / k))",
+            "saturation that is complete after a few k, as of a store that fills",
+            (_C, _B, _K),
+            "free",
+            _saturating_exponential,
+            _saturating_exponential_derivative,
+            _exponential_limits,
         ),
     )
 }
@@ -219,7 +296,13 @@ def family_named(name: str | Family) -> Family:
     ------
     UnknownName
         Listing the identifiers and the nearest match.
+    NoFormula
+        The monotone spline, which is not a family of this kind.
     """
     if isinstance(name, Family):
         return name
+    if name == "monotone_spline":
+        raise NoFormula(
+            "family 'monotone_spline' has no formula and no parameters; use bridge.fit_spline or bridge.compare"
+        )
     return FAMILIES[choose("curve family", name, FAMILIES)]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +44,7 @@ class Curve:
     trials : single trials [n, n_trials], or None; their mean over trials must be `y`.
     x_name, y_name, x_unit, y_unit : what was measured.
     resting_calcium : calcium without input (uM), or None if unknown.
-    source : where the curve comes from, in words.
+    source : where the curve comes from, in words. notes : what a reader has to know of it, such as a converted unit.
     provenance : record of the simulation behind it, free JSON content.
 
     Raises
@@ -68,6 +66,7 @@ class Curve:
     resting_calcium: float | None = None
     source: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         x = _frozen_array(self.x_name, self.x, 1)
@@ -166,6 +165,10 @@ class Curve:
         """Number of trials per rate; 0 if the curve has none."""
         return 0 if self.trials is None else self.trials.shape[1]
 
+    def unit_of(self, unit: str) -> str:
+        """Unit of a fitted parameter on this curve, where a family says "Hz" for that of x and "uM" for that of y."""
+        return {"Hz": self.x_unit, "uM": self.y_unit}.get(unit, unit)
+
     def standard_error(self) -> Array:
         """Standard error of each point [n]: sd / sqrt(n_trials), or sd itself where single trials are unknown.
 
@@ -223,22 +226,32 @@ def _frozen_array(name: str, values: ArrayLike, ndim: int) -> Array:
     return array
 
 
-def response_curve(dataset: xr.Dataset, variable: str = "calcium_mean") -> Curve:
-    """Response curve of a simulation: `variable` against the input rate, trials kept.
+def response_curve(
+    dataset: xr.Dataset,
+    variable: str = "calcium_mean",
+    *,
+    x: str = "input_rate",
+    y_unit: str = "uM",
+    select: Mapping[str, float] | None = None,
+) -> Curve:
+    """Response curve of a simulation: `variable` against the dimension `x`, trials kept.
 
     Parameters
     ----------
-    dataset : result of a rate protocol with dimensions (input_rate, trial); `input_rate` in Hz, `variable` in uM,
-        and, if it is there, the scalar `calcium_rest` in uM.
-    variable : the data variable that is read.
+    dataset : result of any protocol with the dimension `x`, and `trial` if it has trials; other dimensions (swept
+        parameters, neurons) have to be settled by `select`. `calcium_rest` (uM), if it is there, comes along.
+    variable : the data variable that is read, in `y_unit`; name the unit to read one that is no calcium.
+    x : the dimension, or a coordinate along one, that is the input. `input_rate` has to be in Hz; others keep the unit
+        they state.
+    select : dimension -> the value at which the curve is taken; it has to be one of the values of its coordinate.
 
     Raises
     ------
     CurveError
-        Not a Dataset, missing variable or coordinate, other dimensions, a unit attribute that is missing or wrong, or
-        bad values.
+        Not a Dataset, missing variable or coordinate, dimensions that are left over, a selected value that is not there,
+        a unit attribute that is missing or wrong, or bad values.
     UnknownName
-        `variable` is not in the dataset.
+        `variable`, `x` or a name in `select` is not in the dataset.
     """
     if not hasattr(dataset, "data_vars"):
         raise CurveError(
@@ -246,18 +259,36 @@ def response_curve(dataset: xr.Dataset, variable: str = "calcium_mean") -> Curve
             "for the name of a file"
         )
     choose("variable of the dataset", variable, map(str, dataset.data_vars))
+    dataset = _selected(dataset, variable, select or {})
     data = dataset[variable]
-    if set(data.dims) != {"input_rate", "trial"}:
+    if x not in data.dims:
+        found = ", ".join(str(name) for name in data.dims if name != "trial") or "none"
         raise CurveError(
-            f"{variable} has dimensions {tuple(data.dims)}, expected ('input_rate', 'trial'); run a rate protocol "
-            "such as fig3"
+            f"{variable} has dimensions {tuple(data.dims)}, expected {x!r} among them; run a rate protocol such as fig3 or "
+            f"choose another x in Python ({found})"
         )
-    if "input_rate" not in dataset.coords:
-        raise CurveError("dataset has no coordinate 'input_rate'; expected the rates in Hz")
-    _expect_unit("input_rate", dataset["input_rate"], "Hz")
-    _expect_unit(variable, data, "uM")
+    left = [str(name) for name in data.dims if name not in (x, "trial")]
+    if left:
+        first = left[0]
+        values = np.atleast_1d(dataset[first].values)
+        shown_values = ", ".join(f"{value}" for value in values[:4]) + (", ..." if len(values) > 4 else "")
+        raise CurveError(
+            f"{variable} has dimensions {tuple(data.dims)}, expected {x!r} and 'trial' alone; select one value of {first!r} "
+            f"({shown_values}), with select={{{first!r}: value}} or --at {first}=VALUE"
+        )
+    if x not in dataset.coords:
+        raise CurveError(
+            f"dataset has no coordinate {x!r}; expected the values of the input"
+            + (" in Hz" if x == "input_rate" else "")
+        )
+    if x == "input_rate":
+        _expect_unit("input_rate", dataset["input_rate"], "Hz")
+    x_unit = dataset[x].attrs.get("units")
+    if not isinstance(x_unit, str) or not x_unit:
+        raise CurveError(f"{x} has units {x_unit!r}, expected the name of a unit; set the attribute 'units'")
+    _expect_unit(variable, data, y_unit)
     rest: float | None = None
-    if "calcium_rest" in dataset:
+    if "calcium_rest" in dataset and y_unit == "uM":
         _expect_unit("calcium_rest", dataset["calcium_rest"], "uM")
         if dataset["calcium_rest"].ndim:
             raise CurveError(f"calcium_rest has dimensions {tuple(dataset['calcium_rest'].dims)}, expected a scalar")
@@ -265,14 +296,35 @@ def response_curve(dataset: xr.Dataset, variable: str = "calcium_mean") -> Curve
     provenance = _provenance(dataset)
     protocol = provenance.get("protocol")
     name = protocol.get("name") if isinstance(protocol, dict) else None
-    return Curve.from_trials(
-        dataset["input_rate"].values,
-        data.transpose("input_rate", "trial").values,
-        y_name=str(data.attrs.get("long_name", variable)),
-        resting_calcium=rest,
-        source=f"simulation, protocol {name}" if name else "simulation",
-        provenance=provenance,
-    )
+    at = "".join(f", {key} = {value:g}" for key, value in (select or {}).items())
+    fields: dict[str, Any] = {
+        "x_name": "input rate" if x == "input_rate" else str(dataset[x].attrs.get("long_name", x)),
+        "y_name": str(data.attrs.get("long_name", variable)),
+        "x_unit": x_unit,
+        "y_unit": y_unit,
+        "resting_calcium": rest,
+        "source": (f"simulation, protocol {name}" if name else "simulation") + at,
+        "provenance": provenance | ({"select": dict(select)} if select else {}),
+    }
+    if "trial" not in data.dims:
+        return Curve(x=dataset[x].values, y=data.values, **fields)
+    return Curve.from_trials(dataset[x].values, data.transpose(x, "trial").values, **fields)
+
+
+def _selected(dataset: xr.Dataset, variable: str, select: Mapping[str, float]) -> xr.Dataset:
+    """`dataset` at the values of its coordinates that `select` names."""
+    for name, value in select.items():
+        choose(f"dimension of {variable}", name, map(str, dataset[variable].dims))
+        values = np.asarray(dataset[name].values)
+        number = numbers(f"value of {name}", value)
+        if number.ndim:
+            raise CurveError(f"select has {reprlib.repr(value)} for {name}, expected one number")
+        near = np.flatnonzero(np.isclose(values.astype(float), number, rtol=1e-9, atol=0))
+        if not len(near):
+            listed = ", ".join(f"{one}" for one in values[:8]) + (", ..." if len(values) > 8 else "")
+            raise CurveError(f"{name} = {number.item():g} is not in the dataset; choose from {listed}")
+        dataset = dataset.isel({name: int(near[0])})
+    return dataset
 
 
 def _expect_unit(name: str, variable: xr.DataArray, unit: str) -> None:
@@ -294,45 +346,13 @@ def _provenance(dataset: xr.Dataset) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"provenance": content}
 
 
-# The calcium axis of the published figure has arbitrary units and the paper gives no resting level. The set `wade2012`
-# reproduces the curve to 4 %, so its fixed point stands in for the resting level; with_resting_calcium() changes it.
-_WADE2012_REST_UM = 0.07222178
-_PUBLISHED = {
-    "astromorphic_fig3": (
-        "astromorphic_fig3.csv",
-        "Fig. 3 of arXiv 2312.10925, digitised, arbitrary units read as uM; resting calcium assumed, fixed point "
-        "of wade2012",
-    ),
-}
+def parse_source(
+    source: str | Path, variable: str = "calcium_mean", select: Mapping[str, float] | None = None
+) -> Curve:
+    """The curve behind a command-line source: `published:NAME`, the path of a NetCDF file of a simulation, or that of a
+    CSV table (a name that ends in .csv).
 
-
-def published_names() -> tuple[str, ...]:
-    """Names of the built-in published curves."""
-    return tuple(_PUBLISHED)
-
-
-def published(name: str) -> Curve:
-    """A built-in published curve; see `published_names`. It has no trials and an assumed resting calcium.
-
-    Raises
-    ------
-    UnknownName
-        Listing the built-in curves.
-    """
-    filename, source = _PUBLISHED[choose("published curve", name, _PUBLISHED)]
-    text = files("bridge").joinpath("data", filename).read_text(encoding="utf-8")
-    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-    return Curve(
-        x=np.array([float(row["input_rate_hz"]) for row in rows]),
-        y=np.array([float(row["ca_au"]) for row in rows]),
-        resting_calcium=_WADE2012_REST_UM,
-        source=source,
-        provenance={"published": name},
-    )
-
-
-def parse_source(source: str | Path, variable: str = "calcium_mean") -> Curve:
-    """The curve behind a command-line source: `published:NAME`, or the path of a NetCDF file of a rate protocol.
+    variable, select : as in `response_curve`, for simulation files alone.
 
     Raises
     ------
@@ -342,19 +362,33 @@ def parse_source(source: str | Path, variable: str = "calcium_mean") -> Curve:
         The file does not exist, is a folder, or holds no usable response curve.
     """
     if not isinstance(source, str | Path):
-        raise CurveError(f"source is {reprlib.repr(source)}, expected published:NAME or the path of a simulation file")
+        raise CurveError(
+            f"source is {reprlib.repr(source)}, expected published:NAME or the path of a simulation file or table"
+        )
+    from .literature import published, published_names
+
     text = str(source)
+    if (select or variable != "calcium_mean") and (text.startswith("published:") or text.lower().endswith(".csv")):
+        raise CurveError(
+            f"{text}: has one curve, and no variable or dimension to choose; leave variable and select out"
+        )
     if text.startswith("published:"):
         return published(text.removeprefix("published:"))
     path = Path(source)
     if path.is_dir():
         raise CurveError(f"{text!r} is a folder, expected a simulation file; {_files_in(path)}")
     if not path.is_file():
-        names = ", ".join(f"published:{name}" for name in _PUBLISHED)
-        raise CurveError(f"no file {text!r}; give the path of a simulation file (.nc) or one of {names}")
+        names = ", ".join(f"published:{name}" for name in published_names())
+        raise CurveError(
+            f"no file {text!r}; give the path of a simulation file (.nc), of a table (.csv) or one of {names}"
+        )
+    if path.suffix.lower() == ".csv":
+        from .csv_curves import read_curve
+
+        return read_curve(path)
     import biosim
 
-    return response_curve(biosim.load(path), variable)
+    return response_curve(biosim.load(path), variable, select=select)
 
 
 def _files_in(folder: Path) -> str:

@@ -85,11 +85,11 @@ def least_squares(
         )
     values = {name: float(value) for name, value in result.params.valuesdict().items()}
     return Optimum(
-        values, free, _inverse_normal_matrix(jacobian(values)[:, columns]), float(np.sum(residual(values) ** 2))
+        values, free, inverse_normal_matrix(jacobian(values)[:, columns]), float(np.sum(residual(values) ** 2))
     )
 
 
-def _inverse_normal_matrix(jacobian: Array) -> Array | None:
+def inverse_normal_matrix(jacobian: Array) -> Array | None:
     """(J^T J)^-1 through scaled singular values, or None where the columns are linearly dependent."""
     scale = np.linalg.norm(jacobian, axis=0)
     if not np.all(np.isfinite(scale)) or np.any(scale == 0):

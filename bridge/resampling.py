@@ -16,6 +16,7 @@ from .curves import Array, Family
 from .fitting import Fit
 from .measure import Curve
 from .projection import project
+from .weights import point_errors
 
 Kind = Literal["trials", "residuals"]
 
@@ -34,7 +35,7 @@ class Bootstrap:
         `Fit.residual_correlation` and the notes of the fit show it.
     samples : parameter name -> [n_resamples]. Rows belong together: the parameters of one refit are correlated, and
         intervals of single parameters do not combine to a region.
-    at_bound : share of refits whose nonlinear parameter sits at a limit.
+    at_bound : share of refits with a shape parameter at a limit.
     """
 
     family: Family
@@ -83,9 +84,15 @@ def percentile_interval(samples: Array, level: float) -> tuple[float, float]:
 
 
 def bootstrap(
-    fitted: Fit, *, n_resamples: int = 1000, rng: np.random.Generator | int = 0, level: float = 0.95
+    fitted: Fit,
+    *,
+    n_resamples: int = 1000,
+    rng: np.random.Generator | int = 0,
+    level: float = 0.95,
+    kind: Kind | None = None,
 ) -> Bootstrap:
-    """Bootstrap the fit `fitted`, with its own weighting: over trials if its curve has at least two, else over residuals.
+    """Bootstrap the fit `fitted`, with its own weighting, over `kind`: "trials", "residuals", or None for trials if its
+    curve has at least two and residuals otherwise.
 
     What the two assume is told by `Bootstrap`. The weights of a weighted fit are kept, not estimated again.
 
@@ -93,8 +100,11 @@ def bootstrap(
 
     Raises
     ------
+    UnknownName
+        `kind` is neither of the two.
     FitError
-        Fewer than 20 resamples (their quantiles mean nothing) or more than 100 000, an impossible level or seed, or
+        "trials" without at least two of them, fewer than 20 resamples (their quantiles mean nothing) or more than
+        100 000, an impossible level or seed, or
         `fitted` is no Fit.
     """
     if not isinstance(fitted, Fit):
@@ -103,25 +113,27 @@ def bootstrap(
     check_level(level)
     curve, family = fitted.curve, fitted.family
     generator = random_generator(rng)
-    sigma = curve.standard_error() if fitted.weighted else np.ones(curve.n_points)
-    kind: Kind
-    if curve.n_trials > 1:
-        kind, y = "trials", resample_trials(curve, n_resamples, generator)
+    sigma = point_errors(curve).sigma if fitted.weighted else np.ones(curve.n_points)
+    if kind is None:
+        kind = "trials" if curve.n_trials > 1 else "residuals"
+    choose("kind of bootstrap", kind, ("trials", "residuals"))
+    if kind == "trials":
+        y = resample_trials(curve, n_resamples, generator)
     else:
         freedom = curve.n_points - len(family.parameters)
         model = fitted.predict(curve.x)
         drawn = resample_residuals((curve.y - model) / sigma, freedom, n_resamples, generator)
-        kind, y = "residuals", model + drawn * sigma
+        y = model + drawn * sigma
     rest = family.fixed_offset(curve.resting_calcium)
     found = project(family, curve.x, y, sigma, rest, fitted.limits)
-    samples = {"b": found.scale, family.nonlinear: found.theta}
+    samples = {"b": found.scale} | {name: found.theta[:, j] for j, name in enumerate(family.nonlinears)}
     if family.offset == "free":
         samples["c"] = found.offset
     return Bootstrap(
         family=family,
         kind=kind,
         samples={name: samples[name] for name in family.parameter_names},
-        at_bound=float(np.mean(found.side != 0)),
+        at_bound=float(np.mean(np.any(found.side != 0, axis=1))),
         level=level,
         resting_calcium=curve.resting_calcium,
     )

@@ -60,7 +60,7 @@ class AstromorphicConfig(PreTrainedConfig):
             "centred" tanh(sS/2) (ours).
         mixer: "astromorphic", or a control: "softmax", "linear" (Katharopoulos), "kozachkov" (`hebbian_scale` times
             linear), "none" (branch off).
-        response: {"family": "power" | "hyperbola" | "logarithm", "parameters": {...}}; None means power with alpha =
+        response: {"family": ..., "parameters": {...}}, see `models.ops.response`; None means power with alpha =
             0.25.
         branch_gain: fixed factor on the attention branch, for gain-matched comparisons.
         learnable_gain: one factor per head, starting at 1, on top of `branch_gain`.

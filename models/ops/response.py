@@ -8,7 +8,7 @@ the operators.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -95,21 +95,74 @@ class Logarithm:
         return math.log1p(activation / self.kappa) / math.log1p(1.0 / self.kappa)
 
 
-FAMILIES: Mapping[str, tuple[type[Power] | type[Hyperbola] | type[Logarithm], str]] = {
-    "power": (Power, "alpha"),
-    "hyperbola": (Hyperbola, "kappa"),
-    "logarithm": (Logarithm, "kappa"),
+@dataclass(frozen=True)
+class Hill:
+    """g = G**n (1 + kappa**n) / (G**n + kappa**n): half of its ceiling at G = kappa, as steep there as n says.
+
+    Computed as a logistic function of log G, which cannot overflow; the activation is clamped from below, as in `Power`.
+    """
+
+    kappa: float
+    n: float
+    family: ClassVar[str] = "hill"
+
+    def __post_init__(self) -> None:
+        _check_positive(self.family, "kappa", self.kappa)
+        _check_positive(self.family, "n", self.n)
+        if not abs(self.n * math.log10(self.kappa)) <= 30:
+            raise ModelError(
+                f"response hill: kappa is {self.kappa!r} and n {self.n!r}; expected kappa**n between 1e-30 and 1e30"
+            )
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        share = torch.sigmoid(self.n * (activation.clamp_min(ACTIVATION_FLOOR).log() - math.log(self.kappa)))
+        raised = share * (1.0 + self.kappa**self.n)
+        return torch.where(activation != 0, raised, torch.zeros_like(raised))
+
+    def at(self, activation: float) -> float:
+        if activation == 0:
+            return 0.0
+        exponent = min(max(self.n * math.log(self.kappa / activation), -700.0), 700.0)
+        return (1.0 + self.kappa**self.n) / (1.0 + math.exp(exponent))
+
+
+@dataclass(frozen=True)
+class SaturatingExponential:
+    """g = (1 - exp(-G / kappa)) / (1 - exp(-1 / kappa)): saturation that is complete after a few kappa."""
+
+    kappa: float
+    family: ClassVar[str] = "saturating_exponential"
+
+    def __post_init__(self) -> None:
+        _check_positive(self.family, "kappa", self.kappa)
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        return torch.expm1(-activation / self.kappa) / math.expm1(-1.0 / self.kappa)
+
+    def at(self, activation: float) -> float:
+        return math.expm1(-activation / self.kappa) / math.expm1(-1.0 / self.kappa)
+
+
+AnyResponse = Power | Hyperbola | Hill | Logarithm | SaturatingExponential
+
+# By identifier: the class, and the names of its parameters.
+FAMILIES: Mapping[str, tuple[Callable[..., AnyResponse], tuple[str, ...]]] = {
+    "power": (Power, ("alpha",)),
+    "hyperbola": (Hyperbola, ("kappa",)),
+    "hill": (Hill, ("kappa", "n")),
+    "logarithm": (Logarithm, ("kappa",)),
+    "saturating_exponential": (SaturatingExponential, ("kappa",)),
 }
 
 
-def make_response(family: str, parameters: Mapping[str, float]) -> Power | Hyperbola | Logarithm:
-    """The response object of a family and its one parameter (`alpha` for power, `kappa` for the others).
+def make_response(family: str, parameters: Mapping[str, float]) -> AnyResponse:
+    """The response object of a family and its parameters (`alpha` for power, `kappa` and for hill also `n` for the others).
 
     Raises ValueError for an unknown family, a missing or foreign parameter, or a value that is not finite and positive.
     """
     if family not in FAMILIES:
         raise ModelError(f"response family is {family!r}; expected one of {', '.join(FAMILIES)}")
-    constructor, name = FAMILIES[family]
-    if set(parameters) != {name}:
-        raise ModelError(f"response {family} has parameters {sorted(parameters)}; expected exactly [{name!r}]")
-    return constructor(parameters[name])
+    constructor, names = FAMILIES[family]
+    if set(parameters) != set(names):
+        raise ModelError(f"response {family} has parameters {sorted(parameters)}; expected exactly {list(names)}")
+    return constructor(**parameters)

@@ -87,6 +87,13 @@ def test_help_imports_no_heavy_package():
             ("'hyperbole'", "hyperbola"),
         ),
         (("fit", "published:astromorphic_fig3", "--estimator", "loglog", "--out", "m.json"), ("loglog",)),
+        (("fit", "published:astromorphic_fig3", "--weights", "trial", "--out", "m.json"), ("'trial'", "none, spread")),
+        (("fit", "published:astromorphic_fig3", "--weights", "spread", "--out", "m.json"), ("no spread",)),
+        (("fit", "published:astromorphic_fig3", "--family", "monotone_spline", "--out", "m.json"), ("no formula",)),
+        (("fit", "published:astromorphic_fig3", "--at", "K_AG=-1000", "--out", "m.json"), ("no variable",)),
+        (("fit", "published:astromorphic_fig3", "--at", "K_AG", "--out", "m.json"), ("NAME=VALUE",)),
+        (("fit", "published:astromorphic_fig3", "--level", "95", "--out", "m.json"), ("level is 95",)),
+        (("fit", "published:astromorphic_fig4_imdb_neither", "--out", "m.json"), ("'%'", "'uM'", "'Hz'")),
         (("train", "shakespear", "--out", "r"), ("'shakespear'", "shakespeare")),
         (("train", "shakespeare", "--preset", "big", "--out", "r"), ("'big'", "quick")),
         (("train", "shakespeare", "--set", "hiden_size=8", "--out", "r"), ("hiden_size", "did you mean")),
@@ -210,10 +217,32 @@ def test_fit_of_the_published_curve_prints_the_ranking_and_writes_the_macro_file
         == 0
     )
     text = capsys.readouterr().out
-    assert "hyperbola" in text.splitlines()[1]
+    assert "taken: hyperbola, the simplest within 2 of the lowest AICc" in text
     macro = MacroParameters.load(out)
     assert macro.response.family == "hyperbola"
     assert macro.response.parameters["k"].value == pytest.approx(0.879, abs=0.002)
+
+
+def test_fit_of_a_table_with_units_and_weights(tmp_path, capsys):
+    from bridge import MacroParameters
+
+    source, out = tmp_path / "slices.csv", tmp_path / "macro.json"
+    rates, calcium = (1, 2, 3, 5, 8, 12), (107.4, 119.6, 125.7, 131.5, 135.9, 138.3)
+    rows = [f"{rate / 1000},{value},{0.3}" for rate, value in zip(rates, calcium, strict=True)]
+    source.write_text("\n".join(["rate (kHz),calcium (nM),calcium_se (nM)", *rows]))
+    command = ("fit", str(source), "--weights", "spread", "--family", "hyperbola", "--family", "power")
+    options = ("--estimator", "loglog_raw", "--bootstraps", "50", "--level", "0.9", "--out", str(out))
+    assert call(*command, *options) == 0
+    text = capsys.readouterr().out
+    assert "note: rate was given in kHz: times 1000 to Hz" in text and "profile [" in text and "CV uM" in text
+    macro = MacroParameters.load(out)
+    assert macro.response.family == "hyperbola" and macro.response.weights == "spread"
+    assert macro.response.input_range_Hz == [1.0, 12.0]
+    interval = macro.response.parameters["k"].interval
+    assert interval is not None and interval.level == 0.9 and interval.low < 0.95 < interval.high
+    assert {"hill", "power", "monotone_spline"} <= {row.family for row in macro.ranking}
+    expected = f"astromorphic fit {source} --family hyperbola --family power --weights spread --level 0.9"
+    assert macro.provenance["command"] == expected
 
 
 def test_fit_with_a_resting_calcium_above_the_curve_says_so(tmp_path, capfd):

@@ -18,7 +18,9 @@ TRUE = {
     "power_offset": {"c": 0.05, "b": 0.04, "alpha": 0.45},
     "power_above_rest": {"b": 0.04, "alpha": 0.25},
     "hyperbola": {"c": 0.07, "b": 0.075, "k": 2.0},
+    "hill": {"c": 0.07, "b": 0.075, "k": 3.0, "n": 1.6},
     "logarithm": {"c": 0.07, "b": 0.02, "k": 1.5},
+    "saturating_exponential": {"c": 0.07, "b": 0.06, "k": 3.0},
 }
 X = np.geomspace(0.3, 30, 25)
 
@@ -45,23 +47,6 @@ def test_noisy_curves_give_back_their_parameters_within_four_standard_errors(nam
         assert abs(estimate.value - value) < 4 * estimate.stderr
         assert estimate.low < estimate.value < estimate.high
     assert fitted.n_agreeing >= fitted.n_starts // 2
-
-
-@pytest.mark.parametrize("name", ["power_above_rest", "hyperbola"])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_intervals_cover_the_truth_as_often_as_they_claim(name: str, weighted: bool) -> None:
-    family, theta = FAMILIES[name], FAMILIES[name].nonlinear
-    clean = family.evaluate(X, TRUE[name], 0.0722)
-    sigma = np.where(X < 3, 2e-4, 1e-3) if weighted else np.full(len(X), 5e-4)
-    covered, n = 0, 150
-    for seed in range(n):
-        y = clean + np.random.default_rng(seed).normal(0, sigma)
-        curve = Curve(x=X, y=y, sd=sigma, resting_calcium=0.0722)
-        estimate = fit(curve, name, weighted=weighted, n_starts=0).parameters[theta]
-        assert estimate.low is not None and estimate.high is not None
-        covered += estimate.low <= TRUE[name][theta] <= estimate.high
-    # 142.5 expected at 95 %; the limits are three binomial standard deviations away.
-    assert 134 <= covered <= 150
 
 
 @given(
@@ -145,6 +130,7 @@ def test_information_criteria_against_their_definition(seeds32: Curve) -> None:
 def test_intervals_use_student_t_unless_the_errors_are_known(seeds32: Curve) -> None:
     from scipy.stats import norm, t
 
+    seeds32 = Curve(x=seeds32.x, y=seeds32.y, sd=seeds32.sd)
     for weighted, quantile in ((False, t.ppf(0.975, 7)), (True, norm.ppf(0.975))):
         k = fit(seeds32, "hyperbola", weighted=weighted).parameters["k"]
         assert k.stderr is not None and k.high is not None

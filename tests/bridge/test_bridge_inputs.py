@@ -67,7 +67,7 @@ def test_seed(value: Any) -> None:
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda v: repr(v)[:12])
 def test_counts(value: Any) -> None:
-    with pytest.raises(FitError, match=r"n_starts is .*, expected a whole number from 0 to 1024"):
+    with pytest.raises(FitError, match=r"n_starts = .*: expected a whole number from 0 to 1024"):
         fit(CURVE, "power", n_starts=value)
     with pytest.raises(FitError, match=r"n_resamples .* is .*, expected 0 for none, or at least 20"):
         estimate_alpha(CURVE, n_resamples=value)
@@ -197,8 +197,10 @@ def test_every_curve_that_is_accepted_is_computed_without_overflow(family: str, 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_profile_of_a_perfect_fit_has_no_width(family: str) -> None:
     theta = FAMILIES[family].nonlinear
-    for value in np.linspace(0.1, 2.5, 12):
-        y = FAMILIES[family].evaluate(X, {"c": 0.3, "b": 0.2, theta: value}, 0.01)
+    # The exponential with a small k is over before the first points: nothing is left to identify k by.
+    lowest = 0.4 if family == "saturating_exponential" else 0.1
+    for value in np.linspace(lowest, 2.5, 12):
+        y = FAMILIES[family].evaluate(X, {"c": 0.3, "b": 0.2, theta: value, "n": 1.4}, 0.01)
         interval = profile_interval(Curve(x=X, y=y, resting_calcium=0.01), family)
         assert interval.low == pytest.approx(value, rel=1e-4) and interval.high == pytest.approx(value, rel=1e-4)
 

@@ -139,8 +139,67 @@ def test_other_datasets_are_refused() -> None:
         response_curve(dataset(), "calcium_meen")
     with pytest.raises(CurveError, match="has units 'Hz', expected 'uM'"):
         response_curve(dataset(), "firing_rate")
-    with pytest.raises(CurveError, match=r"dimensions \('input_rate',\), expected \('input_rate', 'trial'\)"):
-        response_curve(dataset().mean("trial", keep_attrs=True))
+    with pytest.raises(CurveError, match=r"has dimensions \('trial',\), expected 'input_rate' among them"):
+        response_curve(dataset().isel(input_rate=0))
+
+
+def test_curve_along_any_dimension_of_any_protocol() -> None:
+    """Swept parameters, neurons and protocols without trials: the dimension is named, the others are settled."""
+    values = np.linspace(0.16, 1.0, 5)
+    constant = xr.Dataset(
+        {"calcium_mean": (("IP3_rest",), values**2, {"units": "uM"})},
+        coords={"IP3_rest": ("IP3_rest", values, {"units": "uM", "long_name": "resting IP3"})},
+        attrs={"provenance": json.dumps({"protocol": {"name": "constant_ip3"}})},
+    )
+    curve = response_curve(constant, x="IP3_rest")
+    assert (curve.x_name, curve.x_unit, curve.n_trials) == ("resting IP3", "uM", 0)
+    np.testing.assert_array_equal(curve.y, values**2)
+    with pytest.raises(
+        CurveError, match=r"has dimensions \('IP3_rest',\), expected 'input_rate' .*another x .*IP3_rest"
+    ):
+        response_curve(constant)
+
+    swept = xr.concat([dataset(), dataset() * 2], dim="K_AG").assign_coords(K_AG=[-4000.0, -1000.0])
+    for name in ("calcium_mean", "calcium_rest"):
+        swept[name].attrs["units"] = "uM"
+    swept["input_rate"].attrs["units"] = "Hz"
+    with pytest.raises(
+        CurveError, match=r"select one value of 'K_AG' \(-4000.0, -1000.0\), with select=.*--at K_AG=VALUE"
+    ):
+        response_curve(swept)
+    curve = response_curve(swept, select={"K_AG": -1000})
+    np.testing.assert_allclose(curve.y, 2 * Y)
+    assert curve.resting_calcium == pytest.approx(2 * 0.0722) and "K_AG = -1000" in curve.source
+    assert curve.provenance["select"] == {"K_AG": -1000}
+    with pytest.raises(CurveError, match=r"K_AG = -999 is not in the dataset; choose from -4000.0, -1000.0"):
+        response_curve(swept, select={"K_AG": -999})
+    with pytest.raises(UnknownName, match="unknown dimension of calcium_mean 'k_AG': did you mean 'K_AG'"):
+        response_curve(swept, select={"k_AG": -1000})
+
+
+def test_other_variables_are_read_in_the_unit_that_is_named() -> None:
+    curve = response_curve(dataset(), "firing_rate", y_unit="Hz")
+    assert curve.y_unit == "Hz" and curve.resting_calcium is None
+    unnamed = dataset()
+    unnamed["input_rate"].attrs["units"] = ""
+    with pytest.raises(CurveError, match="input_rate has units '', expected 'Hz'"):
+        response_curve(unnamed)
+
+
+def test_published_learning_curves() -> None:
+    names = [name for name in published_names() if "fig4" in name]
+    assert len(names) == 8
+    for name in names:
+        curve = published(name)
+        assert (curve.x_unit, curve.y_unit, curve.x[0]) == ("1", "%", 0)
+        assert "2312.10925" in curve.source and "Fig. 4" in curve.source
+        np.testing.assert_array_equal(curve.x, np.round(curve.x))
+    # The values that the figure shows at its last epochs.
+    assert published("astromorphic_fig4_imdb_neither").y[-1] == pytest.approx(86.0, abs=0.05)
+    assert published("astromorphic_fig4_imdb_nonlinearity_and_position").y[-1] == pytest.approx(88.1, abs=0.05)
+    assert published("astromorphic_fig4_cifar10_nonlinearity_and_position").y[-1] == pytest.approx(97.0, abs=0.05)
+    imdb, cifar = published("astromorphic_fig4_imdb_neither"), published("astromorphic_fig4_cifar10_neither")
+    assert imdb.x[np.argmax(imdb.y >= 85)] == 54 and cifar.x[np.argmax(cifar.y >= 85)] == 216
 
 
 def test_what_is_no_dataset_or_curve_is_refused_with_the_remedy() -> None:
@@ -164,7 +223,7 @@ def test_missing_unit_attribute_is_refused() -> None:
 
 
 def test_published_figure(fig3: Curve) -> None:
-    assert published_names() == ("astromorphic_fig3",)
+    assert published_names()[0] == "astromorphic_fig3"
     assert (fig3.n_points, fig3.x[0], fig3.x[-1]) == (181, 1.0, 10.0)
     assert fig3.y[0] == 0.11513
     assert "2312.10925" in fig3.source and "assumed" in fig3.source
@@ -195,7 +254,9 @@ def test_sources_of_the_command_line(tmp_path: Path, fig3: Curve) -> None:
         parse_source("published:nothing")
     with pytest.raises(CurveError, match=r"no file .*published:astromorphic_fig3"):
         parse_source(tmp_path / "absent.nc")
-    with pytest.raises(CurveError, match="source is 3, expected published:NAME or the path"):
+    with pytest.raises(
+        CurveError, match="source is 3, expected published:NAME or the path of a simulation file or table"
+    ):
         parse_source(3)  # type: ignore[arg-type]
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from models.arms import matched_gain
-from models.ops.response import Hyperbola, Logarithm, Power, make_response
+from models.ops.response import Hill, Hyperbola, Logarithm, Power, SaturatingExponential, make_response
 
-ALL = [Power(0.25), Power(1.0), Power(2.0), Hyperbola(24.0), Logarithm(3.0)]
+ALL = [Power(0.25), Power(1.0), Power(2.0), Hyperbola(24.0), Logarithm(3.0), Hill(24.0, 0.8), Hill(20.0, 1.7)]
+ALL.append(SaturatingExponential(30.0))
 
 
 @pytest.mark.parametrize("g", ALL, ids=repr)
@@ -46,7 +47,10 @@ def test_hyperbola_saturates_and_is_half_way_at_kappa():
 @pytest.mark.parametrize(
     ("family", "parameters", "message"),
     [
-        ("hill", {"n": 1.0}, "response family is 'hill'; expected one of power, hyperbola, logarithm"),
+        ("hil", {"n": 1.0}, "response family is 'hil'; expected one of power, hyperbola, hill, logarithm, saturating"),
+        ("hill", {"n": 1.0}, r"parameters \['n'\]; expected exactly \['kappa', 'n'\]"),
+        ("hill", {"kappa": 1.0, "n": -1.0}, "n is -1.0; expected a finite number above 0"),
+        ("hill", {"kappa": 1e20, "n": 2.0}, r"expected kappa\*\*n between 1e-30 and 1e30"),
         ("power", {"kappa": 1.0}, r"parameters \['kappa'\]; expected exactly \['alpha'\]"),
         ("power", {"alpha": 1.0, "kappa": 1.0}, "expected exactly"),
         ("power", {"alpha": 0.0}, "alpha is 0.0; expected a finite number above 0"),
