@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .atomic import OutputError
     from .bifurcation_diagram import bifurcation, bifurcation_points
     from .cycles import limit_cycles
     from .ensemble import Clock, CoarseInput, Ensemble, Outcome, SimulationError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .plasticity.parameters import PlasticityParameters
     from .plasticity.retention import decay_per_cycle, geometric_retention, retention_factors, saturation_level
     from .protocols import PROTOCOLS, Protocol, protocol, swept
+    from .registry import UnknownName
     from .simulation import ENGINES, run_ensemble, simulate
     from .spike_trains import SpikesMerged, SpikeTrains
     from .stability import eigenvalues, fixed_points, hopf_points, rest_state
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from .sweeps import block_size, sweep
 
 _HOMES = {
+    "OutputError": "atomic",
+    "UnknownName": "registry",
     "bifurcation": "bifurcation_diagram",
     "bifurcation_points": "bifurcation_diagram",
     "hysteresis": "staircase",
@@ -99,6 +103,7 @@ __all__ = [
     "Jump",
     "LongTerm",
     "Outcome",
+    "OutputError",
     "ParameterError",
     "Plan",
     "PlasticityNetwork",
@@ -110,6 +115,7 @@ __all__ = [
     "SpikesMerged",
     "StpCycles",
     "TripartiteParameters",
+    "UnknownName",
     "Windows",
     "associative_memory",
     "bifurcation",

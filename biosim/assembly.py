@@ -19,6 +19,7 @@ import numpy as np
 from .atomic import OutputError, replacing
 from .ensemble import Array
 from .parts import Part
+from .patient_file import PatientFile
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +52,7 @@ def assemble(dataset: xr.Dataset, axes: tuple[str, ...], parts: Sequence[Part], 
         _clear_errors(target),
         replacing(target) as temporary,
         _Reader(parts) as reader,
-        _Output(temporary) as output,
+        PatientFile(temporary) as output,
         h5netcdf.File(output, "w") as file,
     ):
         file.attrs.update(dataset.attrs)
@@ -178,63 +179,6 @@ def _create(file: Any, name: str, variable: xr.Variable, chunks: tuple[int, ...]
     )
     created.attrs.update(variable.attrs)
     return created
-
-
-class _Output:
-    """A file for HDF5 to write to, which never fails in its sight: it crashes the process when the disk is full.
-
-    The first error is kept, what comes after it is dropped, and `check` or the end of the block raises it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.error: OSError | None = None
-
-    def __enter__(self) -> _Output:
-        self.file = open(self.path, "w+b", buffering=0)
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.file.close()
-        if kind is None:
-            self.check()
-
-    def check(self) -> None:
-        """Raise the error that writing met."""
-        if self.error is not None:
-            raise self.error
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        written = 0
-        while written < len(view) and self.error is None:
-            try:
-                written += self.file.write(view[written:]) or 0
-            except OSError as error:
-                self.error = error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return self.file.truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
-
-    def readinto(self, buffer: Any) -> int:
-        return self.file.readinto(buffer) or 0
-
-    def read(self, size: int = -1) -> bytes:
-        return self.file.read(size) or b""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self.file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
 
 class _Reader:

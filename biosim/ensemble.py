@@ -270,27 +270,10 @@ class Ensemble:
             raise SimulationError(
                 f"input = {self.input!r} with {given} in the experiment: input = 'spikes' and trains go together"
             )
-        self._check_depressing()
         if self.input == "spikes" and self.rate.any():
             raise SimulationError(
                 f"input rate = {self.rate.max():g} Hz with input = 'spikes': expected 0, the spikes are given"
             )
-
-    def _check_depressing(self) -> None:
-        """What no engine has for synapses that hold resources of their own."""
-        x = self.experiment
-        if self.parameters.synapse != "depressing" or x is None:
-            return
-        given = {
-            "a schedule of the input rate": x.schedule, "input = 'spikes'": x.spikes, "faults": x.faults,
-            "PR0 per synapse": x.PR0,
-        }  # fmt: skip
-        for name, part in given.items():
-            if part is not None:
-                raise SimulationError(
-                    f"synapse = 'depressing' with {name}: no engine has both; use synapse = 'quantum', or a constant rate and "
-                    "synapses that are alike"
-                )
 
     def _check_fastest(self) -> None:
         """One spike per step and synapse is the assumption of all engines; refuse or warn where it is strained."""

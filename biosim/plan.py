@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,3 +27,7 @@ class Plan(ABC):
         self, engine: str, *, seed: int, record: float | None, progress: Progress | None, options: Mapping[str, Any]
     ) -> xr.Dataset:
         """Simulate; arguments as in `simulate`, with `options` for the engine."""
+
+    @abstractmethod
+    def swept(self, name: str, values: Sequence[float]) -> Plan:
+        """The same with the numeric parameter `name` at each of `values`, which become a dimension of the Dataset."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -561,10 +561,14 @@ def protocol(name: str, parameters: Any = None, **options: Any) -> Any:
     return make(**options) if parameters is None else make(parameters, **options)
 
 
-def swept(base: Protocol | Plan, name: str, values: Sequence[float]) -> Protocol:
+@overload
+def swept(base: Protocol, name: str, values: Sequence[float]) -> Protocol: ...
+@overload
+def swept(base: Plan, name: str, values: Sequence[float]) -> Plan: ...
+def swept(base: Protocol | Plan, name: str, values: Sequence[float]) -> Protocol | Plan:
     """`base` with a further axis: the numeric parameter `name` takes each of `values`."""
     if not isinstance(base, Protocol):
-        raise SimulationError(f"{name}: protocol {base.name} runs one network at a time; simulate once per value")
+        return base.swept(name, values)
     meta = describe(name)
     if name in STRUCTURAL:
         raise SimulationError(f"{name} fixes the structure of an ensemble and cannot be swept; simulate once per value")

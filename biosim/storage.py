@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import memory
-from .atomic import replacing
+from .atomic import OutputError, replacing
 from .messages import shown
+from .patient_file import PatientFile
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,14 +32,25 @@ class DatasetError(ValueError):
 
 
 def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write `dataset` as NetCDF with checksums on every variable; returns the path."""
+    """Write `dataset` as NetCDF with checksums on every variable; returns the path.
+
+    Raises
+    ------
+    OutputError
+        The place takes no files or has no space left; an older file of that name stays as it was.
+    """
     target = Path(path)
     encoding: dict[Hashable, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         if variable.ndim and variable.dtype.kind in "fiu":
             encoding[name] = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
-    with replacing(target) as temporary:
-        dataset.to_netcdf(temporary, engine=ENGINE, encoding=encoding)
+    try:
+        with replacing(target) as temporary, PatientFile(temporary) as file:
+            dataset.to_netcdf(file, engine=ENGINE, encoding=encoding)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}: {error.strerror or error}; free some space or choose another folder"
+        ) from error
     return target
 
 

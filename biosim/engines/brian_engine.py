@@ -234,6 +234,11 @@ class _Network:
         self.driven = p.has_current
         self.depressing, self.gated = p.synapse == "depressing", p.gate != "none"
         voltage = DRIVEN_VOLTAGE + SIC[p.sic] if self.driven else VOLTAGE
+        # Quanta of random input fall anywhere into a step, see `processes.lif.steps_lost`.
+        if self.driven:
+            refractory = "refractory_steps - late"
+        else:
+            refractory = "floor(refractory_steps + 0.5 + rand())" if e.input == "poisson" else "refractory_steps"
         voltage += DEPRESSING_NEURONS if self.depressing else ""
         voltage += "\ngate : 1 (linked)\nkept : 1\nreleasable : 1" if self.gated else ""
         production, states = PRODUCTION[p.ip3_source]
@@ -248,7 +253,7 @@ class _Network:
             n * self.m,
             NEURONS.format(voltage=voltage),
             threshold="v >= v_th",
-            reset=f"v = 0*volt; AG += dAG; wait = refractory_steps{' - late' if self.driven else ''}; spikes += 1",
+            reset=f"v = 0*volt; AG += dAG; wait = {refractory}; spikes += 1",
             method="exact",
             dt=self.dt,
             name="biosim_neurons",
@@ -449,7 +454,8 @@ class _Network:
         if self.by_synapse:
             options["model"] = SYNAPSES
         if self.depressing:
-            options = {"model": DEPRESSING, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
+            model = DEPRESSING + (SYNAPSES if self.by_synapse else "")
+            options = {"model": model, "on_pre": ON_SPIKE.format(released=probability), "method": "exact"}
         synapses = b.Synapses(source, self.neurons, dt=self.dt, name="biosim_synapses", **options)
         synapses.connect(i=np.arange(total), j=neuron_of_input)
         if self.by_synapse:

@@ -63,8 +63,9 @@ def flags(ensemble: Ensemble) -> dict[str, bool]:
     return {
         "spiking": ensemble.input == "spikes",
         "scheduled": x.schedule is not None,
-        # With equal PR and Poisson input the number of working synapses is all that matters.
-        "individual": x.PR0 is not None or (x.faults is not None and ensemble.input != "poisson"),
+        # With equal PR and Poisson input the number of working quantal synapses is all that matters.
+        "individual": x.PR0 is not None
+        or (x.faults is not None and (ensemble.input != "poisson" or ensemble.parameters.synapse == "depressing")),
         "faulted": x.faults is not None,
         "jumping": x.jump is not None,
         "windowed": x.windows is not None,

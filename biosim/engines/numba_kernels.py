@@ -42,6 +42,7 @@ _few_releases = _inline(release.few_releases)
 _binomial_count_of = _inline(release.binomial_count_of)
 _release_event = _inline(gliotransmission.release_event)
 _driven_step = _inline(lif.driven_step)
+_steps_lost = _inline(lif.steps_lost)
 _time_after_crossing = _inline(lif.time_after_crossing)
 _noise_intensity = _inline(calcium_noise.intensity)
 _normal = _inline(calcium_noise.normal)
@@ -146,6 +147,8 @@ def kernel(
     own_mean = individual or faulted
     # The synapses of a neuron are alike and all work: one draw for all of them, before the voltages.
     plain = not (regular or depressing or spiking or individual or scheduled or faulted)
+    # Quanta fall anywhere into a step, and so do the spikes they make and the ends of refractory times.
+    anywhere = not (regular or spiking or driven)
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, noise_rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle,
@@ -191,6 +194,7 @@ def kernel(
         counted = np.empty(lanes)
         gain = np.empty(lanes)
         cursor = np.empty(m_, np.int64)
+        arrives = np.empty(n_, np.bool_)
         w_unit = np.empty((WINDOW_UNIT_ROWS, lanes))
         w_neuron = np.empty((WINDOW_NEURON_ROWS, m_, lanes))
 
@@ -341,7 +345,11 @@ def kernel(
                             first_event = cursor[i]
                             while cursor[i] < x.event_first[i + 1] and x.event_step[cursor[i]] <= a * ratio + b + 1:
                                 cursor[i] += 1
-                        if individual and not regular and not spiking:
+                            if depressing:
+                                arrives[:] = False
+                                for e in range(first_event, cursor[i]):
+                                    arrives[x.event_synapse[e]] = True
+                        if individual and not (regular or spiking or depressing):
                             # Synapses outside and lanes inside, so that the compiler vectorises the draws.
                             for l in range(lanes):
                                 counted[l] = 0.0
@@ -353,8 +361,8 @@ def kernel(
                                         p = p * (1.0 - gate_[l])
                                     if scheduled:
                                         p = p * factor
-                                    uniform = _uniform(s0, s1, s2, s3, l)
-                                    counted[l] += 1.0 if uniform < p else 0.0
+                                    uniforms[l] = _uniform(s0, s1, s2, s3, l)
+                                    counted[l] += 1.0 if uniforms[l] < p else 0.0
                         for l in range(lanes):
                             ag = ag_[i, l] * k[AG_DECAY, l]
                             wait = max(ref_[i, l] - 1.0, 0.0)
@@ -381,10 +389,18 @@ def kernel(
                             if depressing:
                                 quanta = 0.0
                                 for q in range(i * n_, i * n_ + n_):
-                                    if regular:
+                                    if individual:
+                                        pr = _release_probability(ag, esp_[l], base[q, l], k[K_AG, l])
+                                        if gated:
+                                            pr *= 1.0 - gate_[l]
+                                    if spiking:
+                                        arrived = arrives[q - i * n_]
+                                    elif regular:
                                         position = phase[q, l] + inc[l]
                                         arrived = position >= PHASE_PERIOD
                                         phase[q, l] = position - PHASE_PERIOD if arrived else position
+                                    elif scheduled:
+                                        arrived = _uniform(s0, s1, s2, s3, l) < k[INPUT_PROBABILITY, l] * factor
                                     else:
                                         arrived = _uniform(s0, s1, s2, s3, l) < k[INPUT_PROBABILITY, l]
                                     lost = missing[q, l] * k[REC_DECAY, l] + active[q, l] * k[IN_TO_REC, l]
@@ -425,14 +441,14 @@ def kernel(
                             elif individual:
                                 quanta = counted[l]
                             elif scheduled or faulted:
-                                uniform = _uniform(s0, s1, s2, s3, l)
+                                uniforms[l] = _uniform(s0, s1, s2, s3, l)
                                 p = k[INPUT_PROBABILITY, l] * pr
                                 if scheduled:
                                     p = p * factor
                                 if faulted:
-                                    quanta = _binomial_count_of(uniform, p, working[i, l], n_, terms)
+                                    quanta = _binomial_count_of(uniforms[l], p, working[i, l], n_, terms)
                                 else:
-                                    quanta = _binomial_count(uniform, p, n_, terms)
+                                    quanta = _binomial_count(uniforms[l], p, n_, terms)
                             else:
                                 quanta = drawn[l]
                             releases[l] += quanta
@@ -441,7 +457,10 @@ def kernel(
                             fired = voltage >= k[V_TH, l]
                             v_[i, l] = 0.0 if fired else voltage
                             ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
-                            ref_[i, l] = ref_n[l] - late if fired else wait
+                            if anywhere:
+                                ref_[i, l] = _steps_lost(ref_n[l], uniforms[l]) if fired else wait
+                            else:
+                                ref_[i, l] = ref_n[l] - late if fired else wait
                             spikes[l] += 1.0 if fired else 0.0
                             if windowed:
                                 w_neuron[W_SPIKES, i, l] += 1.0 if fired else 0.0

@@ -138,10 +138,11 @@ def depression(ensemble: Ensemble) -> dict[str, Array]:
 def refractory_steps(ensemble: Ensemble) -> Array:
     """Refractory time in steps, [n_units]; input that arrives at least this many steps after a spike counts.
 
-    Whole steps where only quanta, which arrive at the ends of steps, fire the neurons.
+    Whole steps where only quanta at the ends of steps fire the neurons; any number of steps with a continuous current and
+    with random input, see `processes.lif`.
     """
     steps: Array = ensemble.values("t_ref") / ensemble.clock.dt
     whole = np.rint(steps)
-    if ensemble.parameters.has_current:
+    if ensemble.parameters.has_current or ensemble.input == "poisson":
         return np.where(np.abs(steps - whole) < 1e-9 * whole, whole, steps)
     return np.asarray(whole)

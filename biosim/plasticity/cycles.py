@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +211,12 @@ class StpCycles(Plan):
         return plan._dataset(
             network, np.array(ends), np.array(stimulated), np.concatenate(traces) if plan.every else None, engine, seed
         )
+
+    def swept(self, name: str, values: Sequence[float]) -> Plan:
+        """One network per value of the parameter `name`."""
+        from .sweep_of_cycles import sweep_of
+
+        return sweep_of(self, name, values)
 
     def _dataset(
         self, network: PlasticityNetwork, ends: Array, stimulated: Array, traces: Array | None, engine: str, seed: int

@@ -106,6 +106,12 @@ def quantity_names() -> tuple[str, ...]:
     return tuple(_METADATA)
 
 
+def describe(name: str) -> Mapping[str, Any]:
+    """Metadata of a parameter: symbol, unit, meaning and range or choices."""
+    choose("parameter", name, quantity_names())
+    return _METADATA[name]
+
+
 def check_value(name: str, value: Any) -> Any:
     """Return `value` as the type of field `name`, or raise ParameterError naming field, value and expectation."""
     meta = _METADATA[choose("parameter", name, _METADATA)]

@@ -3,8 +3,11 @@
 Input arrives as charge, so between events the solution is a plain exponential and one quantum is a jump of v. Values of
 Wade et al. 2012: one quantum lifts v by 133 mV against a threshold of 9 mV, so the neuron relays every released quantum.
 
-Continuous currents reach the threshold, and end a refractory time, inside a step; `driven_step` finds both moments.
+Continuous currents reach the threshold, and end a refractory time, inside a step; `driven_step` finds both moments. Quanta of
+random input fall anywhere into a step, though they act at its end; `steps_lost` keeps the refractory time right on average.
 """
+
+import math
 
 
 def quantum_jump(quantum, R_m, tau_m):
@@ -14,8 +17,6 @@ def quantum_jump(quantum, R_m, tau_m):
 
 def constant_current_interval(current, R_m, tau_m, v_th, t_ref):
     """Time (s) between spikes at constant `current` (pA); infinite at or below rheobase v_th / R_m."""
-    import math
-
     drive = R_m * current
     return math.inf if drive <= v_th else t_ref + tau_m * math.log(drive / (drive - v_th))
 
@@ -47,3 +48,15 @@ def time_after_crossing(v, v_end, share, half, v_th):
     """
     fraction = (v_th - v) / (v_end - v)
     return share * (1.0 - fraction) * (1.0 + fraction * share * half)
+
+
+def steps_lost(t_ref, u):
+    """Steps, that of the spike included, in which quanta of random input find the neuron refractory.
+
+    A spike made by a quantum lies anywhere in its step, so half of that step belongs to the refractory time `t_ref` (in
+    steps) on average and the other half of a step must be lost at its end: t_ref + 1/2 steps in the mean, as whole numbers.
+    With t_ref steps the refractory time would be half a step too short. The lower digits of `u`, the uniform number of the
+    release, decide; the release depends on the upper ones.
+    """
+    scaled = u * 1048576.0
+    return math.floor(t_ref + 0.5 + (scaled - math.floor(scaled)))

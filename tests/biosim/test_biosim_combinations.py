@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import xarray as xr
 
-import biosim
-from biosim import Clock, Ensemble, Experiment, Faults, Jump, Schedule, SimulationError, SpikeTrains, Windows, sweep
+from biosim import Clock, Ensemble, Experiment, Faults, Jump, Schedule, Windows
 from biosim.parameters import parameter_set
 from biosim.simulation import run_ensemble
 
@@ -106,52 +104,34 @@ def test_a_depressing_synapse_goes_with_jumps_and_windows():
 @pytest.mark.parametrize(
     ("name", "experiment"),
     [
-        ("a schedule of the input rate", Experiment(schedule=Schedule(np.array([0.0, 1.0]), np.array([1.0, 0.5])))),
-        ("faults", Experiment(faults=Faults(1.0, 0, share=0.5))),
-        ("PR0 per synapse", Experiment(PR0=np.full((1, 2, 4), 0.5))),
+        ("schedule", Experiment(schedule=Schedule(np.array([0.0, 1.0, 3.0]), np.array([1.0, 0.0, 2.0])))),
+        ("faults", Experiment(faults=Faults(1.5, 0, share=0.5), windows=Windows.every(2.0, 4.0))),
+        ("PR0 per synapse", Experiment(PR0=np.linspace(0.1, 0.9, 8).reshape(1, 2, 4))),
     ],
 )
-def test_a_depressing_synapse_with_what_no_engine_has_is_refused(name, experiment):
-    with pytest.raises(SimulationError, match=f"synapse = 'depressing' with {name}.*use synapse = 'quantum'"):
-        _ensemble(experiment, synapse="depressing")
+def test_a_depressing_synapse_goes_with_every_part_of_an_experiment(name, experiment):
+    _agree(_ensemble(experiment, synapse="depressing"), 2e-3)
 
 
-def test_a_depressing_synapse_with_given_spikes_is_refused():
-    parameters = parameter_set("wade2012").with_values(synapse="depressing")
-    trains = SpikeTrains.from_times([[0.1]] * 2, 2, 10, 1e-3)
-    with pytest.raises(SimulationError, match="synapse = 'depressing' with input = 'spikes'"):
-        Ensemble(parameters, Clock(1.0), np.zeros(1), input="spikes", experiment=Experiment(spikes=trains))
-
-
-REPAIR = {"fault_time": 4.0, "duration": 8.0, "before": 2.0, "after": 2.0, "bin": 1.0, "trials": 5}
-SWEPT = {
-    "shares": biosim.protocol("self_repair", shares=[0.3, 0.8], **REPAIR),
-    "scatter": biosim.protocol("self_repair", scatter="uniform", mean_PR0=[0.2, 0.6], **REPAIR),
-    "mean": biosim.protocol("self_repair", mean_PR0=[0.2, 0.6], **REPAIR),
-    "axis": biosim.swept(biosim.protocol("self_repair", **{**REPAIR, "trials": 2}), "K_AG", [-1000.0, -4000.0]),
-    "pulses": biosim.protocol("pulse_train", number=2, period=2.0, pulse=1.0, first=1.0, trials=7),
-    "jumps": biosim.protocol("impulse_response", sizes=[1e-4, 2e-4, 3e-4], duration=5.0),
-    "bursts": biosim.protocol("impulse_response", stimulus="burst", sizes=[5.0, 10.0, 20.0], duration=5.0),
-    "given": biosim.protocol("spikes", spikes=[[0.1, 0.5]] * 2, duration=2.0, trials=5),
-    "current": biosim.protocol(
-        "rate_sweep", parameter_set("wade2012").with_values(sic="events", gate="volman"), rates=[5.0, 10.0], trials=3,
-        duration=4.0, settle=1.0,
-    ).with_clock(record=0.5),
-    "resources": biosim.protocol(
-        "rate_sweep", parameter_set("wade2012").with_values(synapse="depressing"), rates=[5.0, 10.0], trials=3,
-        duration=4.0, settle=1.0,
-    ).with_clock(record=0.5),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SWEPT)
-def test_blocks_give_what_one_run_gives(name, tmp_path):
-    """Windows, states of chosen processes, per-unit parts of the experiment, and what the protocol adds at the end."""
-    plan = SWEPT[name]
-    whole = biosim.simulate(plan, seed=3)
-    in_blocks = biosim.load(sweep(plan, tmp_path / "blocks.nc", block=2, seed=3))
-    xr.testing.assert_identical(in_blocks.drop_attrs(), whole.drop_attrs())
-    for variable in (*whole.data_vars, *whole.coords):
-        assert in_blocks[variable].attrs == whole[variable].attrs
-    again = sweep(plan, tmp_path / "one.nc", block=plan.n_units, seed=3)
-    assert again.read_bytes() == (tmp_path / "blocks.nc").read_bytes()
+def test_a_schedule_of_random_input_thins_the_spikes_of_depressing_synapses():
+    """<x> = 1/(1 + U r (tau_in + tau_rec)) at the rate of each piece; a factor of 0 lets the resources recover."""
+    parameters = parameter_set("wade2012").with_values(
+        synapse="depressing",
+        n_neurons=1,
+        n_synapses=4,
+        PR0=0.5,
+        K_AG=0.0,
+        m_eSP=0.0,
+        tau_in=0.01,
+        tau_rec=0.2,
+        A_se=1.0,
+    )
+    clock = Clock(30.0, record=0.1)
+    schedule = Schedule(np.array([0.0, 10.0, 20.0]), np.array([1.0, 2.0, 0.0]))
+    ensemble = Ensemble(parameters, clock, np.full(256, 10.0), seed=5, experiment=Experiment(schedule=schedule))
+    resources = run_ensemble(ensemble, "numba").traces["resources"].mean(axis=(1, 2))
+    time = clock.trace_times()
+    for start, rate in ((0.0, 10.0), (10.0, 20.0)):
+        piece = resources[(time > start + 2.0) & (time <= start + 10.0)].mean()
+        assert piece == pytest.approx(1.0 / (1.0 + 0.5 * rate * 0.21), rel=0.02)
+    assert resources[-1] == pytest.approx(1.0, abs=1e-9)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from biosim import Clock, Ensemble, ParameterError, parameter_set, run_ensemble
+from biosim import Clock, Ensemble, Experiment, ParameterError, SpikeTrains, parameter_set, run_ensemble
 from biosim.processes import depression, linear
 
 # No 2-AG and no e-SP: the release probability stays at PR0. Ten synapses of one neuron that coincide or not.
@@ -211,3 +211,45 @@ def test_refusals():
         parameter_set("wade2012").with_values(ip3_source="glutamate")
     with pytest.raises(ParameterError, match="gate = 'volmann': expected one of none, volman"):
         parameter_set("wade2012").with_values(gate="volmann")
+
+
+def test_a_depressing_synapse_under_given_spikes():
+    """The map of Tsodyks and Markram from spike to spike, of a train that is not regular, and the same in Brian2."""
+    times = [0.1, 0.13, 0.2, 0.5, 0.52, 0.9]
+    U, tau_in, tau_rec = 0.4, 0.01, 0.3
+    parameters = parameter_set("wade2012").with_values(
+        synapse="depressing",
+        n_neurons=1,
+        n_synapses=2,
+        PR0=U,
+        K_AG=0.0,
+        m_eSP=0.0,
+        tau_in=tau_in,
+        tau_rec=tau_rec,
+        A_se=1.0,
+    )
+    trains = SpikeTrains.from_times({(0, 1): times}, 1, 2, 1e-3)
+    ensemble = Ensemble(
+        parameters, Clock(1.0), np.zeros(1), input="spikes", release="expected", experiment=Experiment(spikes=trains)
+    )
+    lost, active, now = 0.0, 0.0, 0.0
+    for time in [*times, 1.0]:
+        # 1 - x = z + y: y decays, z recovers and is fed by y.
+        step = time - now
+        rest = active * np.exp(-step / tau_in)
+        inactive = lost - active
+        inactive = inactive * np.exp(-step / tau_rec) + active * (
+            np.exp(-step / tau_rec) - np.exp(-step / tau_in)
+        ) / tau_in / (1.0 / tau_in - 1.0 / tau_rec)
+        lost, active, now = rest + inactive, rest, time
+        if time < 1.0:
+            freed = U * (1.0 - lost)
+            lost, active = lost + freed, active + freed
+    for engine in ("numba", "reference", "brian2"):
+        options = {"target": "numpy"} if engine == "brian2" else {}
+        if engine == "brian2":
+            pytest.importorskip("brian2", reason="needs Brian2: pip install 'astromorphic[brian]'")
+        final = run_ensemble(ensemble, engine, **options).final
+        # The mean over two synapses, of which one never received a spike.
+        assert final["resources"][0, 0] == pytest.approx(1.0 - lost / 2, rel=1e-7), engine
+        assert final["transmitter"][0, 0] == pytest.approx(active, rel=1e-6), engine

@@ -231,12 +231,12 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, error):
 
 
 def test_interrupted_save_leaves_nothing(dataset, tmp_path, monkeypatch):
-    def fail(self, path, **options):
-        path.write_bytes(b"half a file")
+    def fail(self, file, **options):
+        file.write(b"half a file")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(xr.Dataset, "to_netcdf", fail)
-    with pytest.raises(OSError):
+    with pytest.raises(biosim.OutputError, match=r"run\.nc: No space left on device; free some space"):
         biosim.save(dataset, tmp_path / "run.nc")
     assert not list(tmp_path.iterdir())
 
