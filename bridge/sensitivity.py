@@ -19,8 +19,8 @@ from biosim.registry import choose
 
 from .checks import several
 from .curves import Array
-from .response_features import response_features
-from .sobol_indices import Sensitivity, SensitivityError, Unfit, check_ranges, check_settings, sobol_indices
+from .curve_features import response_features
+from .indices import Sensitivity, SensitivityError, Unfit, check_ranges, check_settings, sobol_indices
 
 if TYPE_CHECKING:
     from biosim import TripartiteParameters

@@ -15,12 +15,16 @@ from .checks import FitError
 from .curves import FAMILIES, Array
 from .projection import project
 
+# A rise (uM) that is smaller is no response: calcium is not computed to more digits than this.
+SMALLEST_RISE = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class ResponseFeatures:
     """Features of r curves; every field is [r].
 
-    exponent : slope of log(calcium - rest) on log(rate); NaN where calcium is not above rest at some of these rates.
+    exponent : slope of log(calcium - rest) on log(rate); NaN where calcium is not above rest, by
+        more than 1e-6 uM, at some of these rates.
     half_rate : k (Hz) of the best hyperbola c + b f/(f + k); NaN where that falls (b <= 0) or the curve is constant.
     at_limit : -1 or +1 where k is the lower or upper limit of its search (the curve is a step, or a straight line), else 0.
     hyperbola_r_squared : how well that hyperbola fits.
@@ -63,7 +67,7 @@ def response_features(rates: Array, calcium: Array, rest: Array, exponent_from: 
     rise = calcium[:, chosen] - rest[:, None]
     log_rate = np.log(rates[chosen])
     centred = log_rate - log_rate.mean()
-    rises = np.all(rise > 0, axis=1)
+    rises = np.all(rise > SMALLEST_RISE, axis=1)
     slope = np.log(np.where(rise > 0, rise, 1.0)) @ centred / (centred @ centred)
 
     limits = {"k": (0.1 * float(rates[0]), 10.0 * float(rates[-1]))}
