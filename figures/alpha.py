@@ -96,7 +96,8 @@ def tidy(datasets: dict[str, xr.Dataset], n_resamples: int = 1000) -> pd.DataFra
     """The figure's data, by `part`.
 
     ``curve``: input_rate_hz, calcium_um, calcium_um_sd, rest_um of each source.
-    ``treatment``, ``level``, ``range``, ``synapses``, ``gain``: one exponent per row: treatment, alpha, low and high (95 %
+    ``treatment``, ``rest`` (the published curve above the starting and resting levels of the sets), ``level``, ``range``,
+    ``synapses``, ``gain``: one exponent per row: treatment, alpha, low and high (95 %
     bootstrap; empty where none was made), r_squared (in log space for log-log lines), at_limit; rest_um is the calcium level that
     is subtracted, rate_low_hz and rate_high_hz the range, n_synapses and gain (with factor) what was changed.
     ``ranking``: family, delta_aicc, weight, r_squared, cross_validated_um, shape (the first shape parameter), at_limit, identifiable.
@@ -104,7 +105,8 @@ def tidy(datasets: dict[str, xr.Dataset], n_resamples: int = 1000) -> pd.DataFra
     import biosim
     import bridge
 
-    rest = biosim.rest_state(0.16, biosim.parameter_set("wade2012"))[0]
+    wade = biosim.parameter_set("wade2012")
+    rest = biosim.rest_state(wade.IP3_rest, wade)[0]
     curves = {PUBLISHED_CURVE: bridge.published("astromorphic_fig3").with_resting_calcium(rest)}
     curves |= {name: bridge.response_curve(datasets[name]) for name in SOURCES if name in datasets}
     parts = [_curve_rows(name, curve) for name, curve in curves.items()]
@@ -114,6 +116,10 @@ def tidy(datasets: dict[str, xr.Dataset], n_resamples: int = 1000) -> pd.DataFra
         rows += _ranking(name, curve)
     for name in (PUBLISHED_CURVE, "wade2012"):
         rows += _levels(name, curves[name])
+    psu = biosim.parameter_set("psu")
+    for level in (psu.Ca_init, rest, biosim.rest_state(psu.IP3_rest, psu)[0]):
+        at = curves[PUBLISHED_CURVE].with_resting_calcium(float(level or 0.0))
+        rows += _exponents("rest", PUBLISHED_CURVE, at, ("nls_above_rest", "loglog_above_rest"), n_resamples)
     for name in (PUBLISHED_CURVE, "wade2012_wide", "few_synapses"):
         for low, high in RANGES:
             part = _between(curves[name], low, high)
@@ -125,7 +131,7 @@ def tidy(datasets: dict[str, xr.Dataset], n_resamples: int = 1000) -> pd.DataFra
             curve = bridge.response_curve(dataset)
             rows += _exponents("synapses", "wade2012", curve, FOLLOWED, n_resamples, n_synapses=int(what))
         if kind == "gain":
-            usual = float(getattr(biosim.parameter_set("wade2012"), what))
+            usual = float(getattr(wade, what))
             for value in dataset[what].values:
                 curve = bridge.response_curve(dataset, select={what: float(value)})
                 rows += _exponents(
@@ -282,13 +288,14 @@ def findings(data: pd.DataFrame) -> list[str]:
     powers = ranked[ranked.family.isin(["power", "power_above_rest"])]
     best = ranked[ranked.delta_aicc == 0].family.value_counts()
     sentences.append(
-        f"Ranking: best is {' or '.join(str(name).replace('_', ' ') for name in best.index)}; a power law through zero or rest is "
+        f"Ranking: best is {' or '.join(_FAMILY_LABELS[str(name)] for name in best.index)}; a power law through zero or rest is "
         f"{powers.delta_aicc.min():.0f} to {powers.delta_aicc.max():.0f} AICc units behind."
     )
     free = ranked[ranked.family == "power_offset"]
     stuck = int((free.at_limit.astype(bool) | ~free.identifiable.astype(bool)).sum())
     sentences.append(
-        f"With a free level the exponent is not identifiable on {stuck} of {len(free)} curves: the curve alone does not fix one."
+        f"With a free level the exponent is not identifiable on {stuck} of {len(free)} curves (it runs to 0, a logarithm): "
+        "such a curve alone does not fix one."
     )
     return sentences
 
