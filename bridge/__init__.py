@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from .comparison import Comparison, compare
     from .cross_validation import cross_validated_error
     from .csv_curves import read_curve
+    from .curve_features import ResponseFeatures, response_features
     from .curves import FAMILIES, Family, NoFormula, family_named
     from .fitting import Estimate, Fit, fit
+    from .indices import OutputIndices, Sensitivity, SensitivityError, sobol_indices
     from .literature import published, published_names
     from .measure import Curve, CurveError, parse_source, response_curve, rmse
     from .presets import preset, preset_names
     from .profile import ProfileInterval, profile_interval
     from .resampling import Bootstrap, bootstrap
-    from .curve_features import ResponseFeatures, response_features
     from .sensitivity import sobol
-    from .indices import OutputIndices, Sensitivity, SensitivityError, sobol_indices
     from .spline import SplineFit, fit_spline
 
 __all__ = [

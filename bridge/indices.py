@@ -202,7 +202,9 @@ def sobol_indices(
     values = np.asarray(sampler.sample(problem, n, calc_second_order=False, seed=np.random.default_rng([seed, 0])))
     outputs = _outputs(function(np.ascontiguousarray(values[:, :-1])), len(values))
     known = {} if units is None else dict(units)
-    whole_sample, halves, notes = {}, {}, []
+    whole_sample: dict[str, OutputIndices] = {}
+    halves: dict[str, OutputIndices] = {}
+    notes: list[str] = []
     for name, output in outputs.items():
         kept = _kept(name, output, values, names, unfit)
         if not kept.all():
@@ -233,11 +235,11 @@ def check_ranges(ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[f
     checked = {}
     for name, pair in ranges.items():
         found = [plain_number(limit) for limit in pair] if isinstance(pair, (tuple, list)) and len(pair) == 2 else []
-        low, high = (
-            (as_float(v) for v in found if v is not None) if found and None not in found else (np.nan, np.nan)
-        )
+        low, high = (as_float(v) for v in found if v is not None) if found and None not in found else (np.nan, np.nan)
         if name == DUMMY or not isinstance(name, str):
-            raise SensitivityError(f"input {shown(name)}: expected a name other than {DUMMY!r}, which is the noise floor's")
+            raise SensitivityError(
+                f"input {shown(name)}: expected a name other than {DUMMY!r}, which is the noise floor's"
+            )
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise SensitivityError(f"range of {name} = {shown(pair)}: expected (low, high), finite, with low < high")
         checked[name] = (low, high)
@@ -274,7 +276,7 @@ def _kept(name: str, output: Array, values: Array, names: tuple[str, ...], unfit
     """Base samples all of whose sets have a finite output, [n]. SALib would turn a single NaN into indices of 0."""
     bad = ~np.isfinite(output)
     step = len(names) + 3
-    kept: NDArray[np.bool_] = ~bad.reshape(-1, step).any(axis=1)
+    kept: NDArray[np.bool_] = np.logical_not(np.any(bad.reshape(-1, step), axis=1))
     if not bad.any() or (unfit == "drop" and 1 - kept.mean() <= MOST_DROPPED):
         return kept
     first = int(np.argmax(bad))
@@ -319,5 +321,5 @@ def _analysed(
         n_dropped=n - len(grouped),
         mean=float(np.mean(base)),
         sd=spread,
-        quantiles=np.quantile(base, [0.05, 0.25, 0.5, 0.75, 0.95]),
+        quantiles=np.asarray(np.quantile(base, [0.05, 0.25, 0.5, 0.75, 0.95]), dtype=np.float64),
     )

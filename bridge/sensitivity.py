@@ -18,8 +18,8 @@ from biosim.messages import shown
 from biosim.registry import choose
 
 from .checks import several
-from .curves import Array
 from .curve_features import response_features
+from .curves import Array
 from .indices import Sensitivity, SensitivityError, Unfit, check_ranges, check_settings, sobol_indices
 
 if TYPE_CHECKING:
@@ -103,7 +103,11 @@ def sobol(
     def responses(values: Array) -> dict[str, ArrayLike]:
         columns = dict(zip(varied, values.T, strict=True))
         rest, h = _resting_state(start, columns, len(values))
-        initial = {"IP3_init": columns.get("IP3_rest", np.full(len(values), start.IP3_rest)), "Ca_init": rest, "h_init": h}
+        initial = {
+            "IP3_init": columns.get("IP3_rest", np.full(len(values), start.IP3_rest)),
+            "Ca_init": rest,
+            "h_init": h,
+        }
         units_per_set = len(rates) * trials
         ensemble = biosim.Ensemble(
             start,
@@ -162,7 +166,9 @@ def _ranges(
     for name in asked:
         value = float(getattr(start, name))
         if value == 0 and name not in (given or {}):
-            raise SensitivityError(f"{name} is 0 in the set {start.name}, so a share of it is no range; give one in ranges")
+            raise SensitivityError(
+                f"{name} is 0 in the set {start.name}, so a share of it is no range; give one in ranges"
+            )
         found[name] = (value - number * abs(value), value + number * abs(value))
     if given is not None:
         for name, pair in check_ranges(given).items():
@@ -175,7 +181,13 @@ def _ranges(
 
 def _checked_rates(rates: Sequence[float] | Array, exponent_from: float) -> Array:
     array = numbers("rates", rates, "Hz", SensitivityError)
-    if array.ndim != 1 or array.size < 4 or not np.all(np.isfinite(array)) or array[0] <= 0 or np.any(np.diff(array) <= 0):
+    if (
+        array.ndim != 1
+        or array.size < 4
+        or not np.all(np.isfinite(array))
+        or array[0] <= 0
+        or np.any(np.diff(array) <= 0)
+    ):
         raise SensitivityError(f"rates = {shown(array.tolist())}: expected at least four in Hz, above 0 and increasing")
     lowest = plain_number(exponent_from)
     if lowest is None or np.sum(array >= as_float(lowest)) < 3:
@@ -188,7 +200,6 @@ def _checked_rates(rates: Sequence[float] | Array, exponent_from: float) -> Arra
 def _resting_state(start: TripartiteParameters, columns: Mapping[str, Array], n_sets: int) -> tuple[Array, Array]:
     """Calcium (uM) and h at the fixed point of resting IP3, [n_sets] each, solved once per distinct set of constants."""
     import biosim
-
     from biosim.stability import NAMES
 
     names = ("IP3_rest", *NAMES)

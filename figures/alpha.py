@@ -100,7 +100,8 @@ def tidy(datasets: dict[str, xr.Dataset], n_resamples: int = 1000) -> pd.DataFra
     ``synapses``, ``gain``: one exponent per row: treatment, alpha, low and high (95 %
     bootstrap; empty where none was made), r_squared (in log space for log-log lines), at_limit; rest_um is the calcium level that
     is subtracted, rate_low_hz and rate_high_hz the range, n_synapses and gain (with factor) what was changed.
-    ``ranking``: family, delta_aicc, weight, r_squared, cross_validated_um, shape (the first shape parameter), at_limit, identifiable.
+    ``ranking``: family, delta_aicc, weight, r_squared, cross_validated_um, shape (the first shape parameter), at_limit,
+    identifiable.
     """
     import biosim
     import bridge
@@ -273,14 +274,15 @@ def findings(data: pd.DataFrame) -> list[str]:
         return f"{rows.alpha.min():.2f} to {rows.alpha.max():.2f}"
 
     rests = _rests(data)
-    needed = {name: level_for(data, name, "loglog_above_rest") for name in (PUBLISHED_CURVE, "wade2012")}
+    needed = level_for(data, PUBLISHED_CURVE, "loglog_above_rest")
     sentences = [
-        f"Published curve: {a(PUBLISHED_CURVE, 'nls_raw')} raw, {a(PUBLISHED_CURVE, 'loglog_above_rest')} above the rest of wade2012. "
-        f"For 0.25 one must subtract {1e3 * needed[PUBLISHED_CURVE]:.1f} nM; the sets rest at {1e3 * rests['wade2012']:.1f} and "
-        f"{1e3 * rests['psu']:.1f} nM.",
+        f"Published curve: {a(PUBLISHED_CURVE, 'nls_raw')} raw, {a(PUBLISHED_CURVE, 'loglog_above_rest')} above the rest of "
+        f"wade2012. For 0.25 one must subtract {1e3 * needed:.1f} nM; the sets rest at "
+        f"{1e3 * rests['wade2012']:.1f} and {1e3 * rests['psu']:.1f} nM.",
         f"Simulated curve (wade2012, 1–10 Hz): {a('wade2012', 'loglog_above_rest')} as the log-log line above rest, "
         f"{a('wade2012', 'nls_above_rest')} by least squares above rest, {a('wade2012', 'nls_raw')} raw.",
-        f"Range: the same synapse gives {between('range', 'loglog_above_rest', source='wade2012_wide')} above rest, depending on the rates.",
+        f"Range: the same synapse gives {between('range', 'loglog_above_rest', source='wade2012_wide')} above rest, depending "
+        "on the rates.",
         f"Synapses: {between('synapses', 'loglog_above_rest')} above rest. "
         f"Gain: {between('gain', 'loglog_above_rest')}.",
     ]
@@ -384,7 +386,15 @@ def _draw_levels(axes: Axes, data: pd.DataFrame) -> None:
     for rest in rests.values():
         axes.axvline(1e3 * rest, color=GREY, lw=1)
     text = "\n".join(f"{name} {1e3 * rest:.1f} nM" for name, rest in rests.items())
-    axes.text(1e3 * min(rests.values()) - 1.5, 0.49, f"grey: resting calcium\n{text}", ha="right", va="top", fontsize=8, color=GREY)
+    axes.text(
+        1e3 * min(rests.values()) - 1.5,
+        0.49,
+        f"grey: resting calcium\n{text}",
+        ha="right",
+        va="top",
+        fontsize=8,
+        color=GREY,
+    )
     _mark_paper(axes)
     axes.set_ylim(0, 0.5)
     axes.set_xlabel("calcium level that is subtracted (nM)")
@@ -393,7 +403,9 @@ def _draw_levels(axes: Axes, data: pd.DataFrame) -> None:
     axes.legend(fontsize=7.6, loc="upper left", bbox_to_anchor=(0.0, 0.82))
 
 
-def _followed(axes: Axes, x: Any, part: pd.DataFrame, treatment: str, colour: str, label: str | None, **style: Any) -> None:
+def _followed(
+    axes: Axes, x: Any, part: pd.DataFrame, treatment: str, colour: str, label: str | None, **style: Any
+) -> None:
     filled = treatment == "loglog_above_rest"
     errors = np.clip(np.stack([part.alpha - part.low, part.high - part.alpha]).astype(float), 0, None)
     axes.errorbar(
@@ -411,8 +423,19 @@ def _draw_ranges(axes: Axes, rows: pd.DataFrame) -> None:
     for source, shift in shifts.items():
         for treatment in FOLLOWED:
             part = rows[(rows.source == source) & (rows.treatment == treatment)]
-            x = [names.index(f"{low:g}–{high:g}") + shift for low, high in zip(part.rate_low_hz, part.rate_high_hz, strict=True)]
-            _followed(axes, x, part, treatment, _COLOURS[source], _SHORT[treatment] if source == "wade2012_wide" else None, ls="")
+            x = [
+                names.index(f"{low:g}–{high:g}") + shift
+                for low, high in zip(part.rate_low_hz, part.rate_high_hz, strict=True)
+            ]
+            _followed(
+                axes,
+                x,
+                part,
+                treatment,
+                _COLOURS[source],
+                _SHORT[treatment] if source == "wade2012_wide" else None,
+                ls="",
+            )
     _mark_paper(axes)
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=45)
     axes.set_ylim(0, 1.3)

@@ -49,9 +49,7 @@ _PANELS = {
 }
 
 
-def simulate(
-    quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None
-) -> Sensitivity:
+def simulate(quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Sensitivity:
     """`bridge.sobol` with 1024 base samples of 300 s; 64 of 150 s with `quick`."""
     import bridge
 
@@ -108,7 +106,8 @@ def draw(data: pd.DataFrame) -> Figure:
 def _panel(axes: Axes, rows: pd.DataFrame, output: str) -> None:
     title, what = _PANELS[output]
     y = np.arange(len(rows))
-    floor = float(rows.loc["dummy", "ST"] + rows.loc["dummy", "ST_half_width"])  # type: ignore[operator]
+    noise = rows.loc[["dummy"]]
+    floor = float((noise.ST + noise.ST_half_width).iloc[0])
     axes.axvspan(0, floor, color=GREY, alpha=0.22, lw=0, label="noise: dummy's total, upper end")
     axes.errorbar(
         rows.ST, y + 0.13, xerr=rows.ST_half_width, fmt="o", color=BLUE, ms=5, capsize=2.5, lw=1.3,

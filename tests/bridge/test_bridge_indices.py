@@ -120,7 +120,9 @@ def test_a_value_that_is_not_finite_is_refused_with_its_number_and_place():
     with np.errstate(all="ignore"):
         silent = analyser.analyze(problem, np.r_[np.nan, np.arange(255.0)], calc_second_order=False, seed=1)
     assert np.all(silent["S1"] == 0)
-    with pytest.raises(SensitivityError, match=r"output broken is not a finite number for \d+ of 320 sets, in \d+ of 64") as e:
+    with pytest.raises(
+        SensitivityError, match=r"output broken is not a finite number for \d+ of 320 sets, in \d+ of 64"
+    ) as e:
         sobol_indices(lambda x: sometimes(x, x[:, 0] > 0.9), {"a": (0, 1), "b": (0, 1)}, n=64)
     assert "first nan at a = 0.9" in str(e.value) and "\n" not in str(e.value)
     with pytest.raises(SensitivityError, match="first inf at"):

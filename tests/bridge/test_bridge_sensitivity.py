@@ -124,7 +124,10 @@ def test_what_cannot_act_is_in_the_noise_and_what_does_stands_out():
 
 
 def test_more_trials_lower_the_noise_floor():
-    floors = [sobol("wade2012", ["v_ER"], trials=trials, n=32, duration=30.0, settle=10.0)["calcium_range"].floor for trials in (1, 8)]
+    floors = [
+        sobol("wade2012", ["v_ER"], trials=trials, n=32, duration=30.0, settle=10.0)["calcium_range"].floor
+        for trials in (1, 8)
+    ]
     assert floors[1] < 0.5 * floors[0]
 
 

@@ -80,7 +80,9 @@ def test_the_ranking_puts_the_hyperbola_or_hill_first_on_the_reproduced_curves(d
         assert rows.loc["power", "delta_aicc"] > 10 and rows.loc["power_above_rest", "delta_aicc"] > 10
         assert not rows.loc["power_offset", "identifiable"]
     hyperbola = ranked[(ranked.source == "published") & (ranked.family == "hyperbola")].iloc[0]
-    assert hyperbola.r_squared == pytest.approx(0.9983, abs=1e-4) and hyperbola["shape"] == pytest.approx(0.879, abs=2e-3)
+    assert hyperbola.r_squared == pytest.approx(0.9983, abs=1e-4) and hyperbola["shape"] == pytest.approx(
+        0.879, abs=2e-3
+    )
 
 
 def test_the_sentences_hold_the_numbers(data):
