@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from .comparison import Comparison, compare
     from .cross_validation import cross_validated_error
     from .csv_curves import read_curve
+    from .curve_features import ResponseFeatures, response_features
     from .curves import FAMILIES, Family, NoFormula, family_named
     from .fitting import Estimate, Fit, fit
+    from .indices import OutputIndices, Sensitivity, SensitivityError, sobol_indices
     from .literature import published, published_names
     from .measure import Curve, CurveError, parse_source, response_curve, rmse
     from .presets import preset, preset_names
     from .profile import ProfileInterval, profile_interval
     from .resampling import Bootstrap, bootstrap
+    from .sensitivity import sobol
     from .spline import SplineFit, fit_spline
 
 __all__ = [
@@ -55,8 +58,12 @@ __all__ = [
     "MacroError",
     "MacroParameters",
     "NoFormula",
+    "OutputIndices",
     "ProfileInterval",
+    "ResponseFeatures",
     "ResponseSpec",
+    "Sensitivity",
+    "SensitivityError",
     "SplineFit",
     "TrialSpread",
     "bootstrap",
@@ -76,7 +83,10 @@ __all__ = [
     "published_names",
     "read_curve",
     "response_curve",
+    "response_features",
     "rmse",
+    "sobol",
+    "sobol_indices",
     "trial_spread",
 ]
 
@@ -98,8 +108,12 @@ _SUBMODULE = {
     "MacroError": "artifact",
     "MacroParameters": "artifact",
     "NoFormula": "curves",
+    "OutputIndices": "indices",
     "ProfileInterval": "profile",
+    "ResponseFeatures": "curve_features",
     "ResponseSpec": "artifact",
+    "Sensitivity": "indices",
+    "SensitivityError": "indices",
     "SplineFit": "spline",
     "TrialSpread": "alpha",
     "bootstrap": "resampling",
@@ -119,7 +133,10 @@ _SUBMODULE = {
     "published_names": "literature",
     "read_curve": "csv_curves",
     "response_curve": "measure",
+    "response_features": "curve_features",
     "rmse": "measure",
+    "sobol": "sensitivity",
+    "sobol_indices": "indices",
     "trial_spread": "alpha",
 }
 

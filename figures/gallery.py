@@ -19,6 +19,8 @@ FIGURES = {
     "bifurcation": "bifurcation",
     "plasticity": "plasticity",
     "responses": "responses",
+    "alpha": "alpha",
+    "sensitivity": "sensitivity",
     "self_repair": "self_repair",
     "impulse": "impulse",
     "calcium_wave": "calcium_wave",
