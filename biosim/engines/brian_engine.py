@@ -253,11 +253,10 @@ class _Network:
         self.driven = p.has_current
         self.depressing, self.gated = p.synapse == "depressing", p.gate != "none"
         voltage = DRIVEN_VOLTAGE + SIC[p.sic] if self.driven else VOLTAGE
-        # Quanta of random input fall anywhere into a step, see `processes.lif.steps_lost`.
+        # Quanta of random input fall anywhere into a step, see `processes.lif.refractory_after`.
+        refractory = "clip(refractory_steps - 0.5 + rand(), 0, inf)" if e.input == "poisson" else "refractory_steps"
         if self.driven:
-            refractory = "refractory_steps - late"
-        else:
-            refractory = "floor(refractory_steps + 0.5 + rand())" if e.input == "poisson" else "refractory_steps"
+            refractory = f"crossed*(refractory_steps - late) + (1 - crossed)*{refractory}"
         voltage += DEPRESSING_NEURONS if self.depressing else ""
         voltage += "\ngate : 1 (linked)\nkept : 1\nreleasable : 1" if self.gated else ""
         voltage += GCHI_NEURONS if p.gchi else ""

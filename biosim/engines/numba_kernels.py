@@ -43,7 +43,7 @@ N_STATISTICS = 14
 (CA_SUM, CA_SQUARES, CA_MIN, CA_MAX, IP3_SUM, AG_SUM, GLU_SUM, ESP_SUM, PR_SUM, SPIKES, RELEASES, CROSSINGS,
  FIRST_CROSSING, LAST_CROSSING) = range(N_STATISTICS)  # fmt: skip
 
-_inline = numba.njit(inline="always", **OPTIONS)
+_inline = numba.njit(forceinline=True, **OPTIONS)
 _derivatives = _inline(li_rinzel.derivatives)
 _release_probability = _inline(release.release_probability)
 _binomial_count = _inline(release.binomial_count)
@@ -51,7 +51,7 @@ _few_releases = _inline(release.few_releases)
 _binomial_count_of = _inline(release.binomial_count_of)
 _release_event = _inline(gliotransmission.release_event)
 _driven_step = _inline(lif.driven_step)
-_steps_lost = _inline(lif.steps_lost)
+_refractory_after = _inline(lif.refractory_after)
 _time_after_crossing = _inline(lif.time_after_crossing)
 _noise_intensity = _inline(calcium_noise.intensity)
 _normal = _inline(calcium_noise.normal)
@@ -220,7 +220,7 @@ def kernel(
     # The synapses of a neuron are alike and all work: one draw for all of them, before the voltages.
     plain = not (regular or depressing or spiking or individual or scheduled or faulted)
     # Quanta fall anywhere into a step, and so do the spikes they make and the ends of refractory times.
-    anywhere = not (regular or spiking or driven)
+    anywhere = not (regular or spiking or depressing)
 
     @numba.njit(nogil=True, cache=cache, **OPTIONS)
     def run(coef, ref_steps, rng, noise_rng, phase0, increment, Ca, h, IP3, Glu, eSP, v, AG, ratio, n_astro, n_settle,
@@ -573,7 +573,8 @@ def kernel(
                             v_[i, l] = 0.0 if fired else voltage
                             ag_[i, l] = ag + (k[DAG, l] if fired else 0.0)
                             if anywhere:
-                                ref_[i, l] = _steps_lost(ref_n[l], uniforms[l]) if fired else wait
+                                left = ref_n[l] - late if late > 0.0 else _refractory_after(ref_n[l], uniforms[l])
+                                ref_[i, l] = left if fired else wait
                             else:
                                 ref_[i, l] = ref_n[l] - late if fired else wait
                             spikes[l] += 1.0 if fired else 0.0

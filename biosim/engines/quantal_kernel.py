@@ -155,7 +155,7 @@ def _uniform(s0, s1, s2, s3):
 def _neuron(count, at, u, v, ag, until, membrane_decay, jump, v_th, dag, refractory):
     """`count` quanta arrive at the end of step `at` of the run: (fired, v, 2-AG, the moment after which it is open).
 
-    That moment, in steps, is a real number, and lies one below `lif.steps_lost` before that is rounded down: the same steps.
+    That moment, in steps, is `at` and what `lif.refractory_after` gives.
     """
     v = v * membrane_decay
     v = v + jump * count if until < at else v

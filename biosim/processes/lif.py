@@ -4,7 +4,7 @@ Input arrives as charge, so between events the solution is a plain exponential a
 Wade et al. 2012: one quantum lifts v by 133 mV against a threshold of 9 mV, so the neuron relays every released quantum.
 
 Continuous currents reach the threshold, and end a refractory time, inside a step; `driven_step` finds both moments. Quanta of
-random input fall anywhere into a step, though they act at its end; `steps_lost` keeps the refractory time right on average.
+random input fall anywhere into a step, though they act at its end; `refractory_after` keeps the refractory time right on average.
 """
 
 import math
@@ -50,13 +50,13 @@ def time_after_crossing(v, v_end, share, half, v_th):
     return share * (1.0 - fraction) * (1.0 + fraction * share * half)
 
 
-def steps_lost(t_ref, u):
-    """Steps, that of the spike included, in which quanta of random input find the neuron refractory.
+def refractory_after(t_ref, u):
+    """Refractory time that is left at the end of the step in which a quantum of random input fired the neuron, in steps.
 
-    A spike made by a quantum lies anywhere in its step, so half of that step belongs to the refractory time `t_ref` (in
-    steps) on average and the other half of a step must be lost at its end: t_ref + 1/2 steps in the mean, as whole numbers.
-    With t_ref steps the refractory time would be half a step too short. The lower digits of `u`, the uniform number of the
-    release, decide; the release depends on the upper ones.
+    The quantum lies anywhere in its step, so t_ref - 1/2 steps are left in the mean, and the next quanta that count are those of
+    the first step that ends later than this: quanta act at the ends of steps. The lower digits of `u`, the uniform number of the
+    release, decide; the release depends on the upper ones. If quanta counted again t_ref steps after those of the spike, whole
+    steps being lost in between, the refractory time would be half a step too short.
     """
     scaled = u * 1048576.0
-    return math.floor(t_ref + 0.5 + (scaled - math.floor(scaled)))
+    return max(t_ref - 0.5 + (scaled - math.floor(scaled)), 0.0)

@@ -77,8 +77,8 @@ def test_a_plan_runs_as_it_is_and_takes_no_further_options():
     assert seen == [(1, 2), (2, 2)]
     with pytest.raises(SimulationError, match="part of a Protocol object"):
         biosim.simulate(plan, duty=0.3)
-    with pytest.raises(SimulationError, match="tau_pl: protocol stp_cycles runs one network at a time"):
-        biosim.swept(plan, "tau_pl", [1.0, 2.0])
+    with pytest.raises(SimulationError, match=r"theta is one of .* cannot be swept"):
+        biosim.swept(plan, "theta", [1.0, 2.0])
     with pytest.raises(FrozenInstanceError):
         plan.duty = 0.3
 
