@@ -16,7 +16,7 @@ import numpy as np
 
 from .ensemble import Array, Clock, Ensemble, Outcome, Progress, SimulationError
 from .parameters import TripartiteParameters, check_value, parameter_set
-from .protocols import _points
+from .protocols.arguments import points
 from .registry import choose
 from .simulation import ENGINES, run_ensemble, versions
 from .stability import rest_state
@@ -72,7 +72,7 @@ def hysteresis(
             "astrocyte = 'gchi': hysteresis holds IP3, which is a state of the G-ChI astrocyte; use astrocyte = li_rinzel, "
             "whose calcium is the same"
         )
-    steps = np.linspace(0.2, 0.8, 61) if ip3 is None else np.sort(_points("ip3", ip3, "uM"))
+    steps = np.linspace(0.2, 0.8, 61) if ip3 is None else np.sort(points("ip3", ip3, "uM"))
     for value in steps:
         check_value("IP3_rest", float(value))
     # No input: neurons rest, and only calcium moves. Their clock is as coarse as calcium's allows.
