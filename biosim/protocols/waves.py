@@ -78,6 +78,11 @@ def calcium_wave(
     start = parameters_given(parameters)
     check_input(not_spikes(input), release)
     choose("stimulus", stimulus, get_args(StimulusKind))
+    if stimulus == "hold" and start.gchi:
+        raise SimulationError(
+            "stimulus = 'hold' with astrocyte = 'gchi': its resting IP3 follows from its receptors and cannot be held; use "
+            "stimulus = jump or input"
+        )
     unit = "Hz" if stimulus == "input" else "uM"
     usual = {"jump": 2.0, "hold": 1.0, "input": 50.0}[stimulus]
     values = points("sizes", [usual] if sizes is None else sizes, unit)

@@ -199,3 +199,10 @@ def test_astrocytes_that_make_ip3_carry_a_wave_where_the_coupling_has_a_threshol
     steps = np.diff(moments[12:])
     assert (steps > 0).all() and steps.std() < 0.15 * steps.mean()
     assert np.allclose(moments, moments[::-1], atol=0.2)
+
+
+def test_ip3_of_a_g_chi_astrocyte_cannot_be_held():
+    with pytest.raises(
+        biosim.SimulationError, match=r"stimulus = 'hold' with astrocyte = 'gchi'.*use stimulus = jump or input"
+    ):
+        biosim.protocol("calcium_wave", "stimberg2018_ring", stimulus="hold")
