@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
-    "VERSION",
     "SECTIONS",
+    "VERSION",
     "ActivationScale",
     "Distance",
     "EquivalentExponent",
@@ -89,6 +89,7 @@ _RESPONSES: dict[str, tuple[str, ...]] = {
     "saturating_exponential": ("kappa",),
 }
 _SPLINE = "monotone_spline"
+
 
 class ParameterValue(Part):
     """A parameter of the response; `at_bound` says that the fit ended at a limit of the searched range. stderr,
@@ -350,7 +351,7 @@ class MacroParameters(Part):
     distance: Distance | None = None
     ranking: list[RankedFamily] | None
     validation: Validation = Validation()
-    provenance: dict[str, JsonValue] = {}
+    provenance: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _usable(self) -> MacroParameters:

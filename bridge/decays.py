@@ -83,9 +83,7 @@ def fit_decays(
     stderr = tuple(
         # The difference of the two fits has, without misfit, the variance early - all.
         math.sqrt(se**2 + max((tau - other) ** 2 - max(early_se**2 - se**2, 0.0), 0.0))
-        for tau, se, other, early_se in zip(
-            fitted.constants, fitted.stderr, early.constants, early.stderr, strict=True
-        )
+        for tau, se, other, early_se in zip(fitted.constants, fitted.stderr, early.constants, early.stderr, strict=True)
     )
     return DecayFit(fitted.constants, stderr, fitted.held, fitted.amplitudes, fitted.misfit)
 
@@ -178,7 +176,8 @@ def _starts(t: Array, y: Array, n: int, held: tuple[float, ...]) -> list[dict[st
         found.append((float(np.sum((y - basis @ amplitudes) ** 2)), taus, amplitudes))
     found.sort(key=lambda one: one[0])
     return [
-        {f"log_tau{i}": math.log(tau) for i, tau in enumerate(taus)} | {f"a{i}": float(a) for i, a in enumerate(found_a)}
+        {f"log_tau{i}": math.log(tau) for i, tau in enumerate(taus)}
+        | {f"a{i}": float(a) for i, a in enumerate(found_a)}
         for _, taus, found_a in found[:3]
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 Content = dict[str, Any]
 
@@ -38,9 +38,7 @@ def _from_1_1(content: Content) -> Content:
     for name in ("time_constants", "retention", "distance"):
         new.setdefault(name, None)
     response = _fitted_curve(content.get("provenance"))
-    new.setdefault(
-        "validation", {"response": response, "time_constants": None, "retention": None, "distance": None}
-    )
+    new.setdefault("validation", {"response": response, "time_constants": None, "retention": None, "distance": None})
     return new
 
 
@@ -56,9 +54,10 @@ def _fitted_curve(provenance: Any) -> Content | None:
     return {"input_rate_Hz": rates, "calcium_uM": calcium, "sd_uM": kept, "trials_uM": None}
 
 
-def _row(values: Any, low: float = -math.inf) -> bool:
+def _row(values: Any, low: float = -math.inf) -> TypeGuard[list[float]]:
     return isinstance(values, list) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and low <= v < math.inf and v != -math.inf for v in values
+        isinstance(v, int | float) and not isinstance(v, bool) and low <= v < math.inf and v != -math.inf
+        for v in values
     )
 
 
