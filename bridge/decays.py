@@ -62,9 +62,9 @@ def fit_decays(
 ) -> DecayFit:
     """Fit `n_constants` free time constants to `values` [n] above the resting level at `time` [n] (s, from 0 or later).
 
-    The standard error is that of least squares, enlarged where the same fit without the last third of the time gives
-    constants that lie further apart than chance would have them: the shape is then not quite a sum of exponentials, as in a
-    response that is only nearly linear.
+    The standard error is that of least squares, enlarged where the same fit without the last third of the time, or without
+    the first third of the points, gives constants that lie further apart than chance would have them: the shape is then not
+    quite a sum of exponentials, as in a response that is only nearly linear.
 
     Raises
     ------
@@ -74,17 +74,21 @@ def fit_decays(
     """
     t, y, known = _checked(time, values, n_constants, held, what)
     fitted = _fit(t, y, n_constants, known, what)
-    kept = t <= t[0] + (t[-1] - t[0]) * 2 / 3
-    try:
-        early = _fit(t[kept], y[kept], n_constants, known, what)
-    except FitError:
-        # Without its tail the record does not fix the constants; with it, it does.
-        return fitted
-    stderr = tuple(
-        # The difference of the two fits has, without misfit, the variance early - all.
-        math.sqrt(se**2 + max((tau - other) ** 2 - max(early_se**2 - se**2, 0.0), 0.0))
-        for tau, se, other, early_se in zip(fitted.constants, fitted.stderr, early.constants, early.stderr, strict=True)
-    )
+    stderr = fitted.stderr
+    # Densely sampled starts count by their points, long tails by their time.
+    for kept in (t <= t[0] + (t[-1] - t[0]) * 2 / 3, np.arange(t.size) >= t.size // 3):
+        try:
+            part = _fit(t[kept], y[kept], n_constants, known, what, near=fitted)
+        except FitError:
+            # This part of the record does not fix the constants; with the rest, it does.
+            continue
+        stderr = tuple(
+            # The difference of the two fits has, without misfit, the variance part - all.
+            max(error, math.sqrt(se**2 + max((tau - other) ** 2 - max(part_se**2 - se**2, 0.0), 0.0)))
+            for error, tau, se, other, part_se in zip(
+                stderr, fitted.constants, fitted.stderr, part.constants, part.stderr, strict=True
+            )
+        )
     return DecayFit(fitted.constants, stderr, fitted.held, fitted.amplitudes, fitted.misfit)
 
 
@@ -110,14 +114,17 @@ def _checked(
     return t, y, known
 
 
-def _fit(t: Array, y: Array, n: int, held: tuple[float, ...], what: str) -> DecayFit:
+def _fit(
+    t: Array, y: Array, n: int, held: tuple[float, ...], what: str, near: DecayFit | None = None
+) -> DecayFit:
+    """`near` is a fit to more of the same points, from which to start."""
     scale = float(np.abs(y).max())
     fewest = 2 * n + len(held) + 2
     if t.size < fewest or scale == 0:
         raise FitError(f"{what}: not identifiable, too few points")
     span = float(t[-1] - t[0])
     best: Optimum | None = None
-    for start in _starts(t, y / scale, n, held):
+    for start in _starts(t, y / scale, n, held) if near is None else [_start(t, y / scale, near.constants, held)]:
         try:
             found = _refine(t, y / scale, start, held)
         except OptimiserError:
@@ -166,20 +173,23 @@ def _fit(t: Array, y: Array, n: int, held: tuple[float, ...], what: str) -> Deca
 
 
 def _starts(t: Array, y: Array, n: int, held: tuple[float, ...]) -> list[dict[str, float]]:
-    """The three best points of a grid of time constants, each with its best amplitudes."""
+    """The two best points of a grid of time constants, each with its best amplitudes."""
     step = float(np.diff(t).min())
     grid = np.geomspace(max(step, 1e-4 * (t[-1] - t[0])) / 2, 2 * (t[-1] - t[0]), _GRID * n)
     found = []
     for taus in itertools.combinations(grid, n):
         basis = np.exp(-t[:, None] / np.array([*taus, *held]))
         amplitudes, *_ = np.linalg.lstsq(basis, y, rcond=None)
-        found.append((float(np.sum((y - basis @ amplitudes) ** 2)), taus, amplitudes))
-    found.sort(key=lambda one: one[0])
-    return [
-        {f"log_tau{i}": math.log(tau) for i, tau in enumerate(taus)}
-        | {f"a{i}": float(a) for i, a in enumerate(found_a)}
-        for _, taus, found_a in found[:3]
-    ]
+        found.append((float(np.sum((y - basis @ amplitudes) ** 2)), taus))
+    found.sort()
+    return [_start(t, y, taus, held) for _, taus in found[:2]]
+
+
+def _start(t: Array, y: Array, taus: tuple[float, ...], held: tuple[float, ...]) -> dict[str, float]:
+    """Time constants with the amplitudes that suit them best."""
+    amplitudes, *_ = np.linalg.lstsq(np.exp(-t[:, None] / np.array([*taus, *held])), y, rcond=None)
+    shapes = {f"log_tau{i}": math.log(tau) for i, tau in enumerate(taus)}
+    return shapes | {f"a{i}": float(a) for i, a in enumerate(amplitudes)}
 
 
 def _refine(t: Array, y: Array, start: dict[str, float], held: tuple[float, ...]) -> Optimum:

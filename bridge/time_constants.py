@@ -262,10 +262,25 @@ def _add(
         for name in names:
             found.skipped.setdefault(name, str(error))
         return
+    if len(names) == 2:
+        measured = _by_role(names, measured, found)
     fresh = {name: pair for name, pair in measured.items() if name not in found.constants}
     found.constants |= fresh
     if fresh:
         found.data.append(data.model_copy(update={"names": list(measured)}))
+
+
+def _by_role(
+    names: tuple[str, ...], measured: dict[str, tuple[float, float]], found: _Found
+) -> dict[str, tuple[float, float]]:
+    """Two constants of one response, the slowest first: which is the drive's is known where the drive was measured itself."""
+    known = [name for name in names if name in found.constants]
+    if len(known) != 1:
+        return measured
+    (other,) = set(names) - set(known)
+    pairs = list(measured.values())
+    drive = min(range(2), key=lambda i: abs(math.log(pairs[i][0] / found.constants[known[0]][0])))
+    return {known[0] if i == drive else other: pair for i, pair in enumerate(pairs)}
 
 
 def refit(data: DecayData, known: dict[str, float]) -> dict[str, tuple[float, float]]:
