@@ -19,7 +19,7 @@ DIGESTS = {
     "1.0_paper_alpha025": "ab4b9d2bf0dcdc857688368266a1061366da7d3731bab68a44b8d9bd5dc7bbe4",
     "1.1_fig3_published_hill": "df4982ff93b62c322779cca42568c3fb1a6c742895880862399f31fb0a35ebb0",
     "1.1_fig3_published_hyperbola": "70f66dd49a5b7822cd3087fcec0c0d40b3777e14b741523aa6fa99321887fe6d",
-    "1.2_simulated": "e66a174a23962d62b7607c5c367a3bbae7013db46039b7b66ed8877a1c4faf97",
+    "1.2_simulated": "10b01fbeeec21d5b4908f6cacaaafe3c6b4a78167cb961e83f8a44d5124ff326",
 }
 
 
