@@ -1,8 +1,8 @@
 """From a simulated or published response curve to macroscopic parameters with their uncertainty.
 
 The way through: `response_curve` (or `read_curve`, `published`, `parse_source`) -> `compare` and `fit` -> `estimate_all` ->
-`macro_from_fit` -> `MacroParameters.save`; beside it `measure_time_constants` and `measure_plasticity` -> `macro_from_memory`. Importing this package is light; each name below is loaded from its file
-on first use.
+`macro_from_fit` -> `MacroParameters.save`; beside it `measure_time_constants` and `measure_plasticity` -> `macro_from_memory`.
+Importing this package is light; each name below is loaded from its file on first use.
 """
 
 from __future__ import annotations

@@ -114,9 +114,7 @@ def _checked(
     return t, y, known
 
 
-def _fit(
-    t: Array, y: Array, n: int, held: tuple[float, ...], what: str, near: DecayFit | None = None
-) -> DecayFit:
+def _fit(t: Array, y: Array, n: int, held: tuple[float, ...], what: str, near: DecayFit | None = None) -> DecayFit:
     """`near` is a fit to more of the same points, from which to start."""
     scale = float(np.abs(y).max())
     fewest = 2 * n + len(held) + 2

@@ -48,9 +48,7 @@ def write_beside(folder: str | os.PathLike[str], text: str | None) -> None:
         write_text(Path(folder) / MACRO_FILE, text)
 
 
-def for_checkpoint(
-    folder: Path, digest: str | None, given: Any, replace: bool
-) -> tuple[MacroParameters | None, bool]:
+def for_checkpoint(folder: Path, digest: str | None, given: Any, replace: bool) -> tuple[MacroParameters | None, bool]:
     """The macro parameters of the checkpoint in `folder`, and whether they take the place of those it was trained with.
 
     digest : in the checkpoint's configuration. given : a macro file or parameters from the caller, or None. replace : whether

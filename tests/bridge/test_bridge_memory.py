@@ -101,14 +101,14 @@ def test_wrong_datasets_are_refused_by_name(impulse: xr.Dataset, cycles: xr.Data
         measure_time_constants(cycles)
     with pytest.raises(MacroError, match="protocol 'impulse_response', expected stp_cycles"):
         measure_plasticity(impulse)
-    with pytest.raises(MacroError, match="found str; load it with biosim.load"):
+    with pytest.raises(MacroError, match=r"found str; load it with biosim\.load"):
         measure_time_constants(["a.nc"])  # type: ignore[list-item]
     with pytest.raises(MacroError, match="no Dataset is given"):
         measure_time_constants([])
     with pytest.raises(MacroError, match="tau_n is 0"):
         measure_time_constants(impulse, tau_n=0)
     burst = biosim.simulate("impulse_response", stimulus="burst", duration=5.0)
-    with pytest.raises(MacroError, match="no time constant can be measured .*a burst lasts"):
+    with pytest.raises(MacroError, match=r"no time constant can be measured .*a burst lasts"):
         measure_time_constants(burst)
     other = biosim.simulate(
         "impulse_response", biosim.parameter_set("wade2012").with_values(tau_m=0.02), duration=30.0, sampling=0.2
@@ -193,7 +193,7 @@ def test_geometries_that_fix_no_distance_are_skipped() -> None:
     assert alike.distance is None and "receive 1 different amounts" in alike.skipped["distance"]
     short = measure_plasticity(biosim.simulate("stp_cycles", n_cycles=2, dt=0.1))
     assert short.retention is None and short.distance is not None and "at least 4" in short.skipped["retention"]
-    with pytest.raises(MacroError, match="retention: .*; distance: "):
+    with pytest.raises(MacroError, match=r"retention: .*; distance: "):
         measure_plasticity(biosim.simulate("stp_cycles", geometry="equal", n_cycles=2, dt=0.1))
     # A square grid of nine has three kinds of places: enough for the coupling, not for an offset beside it.
     grid = measure_plasticity(biosim.simulate("stp_cycles", n_cycles=4, dt=0.1)).distance

@@ -64,6 +64,34 @@ def test_migration_leaves_what_it_was_given() -> None:
     assert migrated(new) is new
 
 
+@pytest.mark.parametrize("path", [path for path in OLD if path.name.startswith("1.1")], ids=lambda path: path.stem)
+def test_the_curve_of_1_1_becomes_validation_data_that_the_fit_can_be_checked_with(path: Path) -> None:
+    macro = MacroParameters.load(path)
+    assert macro.sections == ("response",) and macro.validation.response is not None
+    old = json.loads(path.read_text())
+    assert macro.validation.response.calcium_uM == old["provenance"]["curve"]["calcium_uM"]
+    assert check_macro(macro).passed
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        3,
+        {},
+        {"input_rate_Hz": [1.0]},
+        {"input_rate_Hz": [1.0, -2.0], "calcium_uM": [1.0, 2.0]},
+        {"input_rate_Hz": ["a"], "calcium_uM": [1.0]},
+        {"input_rate_Hz": [1.0, True], "calcium_uM": [1.0, 2.0]},
+    ],
+)
+def test_a_provenance_that_holds_something_else_is_no_curve_and_no_obstacle(curve: object) -> None:
+    content = json.loads((OLD[0].parent / "1.1_fig3_published_hill.json").read_text())
+    content["provenance"]["curve"] = curve
+    macro = MacroParameters.from_content(content)
+    assert macro.validation.response is None
+    assert check_macro(macro).unchecked == {"response": "the file holds no data for it"}
+
+
 @pytest.mark.parametrize("damage", [{"response": 3}, {"response": {"parameters": []}}, {"response": None}])
 def test_damaged_old_files_are_refused_and_do_not_break_the_migration(damage: dict[str, object]) -> None:
     content = json.loads(OLD[0].read_text()) | damage

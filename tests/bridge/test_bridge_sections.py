@@ -76,7 +76,9 @@ def test_sections_and_what_is_missing(whole: MacroParameters) -> None:
     assert whole.section("retention") is whole.retention
     paper = preset("paper_rmaat")
     assert paper.sections == ("retention",)
-    with pytest.raises(MacroError, match=r"has no section 'response' \(it has retention\); add it with astromorphic fit"):
+    with pytest.raises(
+        MacroError, match=r"has no section 'response' \(it has retention\); add it with astromorphic fit"
+    ):
         paper.response_function()
     with pytest.raises(MacroError, match="has no section 'time_constants'"):
         paper.section("time_constants")
@@ -338,9 +340,7 @@ def test_the_simulated_preset_follows_from_its_commands(whole: MacroParameters) 
             biosim.simulate("impulse_response", stimulus="IP3", sizes=[0.4], duration=201.0),
         ]
     )
-    again = macro_from_memory(
-        constants, measure_plasticity(biosim.simulate("stp_cycles", geometry="line", n_cycles=8))
-    )
+    again = macro_from_memory(constants, measure_plasticity(biosim.simulate("stp_cycles", geometry="line", n_cycles=8)))
     fitted = fit(curve, "hyperbola", weighted=True)
     response = macro_from_fit(fitted, estimate_alpha(curve, n_resamples=0), bootstrap=bootstrap(fitted, n_resamples=20))
     for name in ("b", "c", "k"):

@@ -32,7 +32,9 @@ def folder(tmp_path, macro):
 def test_the_wrong_kind_and_a_missing_section_are_refused_by_name(macro):
     with pytest.raises(MacroError, match=r"'Retention of RMAAT: .*' has no section 'response' \(it has retention\)"):
         AstromorphicConfig.from_macro(preset("paper_rmaat"))
-    with pytest.raises(ModelError, match="macro is a Retention; expected the path of a macro.json or a MacroParameters"):
+    with pytest.raises(
+        ModelError, match=r"macro is a Retention; expected the path of a macro\.json or a MacroParameters"
+    ):
         AstromorphicConfig.from_macro(macro.retention)
     with pytest.raises(MacroError, match="has no section 'distance'"):
         AstromorphicConfig.from_macro(preset("paper_alpha025"), use_distance=True)
