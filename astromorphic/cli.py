@@ -133,13 +133,17 @@ def simulate(
 @app.command()
 def fit(
     source: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            help="FILE.nc from simulate, FILE.csv with a unit in each header, such as rate (Hz),calcium (uM),"
-            "calcium_se (uM), or published:NAME."
+            help="A response curve: FILE.nc from simulate, FILE.csv with a unit in each header, such as rate (Hz),calcium (uM),"
+            "calcium_se (uM), or published:NAME. Simulations by impulse_response (time constants) and stp_cycles (retention, "
+            "distance), beside it or alone."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Macro file to write.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Macro file to write.")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Macro file to add to: sections that no source gives stay.")
+    ] = None,
     family: Annotated[
         list[str] | None,
         typer.Option(
@@ -162,15 +166,52 @@ def fit(
     level: Annotated[float, typer.Option("--level", help="Confidence level of all intervals.")] = 0.95,
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=0, help="Resamples for intervals.")] = 1000,
     seed: SeedOption = 0,
+    tau_n: Annotated[
+        float, typer.Option("--tau-n", help="Steps of a network that the neuron's membrane constant is worth.")
+    ] = 2.0,
 ) -> None:
-    """Fit a response curve, rank the families, estimate the exponent, and write macro.json."""
-    from . import commands
+    """Fit curves and simulations and write macro.json: families and exponent, time constants, retention, distance."""
+    from . import macro_commands
 
-    path, text = commands.fit(
-        source, family or [], weights, estimator, resting_calcium, variable, at or [], level, bootstraps, seed, out
-    )
+    path, text = macro_commands.fit(
+        source, family or [], weights, estimator, resting_calcium, variable, at or [], level, bootstraps, seed, tau_n, out,
+        into,
+    )  # fmt: skip
     print(text)
     print(path)
+
+
+macro_app = typer.Typer(no_args_is_help=True, help="Look at macro files: show, diff, check.")
+app.add_typer(macro_app, name="macro")
+
+MacroArgument = Annotated[str, typer.Argument(metavar="FILE", help="Macro file, or preset:NAME.")]
+
+
+@macro_app.command("show")
+def macro_show(file: MacroArgument) -> None:
+    """Say in words what is in a macro file."""
+    from . import macro_commands
+
+    print(macro_commands.show(file))
+
+
+@macro_app.command("diff")
+def macro_diff(one: MacroArgument, other: MacroArgument) -> None:
+    """List what differs between two macro files."""
+    from . import macro_commands
+
+    print(macro_commands.diff(one, other))
+
+
+@macro_app.command("check")
+def macro_check(file: MacroArgument) -> None:
+    """Fit every section again from the data inside the file and compare; exit status 2 where one differs."""
+    from . import macro_commands
+
+    text, wrong = macro_commands.check(file)
+    print(text)
+    if wrong is not None:
+        raise AssignmentError(wrong)
 
 
 @app.command()

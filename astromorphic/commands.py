@@ -48,7 +48,7 @@ def simulate(
     sets = parameters_of(protocol)
     signature = inspect.signature(biosim.PROTOCOLS[protocol]).parameters
     options = [name for name in signature if name != "parameters"]
-    _check_target(out)
+    check_target(out)
     values, swept, chosen = {}, {}, {}
     for name, value in changes.items():
         choose("parameter or option", name, [*sets.quantity_names(), *options])
@@ -76,90 +76,11 @@ def simulate(
     return biosim.save(biosim.simulate(plan, engine=engine, seed=seed, progress=progress), out)
 
 
-def _check_target(out: Path) -> None:
+def check_target(out: Path) -> None:
     """Find out before the work, not after it, that the result cannot be written."""
     from biosim.atomic import check_writable
 
     check_writable(out)
-
-
-def fit(
-    source: str,
-    families: list[str],
-    weights: str,
-    estimator: str,
-    resting_calcium: float | None,
-    variable: str,
-    at: list[str],
-    level: float,
-    bootstraps: int,
-    seed: int,
-    out: Path,
-) -> tuple[Path, str]:
-    """Fit and save the macro file; returns its path and the tables as text.
-
-    All families are ranked; the response is the best of `families`, or of all if none is named.
-    """
-    import os
-
-    import bridge
-    from biosim.registry import choose
-    from bridge.build import check_units
-
-    _check_target(out)
-    if out.exists() and os.path.exists(source) and os.path.samefile(source, out):
-        raise AssignmentError(f"--out {out}: is the source itself, which would be lost; name another file")
-    weighted = choose("weighting", weights, ("none", "spread")) == "spread"
-    wanted = [bridge.family_named(name).name for name in families]
-    curve = bridge.parse_source(source, variable, _selection(at))
-    if resting_calcium is not None:
-        curve = curve.with_resting_calcium(resting_calcium)
-    check_units(curve)
-    ranking = bridge.compare(curve, weighted=weighted, level=level, seed=seed)
-    # Fitted apart, so that a family that cannot be fitted says why instead of being skipped.
-    chosen = ranking.best
-    if len(wanted) == 1:
-        chosen = bridge.fit(curve, wanted[0], weighted=weighted, level=level, seed=seed)
-    elif wanted:
-        chosen = bridge.compare(curve, wanted, weighted=weighted, level=level, seed=seed).best
-    alphas = bridge.estimate_all(curve, n_resamples=bootstraps, seed=seed, level=level)
-    sampled = bridge.bootstrap(chosen, n_resamples=bootstraps, rng=seed, level=level) if bootstraps else None
-    report = "\n\n".join((ranking.text(), chosen.report(bootstrap=sampled), alphas.text()))
-    macro = bridge.macro_from_fit(
-        chosen,
-        alphas[estimator],
-        comparison=ranking,
-        bootstrap=sampled,
-        provenance={"command": _fit_command(source, families, weights, variable, at, level), "seed": seed},
-    )
-    return macro.save(out), report
-
-
-def _fit_command(source: str, families: list[str], weights: str, variable: str, at: list[str], level: float) -> str:
-    """The command that makes the same response again, without what was left at its default."""
-    parts = ["astromorphic fit", source, *(f"--family {name}" for name in families)]
-    parts += [f"--weights {weights}"] if weights != "none" else []
-    parts += [f"--variable {variable}"] if variable != "calcium_mean" else []
-    parts += [f"--at {text}" for text in at]
-    parts += [f"--level {level:g}"] if level != 0.95 else []
-    return " ".join(parts)
-
-
-def _selection(at: list[str]) -> dict[str, float]:
-    """Names and values of the options --at."""
-    found: dict[str, float] = {}
-    for text in at:
-        name, mark, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not mark or not name or number != number:
-            raise AssignmentError(f"--at {text}: expected NAME=VALUE with a number, such as K_AG=-4000")
-        if name in found:
-            raise AssignmentError(f"--at {text}: {name} is there twice; give it once")
-        found[name] = number
-    return found
 
 
 def train(
@@ -245,7 +166,7 @@ def benchmark(what: str, quick: bool, json_file: Path | None) -> str:
     name = choose("benchmark", what, BENCHMARKS)
     module = importlib.import_module(BENCHMARKS[name])
     if json_file:
-        _check_target(json_file)
+        check_target(json_file)
     rows = module.measure(quick)
     if json_file:
         write_text(json_file, json.dumps(rows, indent=2) + "\n")

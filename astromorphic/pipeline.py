@@ -251,6 +251,7 @@ def _train(
                 kept.append(target.name)
             job = {
                 "config": config.settings(),
+                "macro": macro.dumps() if config.macro_digest == macro.digest else None,
                 "recipe": settings.recipe,
                 "out_dir": str(target),
                 "seed": seed,

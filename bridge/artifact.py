@@ -1,8 +1,10 @@
 """The macro file: macroscopic parameters on their way from the fit to the networks.
 
-One JSON file holds the fitted response, the equivalent exponent with its interval, the scale that turns network
-activation into an input rate, the ranking of the families, and the provenance. What is not known is null, never
-invented. The file is read without the code that wrote it: nothing beyond pydantic and NumPy is imported here.
+One JSON file holds up to four sections: the fitted response with its equivalent exponent and the scale that turns network
+activation into an input rate; time constants of the astrocyte's memory; retention between segments; the distance scale of
+the coupling. Beside them lie the ranking of the families, the data that the sections were fitted to, and the provenance.
+What is not known is null, never invented. The file is read without the code that wrote it: nothing beyond pydantic and
+NumPy is imported here.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import hashlib
 import json
 import math
 import reprlib
+import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from biosim.atomic import OutputError, is_temporary, write_text
@@ -25,30 +28,51 @@ from biosim.folders import check_folder, exclusive, output_folder
 from biosim.registry import UnknownName, choose
 
 from .curves import FAMILIES
+from .macro_parts import Finite, Interval, MacroError, NotNegative, Part, Positive, canonical
+from .macro_sections import Distance, MembraneConstant, Retention, TimeConstant, TimeConstants
+from .macro_validation import Validation
 from .migrations import STEPS, migrated
+
+if TYPE_CHECKING:
+    from .sampling import MacroSamples
 
 __all__ = [
     "FORMAT",
+    "SECTIONS",
     "VERSION",
     "ActivationScale",
+    "Distance",
     "EquivalentExponent",
     "Interval",
     "MacroError",
     "MacroParameters",
+    "MembraneConstant",
     "OutputError",
     "ParameterValue",
     "RankedFamily",
     "Response",
     "ResponseSpec",
+    "Retention",
+    "TimeConstant",
+    "TimeConstants",
+    "Validation",
     "check_folder",
     "exclusive",
     "is_temporary",
+    "json_schema",
     "output_folder",
     "write_text",
 ]
 
 FORMAT: Final = "astromorphic-macro"
-VERSION: Final = "1.1"
+VERSION: Final = "1.2"
+# What a network can take from a file, with the command that puts it there.
+SECTIONS: Final = {
+    "response": "astromorphic fit RESPONSE.nc",
+    "time_constants": "astromorphic fit IMPULSE.nc (simulated by impulse_response)",
+    "retention": "astromorphic fit CYCLES.nc (simulated by stp_cycles)",
+    "distance": "astromorphic fit CYCLES.nc (simulated by stp_cycles)",
+}
 
 # Rounding that is forgiven. Covariances come out of an inverse; an interval and its estimate come from two optimisers.
 _COVARIANCE_ROUNDING = 1e-9
@@ -66,36 +90,8 @@ _RESPONSES: dict[str, tuple[str, ...]] = {
 }
 _SPLINE = "monotone_spline"
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-
-class MacroError(ValueError):
-    """A macro file, or its content, that cannot be used."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Interval(_Part):
-    """Profile-likelihood interval of a parameter at `level`; an end that is null is open: the data do not close it."""
-
-    low: Finite | None
-    high: Finite | None
-    level: Annotated[float, Field(gt=0, lt=1)]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Interval:
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(
-                f"interval [{self.low:g}, {self.high:g}] is reversed, expected low <= high; exchange the two"
-            )
-        return self
-
-
-class ParameterValue(_Part):
+class ParameterValue(Part):
     """A parameter of the response; `at_bound` says that the fit ended at a limit of the searched range. stderr,
     interval : null where they are not known."""
 
@@ -106,7 +102,7 @@ class ParameterValue(_Part):
     interval: Interval | None
 
 
-class Response(_Part):
+class Response(Part):
     """The macroscopic response: calcium (uM) against input rate (Hz).
 
     family : identifier of the curve family (see `bridge.curves`).
@@ -205,7 +201,7 @@ def _check_errors_can_correlate(order: list[str], covariance: NDArray[np.float64
         )
 
 
-class EquivalentExponent(_Part):
+class EquivalentExponent(Part):
     """The exponent that stands for the response as a power law.
 
     low, high, level : interval and its level; null where there is none. estimator : identifier in `bridge.alpha`, or
@@ -238,14 +234,14 @@ class EquivalentExponent(_Part):
         return self
 
 
-class ActivationScale(_Part):
+class ActivationScale(Part):
     """The input rate (Hz) that one unit of accumulated activation, sum of phi(k) = 1, counts as."""
 
     rate_per_activation_Hz: Positive = 0.04
     status: Literal["published", "derived", "assumed"] = "assumed"
 
 
-class RankedFamily(_Part):
+class RankedFamily(Part):
     """One row of the ranking of families on this curve.
 
     n_parameters : effective number for the monotone spline. aicc, delta_aicc : null where the points are too few.
@@ -336,8 +332,8 @@ class ResponseSpec:
         return math.log1p(activation / kappa) / math.log1p(1 / kappa)
 
 
-class MacroParameters(_Part):
-    """Macroscopic parameters of the astrocytic response; the content of macro.json.
+class MacroParameters(Part):
+    """Macroscopic parameters; the content of macro.json. At least one of the sections is there; the others are null.
 
     Frozen; unknown keys, wrong units, NaN and parameters of another family are refused with `MacroError` by `load`
     and `loads`. A file of an older version is brought up to this one (see `bridge.migrations`). One of a newer version
@@ -345,18 +341,78 @@ class MacroParameters(_Part):
     """
 
     format: Literal["astromorphic-macro"] = FORMAT
-    version: Literal["1.1"] = VERSION
+    version: Literal["1.2"] = VERSION
     title: str
-    response: Response
-    alpha: EquivalentExponent
+    response: Response | None
+    alpha: EquivalentExponent | None
     activation: ActivationScale = ActivationScale()
+    time_constants: TimeConstants | None = None
+    retention: Retention | None = None
+    distance: Distance | None = None
     ranking: list[RankedFamily] | None
-    provenance: dict[str, JsonValue] = {}
+    validation: Validation = Validation()
+    provenance: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _usable(self) -> MacroParameters:
-        self.response_function()
+        if not self.sections:
+            raise ValueError(f"the file has no section, expected at least one of {', '.join(SECTIONS)}; fit one")
+        if (self.response is None) != (self.alpha is None):
+            raise ValueError("response and alpha go together; give both or null for both")
+        if self.response is None and self.ranking is not None:
+            raise ValueError("ranking belongs to a response; give the response or null for the ranking")
+        if self.response is not None:
+            self.response_function()
         return self
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Names of the sections that are there."""
+        return tuple(name for name in SECTIONS if getattr(self, name) is not None)
+
+    def section(self, name: str) -> Any:
+        """The section `name`, for a network that needs it.
+
+        Raises
+        ------
+        MacroError
+            The file does not have it; the message names the section, those that are there, and the remedy.
+        UnknownName
+            There is no such section.
+        """
+        choose("section of a macro file", name, SECTIONS)
+        found = getattr(self, name)
+        if found is None:
+            raise MacroError(
+                f"macro file {self.title!r} has no section {name!r} (it has {', '.join(self.sections)}); add it with "
+                f"{SECTIONS[name]} --into FILE, or name another file"
+            )
+        return found
+
+    def with_sections(self, other: MacroParameters) -> MacroParameters:
+        """This content with the sections that `other` has put in place of its own, data and provenance with them.
+
+        The title stays. Sections that came together stay together: a response brings exponent, activation and ranking.
+        """
+        mine, theirs = (macro.model_dump(mode="python") for macro in (self, other))
+        provenance = {**mine["provenance"]}
+        for name in other.sections:
+            keys = (name, "alpha", "activation", "ranking") if name == "response" else (name,)
+            mine.update({key: theirs[key] for key in keys})
+            mine["validation"][name] = theirs["validation"][name]
+        if "response" in other.sections and "response" in self.sections:
+            # What the replaced response was fitted from has nothing to say about the new one.
+            kept = provenance.pop("sections", None)
+            provenance = {} if kept is None else {"sections": kept}
+        nested = {**_table(provenance.get("sections")), **_table(theirs["provenance"].get("sections"))}
+        provenance |= theirs["provenance"] | ({"sections": nested} if nested else {})
+        return MacroParameters.from_content(mine | {"provenance": provenance})
+
+    def sample(self, n: int, seed: int = 0) -> MacroSamples:
+        """`n` parameter sets drawn from the stored uncertainty; see `bridge.sampling.sample`."""
+        from .sampling import sample
+
+        return sample(self, n, seed)
 
     @classmethod
     def load(cls, path: str | Path) -> MacroParameters:
@@ -437,7 +493,7 @@ class MacroParameters(_Part):
         MacroError
             The provenance holds NaN or an infinite number, which JSON cannot express.
         """
-        return _canonical(self.model_dump(mode="python")) + "\n"
+        return canonical(self.model_dump(mode="python")) + "\n"
 
     def save(self, path: str | Path) -> Path:
         """Write the file, whole or not at all; returns its path."""
@@ -447,22 +503,27 @@ class MacroParameters(_Part):
     def digest(self) -> str:
         """SHA-256 (64 hexadecimal digits) of the canonical content that determines the numbers.
 
-        Left out are the provenance, the ranking, and what else only tells how well the response is known (profile
-        intervals, cross-validated error, weighting). That is the content of schema 1.0, so a file keeps its digest when
-        it is brought up to a newer schema.
+        Left out are the provenance, the ranking, the validation data, and what else only tells how well a section is known
+        (profile intervals, cross-validated error, weighting; errors of the other sections). With a response alone that is
+        the content of schema 1.0, so a file keeps its digest when it is brought up to a newer schema.
         """
-        content = self.model_dump(mode="python", exclude={"provenance", "ranking"})
+        further = [name for name in SECTIONS if name != "response"]
+        content = self.model_dump(mode="python", exclude={"provenance", "ranking", "validation", *further})
         content["version"] = "1.0"
-        for name in ("cross_validated_error_uM", "weights"):
-            del content["response"][name]
-        for parameter in content["response"]["parameters"].values():
-            del parameter["interval"]
-        return hashlib.sha256(_canonical(content).encode("utf-8")).hexdigest()
+        if self.response is not None:
+            for name in ("cross_validated_error_uM", "weights"):
+                del content["response"][name]
+            for parameter in content["response"]["parameters"].values():
+                del parameter["interval"]
+        # A section that is not there leaves no trace, so that files without it keep their digest.
+        content |= {name: getattr(self, name).numbers() for name in further if name in self.sections}
+        return hashlib.sha256(canonical(content).encode("utf-8")).hexdigest()
 
     def response_function(self) -> ResponseSpec:
-        """The response in units of activation, for the networks."""
-        family = FAMILIES[self.response.family]
-        theta = {name: self.response.parameters[name].value for name in family.nonlinears}
+        """The response in units of activation, for the networks. MacroError where the file has no response."""
+        response = self.section("response")
+        family = FAMILIES[response.family]
+        theta = {name: response.parameters[name].value for name in family.nonlinears}
         if "alpha" in theta:
             return ResponseSpec("power", {"alpha": theta["alpha"]})
         unit = self.activation.rate_per_activation_Hz
@@ -487,15 +548,25 @@ def _is_finite(value: object) -> bool:
         return False
 
 
-def _canonical(content: dict[str, Any]) -> str:
-    try:
-        text = json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise MacroError(f"a text holds the broken character {error.object[error.start]!r}; correct it") from None
-    except ValueError:
-        raise MacroError("provenance holds NaN or an infinite number; replace it with null or leave it out") from None
-    return text
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a macro file of the present version; docs/macro.schema.json is this.
+
+    It says what `loads` checks of single keys. What keys have to do with each other (units of a family's parameters, a
+    covariance that errors can have, shares that sum to 1) only `loads` checks.
+    """
+    schema = MacroParameters.model_json_schema()
+    about = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{FORMAT}-{VERSION}",
+        "title": f"{FORMAT} {VERSION}",
+        # Named in every file, so that no reader has to guess.
+        "required": ["format", "version", *(name for name in schema["required"] if name not in ("format", "version"))],
+    }
+    return schema | about
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _refuse_constant(name: str) -> float:
@@ -566,13 +637,24 @@ def _describe(detail: ErrorDetails) -> str:
 
 def _keys_at(path: list[str]) -> list[str]:
     """Keys that are allowed at a place of the file."""
-    if path[:2] == ["response", "parameters"]:
-        return list((Interval if len(path) > 3 else ParameterValue).model_fields)
-    if path[:1] == ["ranking"]:
-        return list(RankedFamily.model_fields)
-    parts: dict[str, type[BaseModel]] = {
-        "response": Response,
-        "alpha": EquivalentExponent,
-        "activation": ActivationScale,
-    }
-    return list((parts[path[0]] if path else MacroParameters).model_fields)
+    kind: Any = MacroParameters
+    for part in path:
+        kind = _plain(kind)
+        inside = _model(kind)
+        if inside is not None:
+            kind = inside.model_fields[part].annotation
+        else:
+            kind = get_args(kind)[-1]
+    found = _model(_plain(kind))
+    return list(found.model_fields) if found else []
+
+
+def _plain(kind: Any) -> Any:
+    """A type without what only adds to it: null, and constraints."""
+    while get_origin(kind) in (Annotated, types.UnionType, Union):
+        kind = next(one for one in get_args(kind) if one is not type(None))
+    return kind
+
+
+def _model(kind: Any) -> type[BaseModel] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -1,4 +1,4 @@
-"""From a fit and an exponent to the macro file."""
+"""From fits to the macro file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from .comparison import Comparison
 from .cross_validation import cross_validated_error
 from .curves import FAMILIES
 from .fitting import Fit
+from .macro_validation import MOST_TRIAL_VALUES
 from .measure import Curve
 from .resampling import Bootstrap
+from .retention import MeasuredPlasticity
 from .spline import MONOTONE_SPLINE, SplineFit
+from .time_constants import MeasuredTimeConstants
 
 DEFAULT_RATE_PER_ACTIVATION_HZ = 0.04
 
@@ -45,8 +48,8 @@ def macro_from_fit(
     provenance : further entries (command, seed, revision); they do not enter the digest.
     allow_bound : accept a response whose shape parameter sits at a limit of the fit; it is then marked as such.
 
-    The curve itself and the record of the simulation behind it go into the provenance, so that the fit can be checked
-    again.
+    The curve itself goes into the validation data, so that the fit can be checked again, and the record of the simulation
+    behind it into the provenance.
 
     Raises
     ------
@@ -109,6 +112,7 @@ def macro_from_fit(
             },
             "activation": {"rate_per_activation_Hz": rate_per_activation_Hz, "status": "assumed"},
             "ranking": None if comparison is None else _ranking(comparison),
+            "validation": {"response": _points(curve)},
             "provenance": _provenance(fitted, alpha, comparison, bootstrap, provenance or {}),
         }
     )
@@ -155,9 +159,6 @@ def _provenance(
     content: dict[str, Any] = {
         "curve": {
             "source": curve.source,
-            "input_rate_Hz": curve.x.tolist(),
-            "calcium_uM": curve.y.tolist(),
-            "sd_uM": None if curve.sd is None else curve.sd.tolist(),
             "n_trials": curve.n_trials,
             "record": dict(curve.provenance),
             "notes": list(curve.notes),
@@ -179,6 +180,8 @@ def _provenance(
         },
         "versions": _versions(),
     }
+    if curve.trials is not None and curve.trials.size > MOST_TRIAL_VALUES:
+        content["trials_left_out"] = list(curve.trials.shape)
     if comparison is not None:
         content["skipped_families"] = dict(comparison.skipped)
     if bootstrap is not None:
@@ -190,6 +193,76 @@ def _provenance(
             "intervals": {name: list(bootstrap.interval(name)) for name in bootstrap.samples},
         }
     return content | dict(further)
+
+
+def _points(curve: Curve) -> dict[str, Any]:
+    """The curve as validation data; so many trials that no one could open the file are left out."""
+    trials = None if curve.trials is None or curve.trials.size > MOST_TRIAL_VALUES else curve.trials.tolist()
+    return {
+        "input_rate_Hz": curve.x.tolist(),
+        "calcium_uM": curve.y.tolist(),
+        "sd_uM": None if curve.sd is None else curve.sd.tolist(),
+        "trials_uM": trials,
+    }
+
+
+def macro_from_memory(
+    constants: MeasuredTimeConstants | None = None,
+    plasticity: MeasuredPlasticity | None = None,
+    *,
+    title: str | None = None,
+    records: Mapping[str, Mapping[str, Any]] | None = None,
+) -> MacroParameters:
+    """Macro parameters without a response: time constants, retention and distance, with the data they were fitted to.
+
+    `MacroParameters.with_sections` joins them with a response.
+
+    Parameters
+    ----------
+    constants, plasticity : from `bridge.measure_time_constants` and `bridge.measure_plasticity`; one of the two may be None.
+    records : section -> where it comes from ("source", "command"), for the provenance.
+
+    Raises
+    ------
+    MacroError
+        Both are None, an argument is of another type, or a record is not JSON.
+    """
+    for name, given, kind in (
+        ("constants", constants, MeasuredTimeConstants),
+        ("plasticity", plasticity, MeasuredPlasticity),
+    ):
+        if given is not None and not isinstance(given, kind):
+            raise MacroError(f"{name} is a {type(given).__name__}, expected a {kind.__name__}")
+    content: dict[str, Any] = {}
+    validation: dict[str, Any] = {}
+    about: dict[str, dict[str, Any]] = {}
+    if constants is not None:
+        content["time_constants"] = constants.section.model_dump(mode="python")
+        validation["time_constants"] = [data.model_dump(mode="python") for data in constants.data]
+        about["time_constants"] = {"skipped": dict(constants.skipped), "notes": list(constants.notes)}
+    if plasticity is not None:
+        for name in ("retention", "distance"):
+            section, data = getattr(plasticity, name), getattr(plasticity, f"{name}_data")
+            if section is not None:
+                content[name] = section.model_dump(mode="python")
+                validation[name] = data.model_dump(mode="python")
+            about[name] = {"skipped": {key: why for key, why in plasticity.skipped.items() if key == name}}
+    for name, record in (records or {}).items():
+        if name in about:
+            about[name] |= dict(record)
+    return MacroParameters.from_content(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "title": title or f"{', '.join(content) or 'nothing'} of the astrocyte",
+            "response": None,
+            "alpha": None,
+            "ranking": None,
+            **content,
+            "validation": validation,
+            "provenance": {"sections": about, "versions": _versions()},
+        }
+    )
 
 
 def _ranking(comparison: Comparison) -> list[dict[str, Any]]:

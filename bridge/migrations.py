@@ -7,8 +7,9 @@ tests/bridge/old_files holds a file of each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 Content = dict[str, Any]
 
@@ -28,8 +29,40 @@ def _from_1_0(content: Content) -> Content:
     return new
 
 
+def _from_1_1(content: Content) -> Content:
+    """1.2 adds time constants, retention and distance, and moves the fitted curve from the provenance to the validation.
+
+    A response of 1.1 with weights from single trials cannot be fitted again, as 1.1 did not keep those.
+    """
+    new = content | {"version": "1.2"}
+    for name in ("time_constants", "retention", "distance"):
+        new.setdefault(name, None)
+    response = _fitted_curve(content.get("provenance"))
+    new.setdefault("validation", {"response": response, "time_constants": None, "retention": None, "distance": None})
+    return new
+
+
+def _fitted_curve(provenance: Any) -> Content | None:
+    """The curve in the provenance, which may hold anything, where it is one: rates, calcium and perhaps a spread."""
+    curve = provenance.get("curve") if isinstance(provenance, dict) else None
+    if not isinstance(curve, dict):
+        return None
+    rates, calcium, spread = (curve.get(name) for name in ("input_rate_Hz", "calcium_uM", "sd_uM"))
+    if not (_row(rates, 0.0) and _row(calcium) and len(rates) == len(calcium)):
+        return None
+    kept = spread if _row(spread, 0.0) and len(spread) == len(rates) else None
+    return {"input_rate_Hz": rates, "calcium_uM": calcium, "sd_uM": kept, "trials_uM": None}
+
+
+def _row(values: Any, low: float = -math.inf) -> TypeGuard[list[float]]:
+    return isinstance(values, list) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and low <= v < math.inf and v != -math.inf
+        for v in values
+    )
+
+
 # Version of a file -> the step to the next version.
-STEPS: dict[str, Callable[[Content], Content]] = {"1.0": _from_1_0}
+STEPS: dict[str, Callable[[Content], Content]] = {"1.0": _from_1_0, "1.1": _from_1_1}
 
 
 def migrated(content: Content) -> Content:

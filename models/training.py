@@ -34,6 +34,7 @@ from .causality import causality_verdict
 from .checkpoints import find_checkpoint
 from .errors import ModelError
 from .evaluation import bits_per_byte, carried_state_difference
+from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
 from .result import CurvePoint, OperatingPoint, RunResult
@@ -369,13 +370,14 @@ class _Queue(Protocol):
     def put(self, item: Any) -> None: ...
 
 
-_JOB_KEYS = frozenset({"config", "task", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"})
+_JOB_KEYS = frozenset({"config", "macro", "task", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"})
 
 
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train` with arguments that can be sent to another process (spawn), returning run.json's content as a dictionary.
 
-    Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional task, recipe (a name, a
+    Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional macro (text of the macro file
+    that the settings came from, which a dictionary cannot carry), task, recipe (a name, a
     `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's
     queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
     """
@@ -388,6 +390,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     config = job["config"]
     if not isinstance(config, AstromorphicConfig):
         config = AstromorphicConfig(**config)
+    if job.get("macro") is not None:
+        config.carry(parsed_macro_text(job["macro"]))
     seed, arm = int(job.get("seed", 0)), str(job.get("arm", "model"))
     queue: _Queue | None = job.get("progress")
 

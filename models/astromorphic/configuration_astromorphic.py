@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
 from ..errors import ModelError
+from ..macro_file import content_of, for_checkpoint, parsed_macro, write_beside
 from ..ops.features import DISTANCES
 from ..ops.response import make_response
 from ..ops.state import PLACEMENTS
@@ -266,21 +268,92 @@ class AstromorphicConfig(PreTrainedConfig):
         return cls(**{**fields, **settings})
 
     @classmethod
-    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> AstromorphicConfig:
+    def from_macro(
+        cls, macro: str | os.PathLike[str] | MacroParameters, *, use_distance: bool = False, **settings: Any
+    ) -> AstromorphicConfig:
         """The `tuned` preset with the response that was fitted to the biology, from macro.json or its parsed form.
 
-        The digest of the macro parameters is kept in the config, so that a checkpoint names the biology it was built
-        from. Raises MacroError for a file that is missing or damaged, ModelError for anything else that does not fit.
+        The config keeps the digest of the macro parameters and carries the file, which `save_pretrained` writes beside
+        config.json, so that a checkpoint names the biology it was built from.
+
+        use_distance : also take the section `distance`: positions fall off as exp(-scale |i - j|), one token for one distance
+            between neighbouring synapses.
+
+        Raises MacroError for a file that is missing or damaged or lacks the section, ModelError for anything else that does
+        not fit.
         """
+        parsed = parsed_macro(macro)
+        fields = _response_fields(parsed)
+        if use_distance:
+            given = sorted({"distance", "distance_decay"} & set(settings))
+            if given:
+                raise ModelError(f"use_distance is True and {given[0]} is given; give one of the two")
+            fields |= {"distance": "exp", "distance_decay": float(parsed.section("distance").scale)}
+        config = cls.from_preset("tuned", **{**fields, **settings})
+        # A caller who names another digest in the settings says that the response is no longer the file's.
+        if config.macro_digest == parsed.digest:
+            config.carry(parsed)
+        return config
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, path: str | os.PathLike[str], *args: Any, macro: Any = None, replace_macro: bool = False, **kwargs: Any
+    ) -> Any:
+        """Load config.json from a folder, and the macro file beside it.
+
+        macro : a macro file (path or MacroParameters) that the checkpoint has to have been made with. replace_macro : take
+            the response of `macro`, or of a macro.json beside config.json, although its digest is another.
+
+        Raises ModelError where the digests differ and `replace_macro` is False, and as the class does.
+        """
+        loaded: Any = super().from_pretrained(path, *args, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        folder = Path(path, kwargs.get("subfolder") or "")
+        found, other = for_checkpoint(folder, config.macro_digest, macro, replace_macro)
+        if other and found is not None:
+            for name, value in _response_fields(found).items():
+                setattr(config, name, value)
+            config.validate_architecture()
+        if found is not None:
+            config.carry(found)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Write config.json, and macro.json if the response came from one, into a folder."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        write_beside(save_directory, self._carried)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the library does, without the macro file, which has its own place."""
+        content: dict[str, Any] = super().to_dict()
+        content.pop("_macro_text", None)
+        return content
+
+    @property
+    def macro(self) -> MacroParameters | None:
+        """The macro parameters that this configuration carries, if any."""
         from bridge.artifact import MacroParameters
 
-        parsed = MacroParameters.load(os.fspath(macro)) if isinstance(macro, str | os.PathLike) else macro
-        if not hasattr(parsed, "response_function"):
-            raise ModelError(f"macro is {_shown(macro)}; expected the path of a macro.json or a MacroParameters")
-        spec = parsed.response_function()
-        response = {"family": str(spec.family), "parameters": {k: float(v) for k, v in spec.parameters.items()}}
-        digest = parsed.digest
-        return cls.from_preset("tuned", **{"response": response, "macro_digest": digest, **settings})
+        return None if self._carried is None else MacroParameters.loads(self._carried)
+
+    @property
+    def _carried(self) -> str | None:
+        return self.__dict__.get("_macro_text")
+
+    def carry(self, macro: MacroParameters) -> None:
+        """Carry `macro` into checkpoints. ModelError if it is not the one that the response came from."""
+        if macro.digest != self.macro_digest:
+            raise ModelError(
+                f"macro has digest {macro.digest[:12]}..., and the response of this configuration came from "
+                f"{(self.macro_digest or 'no macro file')[:12]}; make the configuration with from_macro"
+            )
+        self._macro_text = content_of(macro)
+
+
+def _response_fields(macro: MacroParameters) -> dict[str, Any]:
+    spec = macro.response_function()
+    response = {"family": str(spec.family), "parameters": {k: float(v) for k, v in spec.parameters.items()}}
+    return {"response": response, "macro_digest": macro.digest}
 
 
 def _own_fields() -> list[str]:

@@ -231,7 +231,9 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         """Load a local folder written by `save_pretrained`: safetensors only, no network.
 
         Raises ModelError for a folder without a whole model of ours, values that are not finite, and weights that the
-        checkpoint lacks, has too many of, or has in another shape (these three only without `allow_mismatch`).
+        checkpoint lacks, has too many of, or has in another shape (these three only without `allow_mismatch`). `macro` and
+        `replace_macro` as in `AstromorphicConfig.from_pretrained`: a macro file of another digest is refused unless it is to
+        take the place of the one the model was trained with.
         """
         if not isinstance(path, str | os.PathLike):
             raise ModelError(f"path is {path!r}; expected the folder of a saved model")
@@ -246,7 +248,10 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         try:
             config = kwargs.get("config")
             if config is None:
-                config = AstromorphicConfig.from_pretrained(folder)
+                macro = {name: kwargs[name] for name in ("macro", "replace_macro") if name in kwargs}
+                config = AstromorphicConfig.from_pretrained(folder, **macro)
+            elif "macro" in kwargs:
+                raise ModelError("config and macro are given; give one of the two")
             if isinstance(config, AstromorphicConfig):
                 config.check_memory()
             with quiet_library():

@@ -196,11 +196,11 @@ def hyperbola() -> Content:
         (lambda c: c["activation"].update(rate_per_activation_Hz=0), "rate_per_activation_Hz is 0"),
         (lambda c: c["activation"].update(status="guessed"), "activation.status is 'guessed'"),
         (lambda c: c.update(format="other"), "format is 'other', expected 'astromorphic-macro'"),
-        (lambda c: c.update(version="2.0"), r"version 2\.0 is newer than 1\.1, .*update astromorphic"),
-        (lambda c: c.update(version="1.7"), r"version 1\.7 is newer than 1\.1"),
+        (lambda c: c.update(version="2.0"), r"version 2\.0 is newer than 1\.2, .*update astromorphic"),
+        (lambda c: c.update(version="1.7"), r"version 1\.7 is newer than 1\.2"),
         (
             lambda c: c.update(version="0.9"),
-            r"version 0\.9 is none that was ever written \(1\.0, 1\.1\); fit the curve",
+            r"version 0\.9 is none that was ever written \(1\.0, 1\.1, 1\.2\); fit the curve",
         ),
         (lambda c: c.update(version="new"), "version is 'new', expected major.minor"),
         (lambda c: c.update(version="1" * 5000), "version is '1111.*', expected major.minor"),
@@ -341,9 +341,9 @@ def test_macro_holds_what_was_fitted(macro: MacroParameters, seeds32: Curve) -> 
     assert macro.provenance["command"] == "astromorphic fit"
     assert macro.ranking is not None and {row.family for row in macro.ranking} == {*FAMILIES, "monotone_spline"}
     # The curve travels along, so the fit can be checked from the file alone.
-    curve = macro.provenance["curve"]
-    assert isinstance(curve, dict)
-    again = fit(Curve(x=curve["input_rate_Hz"], y=curve["calcium_uM"]), "hyperbola")  # type: ignore[arg-type]
+    curve = macro.validation.response
+    assert curve is not None and curve.trials_uM is not None and len(curve.trials_uM) == len(curve.calcium_uM)
+    again = fit(Curve(x=curve.input_rate_Hz, y=curve.calcium_uM), "hyperbola")  # type: ignore[arg-type]
     assert again.values == pytest.approx(fitted.values, rel=1e-9)
 
 
@@ -461,7 +461,8 @@ def test_presets() -> None:
     assert {"paper_alpha025", "fig3_published_hyperbola"} <= set(preset_names())
     for name in preset_names():
         assert preset(name).title and preset(name).provenance
-        assert preset(name).response_function()(1.0) == pytest.approx(1)
+        if "response" in preset(name).sections:
+            assert preset(name).response_function()(1.0) == pytest.approx(1)
     published = preset("paper_alpha025")
     assert published.response_function() == ResponseSpec("power", {"alpha": 0.25})
     assert published.alpha.estimator == "published" and published.alpha.low is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import MacroError, MacroParameters, preset
+from bridge import MacroError, MacroParameters, check_macro, preset
 from bridge.artifact import VERSION
 from bridge.migrations import STEPS, migrated
 
@@ -18,6 +18,8 @@ DIGESTS = {
     "1.0_fig3_published_hyperbola": "70f66dd49a5b7822cd3087fcec0c0d40b3777e14b741523aa6fa99321887fe6d",
     "1.0_paper_alpha025": "ab4b9d2bf0dcdc857688368266a1061366da7d3731bab68a44b8d9bd5dc7bbe4",
     "1.1_fig3_published_hill": "df4982ff93b62c322779cca42568c3fb1a6c742895880862399f31fb0a35ebb0",
+    "1.1_fig3_published_hyperbola": "70f66dd49a5b7822cd3087fcec0c0d40b3777e14b741523aa6fa99321887fe6d",
+    "1.2_simulated": "10b01fbeeec21d5b4908f6cacaaafe3c6b4a78167cb961e83f8a44d5124ff326",
 }
 
 
@@ -60,6 +62,34 @@ def test_migration_leaves_what_it_was_given() -> None:
     new = migrated(content)
     assert content == before and new["version"] == VERSION
     assert migrated(new) is new
+
+
+@pytest.mark.parametrize("path", [path for path in OLD if path.name.startswith("1.1")], ids=lambda path: path.stem)
+def test_the_curve_of_1_1_becomes_validation_data_that_the_fit_can_be_checked_with(path: Path) -> None:
+    macro = MacroParameters.load(path)
+    assert macro.sections == ("response",) and macro.validation.response is not None
+    old = json.loads(path.read_text())
+    assert macro.validation.response.calcium_uM == old["provenance"]["curve"]["calcium_uM"]
+    assert check_macro(macro).passed
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        3,
+        {},
+        {"input_rate_Hz": [1.0]},
+        {"input_rate_Hz": [1.0, -2.0], "calcium_uM": [1.0, 2.0]},
+        {"input_rate_Hz": ["a"], "calcium_uM": [1.0]},
+        {"input_rate_Hz": [1.0, True], "calcium_uM": [1.0, 2.0]},
+    ],
+)
+def test_a_provenance_that_holds_something_else_is_no_curve_and_no_obstacle(curve: object) -> None:
+    content = json.loads((OLD[0].parent / "1.1_fig3_published_hill.json").read_text())
+    content["provenance"]["curve"] = curve
+    macro = MacroParameters.from_content(content)
+    assert macro.validation.response is None
+    assert check_macro(macro).unchecked == {"response": "the file holds no data for it"}
 
 
 @pytest.mark.parametrize("damage", [{"response": 3}, {"response": {"parameters": []}}, {"response": None}])
