@@ -59,10 +59,10 @@ def test_brian2_by_hand_is_workload_w(tmp_path):
     Two quanta make a spike and one step brings 0.05 of them, so the rate is 2.5 % lower while 2-AG is still low.
     """
     pytest.importorskip("brian2")
-    by_hand = workload.BrianByHand("numpy", 300, 2.0, tmp_path)
+    by_hand = workload.BrianByHand("numpy", 1500, 2.0, tmp_path)
     try:
         by_hand.seconds()
-        rate = float(by_hand.spikes.num_spikes) / (300 * 2.25)
+        rate = float(by_hand.spikes.num_spikes) / (1500 * 2.25)
     finally:
         by_hand.close()
     ours = biosim.run_ensemble(workload.ensemble(3000, 2.25), "numba", threads=1).statistics["firing_rate"].mean()
