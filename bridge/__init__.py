@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .artifact import MacroError, MacroParameters, ResponseSpec
     from .build import macro_from_fit
+    from .calibration import Coverage, coverage
     from .checks import FitError
     from .comparison import Comparison, compare
     from .cross_validation import cross_validated_error
@@ -32,12 +33,18 @@ if TYPE_CHECKING:
     from .curves import FAMILIES, Family, NoFormula, family_named
     from .fitting import Estimate, Fit, fit
     from .indices import OutputIndices, Sensitivity, SensitivityError, sobol_indices
+    from .inference import infer
     from .literature import published, published_names
     from .measure import Curve, CurveError, parse_source, response_curve, rmse
+    from .neural_posterior import NeuralPosterior, train_posterior
+    from .observation import InferenceError, Observation, observe
+    from .posterior import Posterior, load_posterior
+    from .predictive import PredictiveCheck, PriorCheck
     from .presets import preset, preset_names
     from .profile import ProfileInterval, profile_interval
     from .resampling import Bootstrap, bootstrap
     from .sensitivity import sobol
+    from .simulated_curves import SimulatedCurves, load_simulated_curves, simulate_curves
     from .spline import SplineFit, fit_spline
 
 __all__ = [
@@ -49,32 +56,45 @@ __all__ = [
     "AlphaEstimates",
     "Bootstrap",
     "Comparison",
+    "Coverage",
     "Curve",
     "CurveError",
     "Estimate",
     "Family",
     "Fit",
     "FitError",
+    "InferenceError",
     "MacroError",
     "MacroParameters",
+    "NeuralPosterior",
     "NoFormula",
+    "Observation",
     "OutputIndices",
+    "Posterior",
+    "PredictiveCheck",
+    "PriorCheck",
     "ProfileInterval",
     "ResponseFeatures",
     "ResponseSpec",
     "Sensitivity",
     "SensitivityError",
+    "SimulatedCurves",
     "SplineFit",
     "TrialSpread",
     "bootstrap",
     "compare",
+    "coverage",
     "cross_validated_error",
     "estimate_all",
     "estimate_alpha",
     "family_named",
     "fit",
     "fit_spline",
+    "infer",
+    "load_posterior",
+    "load_simulated_curves",
     "macro_from_fit",
+    "observe",
     "parse_source",
     "preset",
     "preset_names",
@@ -85,8 +105,10 @@ __all__ = [
     "response_curve",
     "response_features",
     "rmse",
+    "simulate_curves",
     "sobol",
     "sobol_indices",
+    "train_posterior",
     "trial_spread",
 ]
 
@@ -99,32 +121,45 @@ _SUBMODULE = {
     "AlphaEstimates": "alpha",
     "Bootstrap": "resampling",
     "Comparison": "comparison",
+    "Coverage": "calibration",
     "Curve": "measure",
     "CurveError": "measure",
     "Estimate": "fitting",
     "Family": "curves",
     "Fit": "fitting",
     "FitError": "checks",
+    "InferenceError": "observation",
     "MacroError": "artifact",
     "MacroParameters": "artifact",
+    "NeuralPosterior": "neural_posterior",
     "NoFormula": "curves",
+    "Observation": "observation",
     "OutputIndices": "indices",
+    "Posterior": "posterior",
+    "PredictiveCheck": "predictive",
+    "PriorCheck": "predictive",
     "ProfileInterval": "profile",
     "ResponseFeatures": "curve_features",
     "ResponseSpec": "artifact",
     "Sensitivity": "indices",
     "SensitivityError": "indices",
+    "SimulatedCurves": "simulated_curves",
     "SplineFit": "spline",
     "TrialSpread": "alpha",
     "bootstrap": "resampling",
     "compare": "comparison",
+    "coverage": "calibration",
     "cross_validated_error": "cross_validation",
     "estimate_all": "alpha",
     "estimate_alpha": "alpha",
     "family_named": "curves",
     "fit": "fitting",
     "fit_spline": "spline",
+    "infer": "inference",
+    "load_posterior": "posterior",
+    "load_simulated_curves": "simulated_curves",
     "macro_from_fit": "build",
+    "observe": "observation",
     "parse_source": "measure",
     "preset": "presets",
     "preset_names": "presets",
@@ -135,8 +170,10 @@ _SUBMODULE = {
     "response_curve": "measure",
     "response_features": "curve_features",
     "rmse": "measure",
+    "simulate_curves": "simulated_curves",
     "sobol": "sensitivity",
     "sobol_indices": "indices",
+    "train_posterior": "neural_posterior",
     "trial_spread": "alpha",
 }
 
