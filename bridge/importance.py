@@ -118,19 +118,15 @@ def _weights(log: Array) -> Array:
 
 
 def _temperature(base: Array, fit: Array) -> float:
-    """The highest power of the likelihood, at most 1, at which enough draws are effective."""
+    """The highest power of the likelihood, at most 1, at which enough draws are effective; else that of the most effective.
+
+    A grid, since the number is not monotone: at a power near 0 the few draws from the prior outweigh all others.
+    """
     floor = np.maximum(fit, np.max(fit) - 1e12)
-
-    def effective(power: float) -> float:
-        return 1 / float(np.sum(_weights(base + power * floor) ** 2))
-
-    if effective(1.0) >= _ENOUGH_TO_ADAPT:
-        return 1.0
-    low, high = -30.0, 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if effective(np.exp(middle)) >= _ENOUGH_TO_ADAPT else (low, middle)
-    return float(np.exp(low))
+    powers = np.geomspace(1e-6, 1.0, 121)
+    effective = np.array([1 / float(np.sum(_weights(base + power * floor) ** 2)) for power in powers])
+    enough = np.flatnonzero(effective >= _ENOUGH_TO_ADAPT)
+    return float(powers[enough[-1]] if len(enough) else powers[np.argmax(effective)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ class PredictiveCheck:
 
     def text(self) -> str:
         return (
-            f"posterior predictive check ({self.n} simulations): {self.share_inside:.0%} of {len(self.rates)} observed points are "
+            f"posterior predictive check ({self.n} simulations): {self.share_inside:.0%} of {len(self.rates)} points are "
             f"inside the 95 % band; rms error {1e3 * self.rms:.2f} nM, largest {self.worst:+.1f} sd at {self.worst_rate:g} Hz"
         )
 
@@ -109,8 +109,8 @@ def expect_inside(check: PriorCheck, simulations: SimulatedCurves, observation: 
     else:
         where = "each point is in the range of the simulated curves, but no curve has this shape"
     raise InferenceError(
-        f"the observed curve lies outside of what the prior predicts: its distance to the simulated curves is "
-        f"{check.distance:.3g} errors per point, that of the {check.n} curves like it at most {check.largest:.3g}; {where}; widen the ranges of "
+        f"the observed curve lies outside of what the prior predicts: it is {check.distance:.3g} errors per point from the "
+        f"simulated curves, the {check.n} curves like it at most {check.largest:.3g}; {where}; widen the ranges of "
         f"{', '.join(simulations.names)}, free other parameters, or state a larger error"
     )
 
