@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .inference import infer
     from .literature import published, published_names
     from .measure import Curve, CurveError, parse_source, response_curve, rmse
-    from .neural_posterior import NeuralPosterior, train_posterior
+    from .neural_posterior import NeuralPosterior, focused, train_posterior
     from .observation import InferenceError, Observation, observe
     from .posterior import Posterior, load_posterior
     from .predictive import PredictiveCheck, PriorCheck
@@ -90,6 +90,7 @@ __all__ = [
     "family_named",
     "fit",
     "fit_spline",
+    "focused",
     "infer",
     "load_posterior",
     "load_simulated_curves",
@@ -155,6 +156,7 @@ _SUBMODULE = {
     "family_named": "curves",
     "fit": "fitting",
     "fit_spline": "spline",
+    "focused": "neural_posterior",
     "infer": "inference",
     "load_posterior": "posterior",
     "load_simulated_curves": "simulated_curves",

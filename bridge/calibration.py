@@ -12,7 +12,6 @@ from biosim.checks import whole
 from .curves import Array
 from .neural_posterior import NeuralPosterior
 from .observation import InferenceError
-from .simulated_curves import simulate_curves
 
 LEVELS = (0.5, 0.95)
 
@@ -77,6 +76,8 @@ def coverage(
 ) -> Coverage:
     """Draw `n` parameter sets from the prior, simulate and observe them anew, and see whether the posterior holds them.
 
+    For a `focused` network the prior is cut to its region: curves like the one it was focused on.
+
     `seed` must be another than that of the network's simulations, or they would be tested on what they were trained with.
     """
     trained = network.simulations
@@ -84,12 +85,13 @@ def coverage(
     n_samples = whole("n_samples", n_samples, 100, 10**5, InferenceError)
     if seed == trained.seed:
         raise InferenceError(f"seed = {seed} is that of the simulations behind the network; take another for the test")
-    fresh = simulate_curves(
-        trained.parameters, trained.names, rates=trained.rates, ranges=trained.ranges, n=n, trials=trained.trials,
-        duration=trained.duration, settle=trained.settle, seed=seed, progress=progress,
-    )  # fmt: skip
-    samples = network.sample(fresh.observed(network.error, seed), n_samples, seed)
     low, high = trained.limits
+    if network.region is None:
+        values = np.random.default_rng([seed, 9]).uniform(low, high, (n, len(low)))
+    else:
+        values = network.region.draw(n, seed)
+    fresh = trained.again(values, seed, progress)
+    samples = network.sample(fresh.observed(network.error, seed), n_samples, seed)
     # A half keeps the ranks off 0 and 1, which no finite number of samples can tell.
     ranks = (np.sum(samples < fresh.values, axis=0) + 0.5) / (n_samples + 1)
     error = np.sqrt(np.mean((samples.mean(axis=0) - fresh.values) ** 2, axis=0)) / (high - low)

@@ -19,7 +19,7 @@ from .checks import several
 from .curves import Array
 from .importance import importance_posterior
 from .measure import Curve
-from .neural_posterior import NeuralPosterior, expect_sbi, train_posterior
+from .neural_posterior import NeuralPosterior, expect_sbi, focused, train_posterior
 from .observation import InferenceError, observe
 from .posterior import Posterior
 from .predictive import expect_inside, predictive_check, prior_check
@@ -43,6 +43,7 @@ def infer(
     rates: Sequence[float] | Array | None = None,
     error: ArrayLike | None = None,
     n: int = 8192,
+    rounds: int = 2,
     trials: int = 1,
     duration: float = 300.0,
     settle: float = 100.0,
@@ -64,7 +65,8 @@ def infer(
     free : parameters to infer, uniform a priori within the share `spread` to both sides of their values in `parameters`;
         `ranges` gives others, or another range (low, high). All else keeps its value.
     rates, error : at which rates the curve is read, and how far a point may be off (see `observe`).
-    n : curves to simulate from the prior.
+    n : curves to simulate from the prior. rounds : 2 simulates as many again where the first network puts the posterior, and
+        trains a second one there (`focused`); 1 does not. The other method has its own rounds.
     method : ``npe``, a network of sbi (extra `inference`); ``importance``, weighted simulations, without a network.
     n_samples : of the posterior. n_predictive : of these, simulated again for the posterior predictive check.
     simulations, network : made before (`simulate_curves`, `train_posterior`), to save their time; they have to fit to the
@@ -84,10 +86,11 @@ def infer(
     names = tuple(str(name) for name in several("free", free))
     for key, value in (("n_samples", n_samples), ("n_predictive", n_predictive)):
         whole(key, value, 100, 10**6, InferenceError)
+    whole("rounds", rounds, 1, 2, InferenceError)
     if method == "npe" and network is None:
         expect_sbi()
     if network is not None:
-        simulations = network.simulations
+        simulations = network.simulations if network.region is None else network.region.network.simulations
     if simulations is None:
         simulations = simulate_curves(
             parameters, names, rates=observation.rates, spread=spread, ranges=ranges, n=n, trials=trials,
@@ -113,7 +116,10 @@ def infer(
         }
         notes += [f"{found.effective:.0f} effective draws from {found.n_simulations} simulated curves"]
     else:
-        network = network or train_posterior(simulations, observation.error, seed)
+        if network is None:
+            network = train_posterior(simulations, observation.error, seed)
+            if rounds == 2:
+                network = focused(network, observation.calcium, n=simulations.n, seed=seed, progress=progress)
         if not np.allclose(network.error, observation.error, rtol=1e-6, atol=0):
             raise InferenceError(
                 "the network was trained for other errors than those of the curve; train it anew with train_posterior"

@@ -10,23 +10,29 @@ import contextlib
 import logging
 import random
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from biosim.checks import whole
 
 from .curves import Array
 from .observation import InferenceError
 from .simulated_curves import SimulatedCurves
-from .unbounded import from_line, to_line
+from .unbounded import from_line, log_prior, to_line
 
 # Below it the logarithm of an observed calcium, which an error can push below zero, is cut off; uM.
 _LEAST_CALCIUM = 1e-3
-_BATCH, _LEARNING_RATE, _PATIENCE = 200, 1e-3, 20
+# Share of the first network's posterior that a second round gives up.
+_LEFT_OUT = 1e-3
+# Added to the seed of the simulations, so that a second round has other ones.
+_SECOND = 104_729
+# Small tables get small batches: with few steps per epoch training would stop before it has learned the second direction.
+_SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES, _LEARNING_RATE, _PATIENCE = 50, 256, 40, 1e-3, 20
 
 
 def expect_sbi() -> None:
@@ -69,12 +75,30 @@ class NeuralPosterior:
     """A trained network: the posterior of any curve at the same rates, with the same errors."""
 
     def __init__(
-        self, network: Any, coordinates: _Coordinates, simulations: SimulatedCurves, error: Array, record: Any
+        self,
+        network: Any,
+        coordinates: _Coordinates,
+        simulations: SimulatedCurves,
+        error: Array,
+        record: Any,
+        region: Region | None = None,
     ):
         self._network, self._coordinates = network, coordinates
         self.simulations = simulations
         self.error = error
         self.record: dict[str, Any] = record
+        self.region = region
+
+    def log_ratio(self, values: Array, calcium: Array) -> Array:
+        """Log of posterior over prior density of parameter values [k, d], given one curve [r] (uM): [k]."""
+        import torch
+
+        line = to_line(values, *self.simulations.limits)
+        with torch.no_grad():
+            found = self._network.log_prob(
+                torch.as_tensor(line, dtype=torch.float32)[:, None], self._coordinates(np.atleast_2d(calcium))
+            )
+        return np.asarray(found.numpy()[:, 0].astype(np.float64) - log_prior(line))
 
     def sample(self, calcium: Array, n: int, seed: int) -> Array:
         """`n` samples of the posterior of each of the curves [m, r] (uM): [n, m, d]."""
@@ -85,7 +109,9 @@ class NeuralPosterior:
         return from_line(line, *self.simulations.limits)
 
 
-def train_posterior(simulations: SimulatedCurves, error: Array, seed: int = 0) -> NeuralPosterior:
+def train_posterior(
+    simulations: SimulatedCurves, error: Array, seed: int = 0, region: Region | None = None
+) -> NeuralPosterior:
     """Train a masked autoregressive flow (sbi's default) on the simulated curves with observation errors `error` [r], uM.
 
     The random numbers, threads and settings of torch and NumPy are left as they were. The same seed gives the same network on
@@ -116,7 +142,7 @@ def train_posterior(simulations: SimulatedCurves, error: Array, seed: int = 0) -
             prior=None, density_estimator=build, tracker=_NoLog(), show_progress_bars=False, logging_level="ERROR"
         )
         network = trainer.append_simulations(line, coordinates(curves)).train(
-            training_batch_size=_BATCH,
+            training_batch_size=min(_LARGEST_BATCH, max(_SMALLEST_BATCH, simulations.n // _BATCHES)),
             learning_rate=_LEARNING_RATE,
             stop_after_epochs=_PATIENCE,
             show_train_summary=False,
@@ -129,8 +155,79 @@ def train_posterior(simulations: SimulatedCurves, error: Array, seed: int = 0) -
         "epochs": int(trainer.summary["epochs_trained"][-1]),
         "validation_loss": float(trainer.summary["best_validation_loss"][-1]),
         "seed": seed,
+        "rounds": 1,
+        "n_simulations": simulations.n,
     }
-    return NeuralPosterior(network, coordinates, simulations, np.array(error), record)
+    return NeuralPosterior(network, coordinates, simulations, np.array(error), record, region)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Where a first network puts all but 0.1 % of the posterior of one curve: the prior, cut down to what matters for it.
+
+    share : of the prior that it holds, estimated.
+    """
+
+    network: NeuralPosterior
+    calcium: Array
+    least: float
+    share: float
+
+    @classmethod
+    def of(cls, network: NeuralPosterior, calcium: Array, seed: int) -> Region:
+        """The region for the curve `calcium` [r]."""
+        samples = network.sample(calcium, 4000, seed)[:, 0]
+        least = float(np.quantile(network.log_ratio(samples, calcium), _LEFT_OUT))
+        low, high = network.simulations.limits
+        trial = np.random.default_rng([seed, 8]).uniform(low, high, (20_000, len(low)))
+        return cls(network, calcium, least, float(np.mean(network.log_ratio(trial, calcium) >= least)))
+
+    def holds(self, values: Array) -> NDArray[np.bool_]:
+        """Whether parameter values [k, d] lie in the region, [k]."""
+        return np.asarray(self.network.log_ratio(values, self.calcium) >= self.least)
+
+    def draw(self, n: int, seed: int) -> Array:
+        """`n` draws of the prior within the region, [n, d]; refused where it holds less than a thousandth of the prior."""
+        low, high = self.network.simulations.limits
+        rng = np.random.default_rng([seed, 7])
+        kept, found = [], 0
+        for _ in range(1000):
+            values = rng.uniform(low, high, (max(n, 1000), len(low)))
+            kept.append(values[self.holds(values)])
+            found += len(kept[-1])
+            if found >= n:
+                return np.concatenate(kept)[:n]
+        raise InferenceError(
+            f"the posterior fills {self.share:.1e} of the prior, too little to draw from; narrow the ranges"
+        )
+
+
+def focused(
+    network: NeuralPosterior,
+    calcium: Array,
+    *,
+    n: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> NeuralPosterior:
+    """A second network for curves like `calcium` [r] (uM), trained where the first puts their posterior.
+
+    The prior is cut to the `Region` of the first network, `n` more sets are drawn and simulated there, and a network is trained
+    on these and on the earlier ones that lie inside (truncated sequential estimation: Deistler et al. 2022). Within the
+    region the prior is as before, so no correction is needed.
+    """
+    region = Region.of(network, np.asarray(calcium, dtype=np.float64), seed)
+    before = network.simulations
+    fresh = before.again(region.draw(n, seed), seed + _SECOND, progress)
+    inside = region.holds(before.values)
+    union = replace(
+        fresh,
+        values=np.concatenate([fresh.values, before.values[inside]]),
+        calcium=np.concatenate([fresh.calcium, before.calcium[inside]]),
+    )
+    found = train_posterior(union, network.error, seed, region)
+    found.record |= {"rounds": 2, "share_of_prior": region.share, "n_simulations": before.n + fresh.n}
+    return found
 
 
 class _NoLog:

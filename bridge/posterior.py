@@ -178,7 +178,8 @@ class Posterior:
             },
             "predictive_check": {
                 "low_um": a.low.tolist(), "median_um": a.median.tolist(), "high_um": a.high.tolist(),
-                "calcium_um": a.calcium.tolist(), "share_inside": a.share_inside, "rms_um": a.rms, "worst": a.worst,
+                "calcium_um": a.calcium.tolist(), "share_inside": a.share_inside,
+                "width": a.width, "rms_um": a.rms, "worst": a.worst,
                 "worst_rate_hz": a.worst_rate, "n": a.n, "n_not_finite": a.n_not_finite,
             },
             "settings": dict(self.settings),
@@ -249,6 +250,7 @@ def load_posterior(path: str | Path) -> Posterior:
                 high=np.array(a["high_um"]),
                 calcium=np.array(a["calcium_um"]),
                 share_inside=a["share_inside"],
+                width=a["width"],
                 rms=a["rms_um"],
                 worst=a["worst"],
                 worst_rate=a["worst_rate_hz"],

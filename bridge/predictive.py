@@ -41,7 +41,9 @@ class PredictiveCheck:
 
     rates : Hz, [r]. low, median, high : of new observations (simulation and error) at 95 %, uM, [r].
     calcium : mean of the simulated curves without the error, uM, [r].
-    share_inside : share of the observed points within low to high. n : posterior samples behind it.
+    share_inside : share of the observed points within low to high. width : mean width of the band over that of the errors
+        alone; near 1 where the posterior is as sharp as the errors allow, far above where it is blunt and the share means little.
+    n : posterior samples behind it.
     rms : root mean square of observed minus mean predicted, uM. worst : largest such difference in predictive
         standard deviations, and worst_rate (Hz) where it is.
     n_not_finite : samples left out because their calcium is no finite number.
@@ -53,6 +55,7 @@ class PredictiveCheck:
     high: Array
     calcium: Array
     share_inside: float
+    width: float
     rms: float
     worst: float
     worst_rate: float
@@ -62,7 +65,8 @@ class PredictiveCheck:
     def text(self) -> str:
         return (
             f"posterior predictive check ({self.n} simulations): {self.share_inside:.0%} of {len(self.rates)} points are "
-            f"inside the 95 % band; rms error {1e3 * self.rms:.2f} nM, largest {self.worst:+.1f} sd at {self.worst_rate:g} Hz"
+            f"inside the 95 % band, which is {self.width:.1f} times as wide as the errors alone; rms error "
+            f"{1e3 * self.rms:.2f} nM, largest {self.worst:+.1f} sd at {self.worst_rate:g} Hz"
         )
 
 
@@ -137,6 +141,7 @@ def predictive_check(
         high=high,
         calcium=mean,
         share_inside=float(np.mean((observation.calcium >= low) & (observation.calcium <= high))),
+        width=float(np.mean((high - low) / (2 * 1.959964 * observation.error))),
         rms=float(np.sqrt(np.mean(difference**2))),
         worst=float((difference / sd)[worst]),
         worst_rate=float(observation.rates[worst]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from biosim.checks import numbers, whole
 from biosim.messages import shown
 
+from .checks import several
 from .curves import Array
 from .observation import FEWEST_POINTS, MOST_POINTS, InferenceError
-from .parameter_ensembles import ranges_around, simulate_sets
+from .parameter_ensembles import SetResponses, ranges_around, simulate_sets
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 FEWEST_DRAWS, MOST_DRAWS = 64, 10**6
 # Dropping failures is harmless only while they are too few to have a pattern over the parameters.
 MOST_NOT_FINITE = 0.01
+# Calcium that moves by more than this within the window oscillates, or is pushed over its threshold now and then.
+_OSCILLATION_UM = 0.1
 _KIND = "curves simulated from a prior"
 # Streams of random numbers that are drawn from one seed.
 _DRAWS, _ERRORS = 0, 1
@@ -80,19 +83,37 @@ class SimulatedCurves:
 
     def simulate(self, values: Array, seed: int, progress: Callable[[int, int], None] | None = None) -> Array:
         """Curves of other parameter values [m, d] by the same protocol, uM, [m, r]; NaN where calcium is no finite number."""
-        columns = {name: np.ascontiguousarray(column) for name, column in zip(self.names, values.T, strict=True)}
+        mean = self._run(values, seed, progress).mean.mean(axis=2)
+        return np.where(np.isfinite(mean), mean, np.nan)
+
+    def again(self, values: Array, seed: int, progress: Callable[[int, int], None] | None = None) -> SimulatedCurves:
+        """A table of other parameter values [m, d] by the same protocol; failures dropped or refused as in `simulate_curves`."""
+        found = self._run(values, seed, progress)
+        calcium = found.mean.mean(axis=2)
+        kept = finite_draws(calcium, values, self.names)
+        oscillates = np.max(found.most - found.least, axis=(1, 2)) > _OSCILLATION_UM
+        return replace(
+            self,
+            values=values[kept],
+            calcium=calcium[kept],
+            seed=seed,
+            n_not_finite=int(np.sum(~kept)),
+            n_oscillating=int(np.sum(oscillates[kept])),
+        )
+
+    def _run(self, values: Array, seed: int, progress: Callable[[int, int], None] | None) -> SetResponses:
         import biosim
 
+        columns = {name: np.ascontiguousarray(column) for name, column in zip(self.names, values.T, strict=True)}
         clock = biosim.Clock(self.duration, self.settle)
-        found = simulate_sets(
+        return simulate_sets(
             self.parameters, columns, self.rates, clock, trials=self.trials, seed=seed, progress=progress
         )
-        mean = found.mean.mean(axis=2)
-        return np.where(np.isfinite(mean), mean, np.nan)
 
     def settings(self) -> dict[str, Any]:
         """What was simulated, ready for JSON."""
         return {
+            "free": list(self.names),
             "prior": {name: {"low": a, "high": b, "unit": self.units[name]} for name, (a, b) in self.ranges.items()},
             "rates_hz": self.rates.tolist(),
             "parameters": self.parameters.name,
@@ -170,9 +191,10 @@ def simulate_curves(
     from biosim.parameters import unit_of
 
     start = parameters if isinstance(parameters, biosim.TripartiteParameters) else biosim.parameter_set(parameters)
-    checked = ranges_around(start, free, spread, ranges, InferenceError)
-    if not checked:
+    named = several("free", free)
+    if not named and not ranges:
         raise InferenceError("free names no parameter; name those to be inferred, such as free=['v_ER', 'K_AG']")
+    checked = ranges_around(start, [str(name) for name in named], spread, ranges, InferenceError)
     n = whole("n", n, FEWEST_DRAWS, MOST_DRAWS, InferenceError)
     trials = whole("trials", trials, 1, 10_000, InferenceError)
     seed = whole("seed", seed, 0, 2**63 - 1, InferenceError)
@@ -184,25 +206,19 @@ def simulate_curves(
     clock = biosim.Clock(duration, settle)
     low, high = np.array(list(checked.values())).T
     values = np.random.default_rng([seed, _DRAWS]).uniform(low, high, (n, len(checked)))
-    columns = {name: np.ascontiguousarray(column) for name, column in zip(checked, values.T, strict=True)}
-    found = simulate_sets(start, columns, at, clock, trials=trials, seed=seed, progress=progress)
-    calcium = found.mean.mean(axis=2)
-    kept = finite_draws(calcium, values, tuple(checked))
-    oscillates = np.max(found.most - found.least, axis=(1, 2)) > 0.1
-    return SimulatedCurves(
+    empty = SimulatedCurves(
         ranges=checked,
         units={name: unit_of(name) for name in checked},
-        values=values[kept],
-        calcium=calcium[kept],
+        values=values[:0],
+        calcium=np.empty((0, at.size)),
         rates=at,
         parameters=start,
         trials=trials,
         duration=clock.duration,
         settle=clock.settle,
         seed=seed,
-        n_not_finite=int(np.sum(~kept)),
-        n_oscillating=int(np.sum(oscillates[kept])),
     )
+    return empty.again(values, seed, progress)
 
 
 def finite_draws(calcium: Array, values: Array, names: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -244,7 +260,8 @@ def from_dataset(dataset: xr.Dataset, path: str) -> SimulatedCurves:
             f"{path} holds no curves simulated from a prior; name a file that SimulatedCurves.save wrote"
         )
     try:
-        prior = record["prior"]
+        # JSON sorts the names of an object, the list keeps the order of the columns.
+        prior = {name: record["prior"][name] for name in record["free"]}
         return SimulatedCurves(
             ranges={name: (float(one["low"]), float(one["high"])) for name, one in prior.items()},
             units={name: str(one["unit"]) for name, one in prior.items()},

@@ -39,35 +39,40 @@ _LABELS = {
 def infer(
     quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Posterior, Coverage]:
-    """`bridge.infer` on the published curve from 8192 curves (1024 short ones with `quick`), and the coverage of the network."""
+    """`bridge.infer` on the published curve from twice 6144 curves (1024 short ones with `quick`), and its coverage."""
     import bridge
     from bridge.neural_posterior import expect_sbi
 
     expect_sbi()
-    n, m = (1024, 128) if quick else (8192, 512)
-    window = {"duration": 150.0, "settle": 50.0} if quick else {}
-    total = (n + m) * len(RATES)
+    n, m = (1024, 128) if quick else (6144, 512)
+    duration, settle = (150.0, 50.0) if quick else (300.0, 100.0)
+    total = (2 * n + m) * len(RATES)
 
     def part(before: int) -> Callable[[int, int], None]:
         return lambda done, _: progress(before + done, total) if progress else None
 
-    simulations = bridge.simulate_curves("wade2012", FREE, rates=RATES, n=n, seed=seed, progress=part(0), **window)
+    simulations = bridge.simulate_curves(
+        "wade2012", FREE, rates=RATES, n=n, duration=duration, settle=settle, seed=seed, progress=part(0)
+    )
     network = bridge.train_posterior(simulations, np.full(len(RATES), ERROR_UM), seed)
+    curve = bridge.published("astromorphic_fig3")
+    seen = bridge.observe(curve, RATES, ERROR_UM)
+    network = bridge.focused(network, seen.calcium, n=n, seed=seed, progress=part(n * len(RATES)))
     found = bridge.infer(
-        bridge.published("astromorphic_fig3"), FREE, rates=RATES, error=ERROR_UM, seed=seed, network=network,
+        curve, FREE, rates=RATES, error=ERROR_UM, seed=seed, network=network,
         n_predictive=200 if quick else 400,
     )  # fmt: skip
-    return found, bridge.coverage(network, n=m, seed=seed + 1, progress=part(n * len(RATES)))
+    return found, bridge.coverage(network, n=m, seed=seed + 1, progress=part(2 * n * len(RATES)))
 
 
 def tidy(found: Posterior, calibrated: Coverage) -> pd.DataFrame:
     """The figure's data, by `part`.
 
     ``sample``: one column per parameter. ``parameter``: parameter, unit, usual (of wade2012), low and high of the prior,
-    mean, sd, q2.5 to q97.5, narrowing (middle 95 % over the prior's), coverage50, coverage95, p_ranks. ``correlation``: parameter,
-    other, correlation. ``curve``: input_rate_hz, calcium_um (published), error_um, and low_um, median_um,
-    high_um (predicted).
-    ``check``: share_inside, rms_um, worst, worst_rate_hz, prior_distance, prior_largest, n_coverage, n_simulations.
+    mean, sd, q2.5 to q97.5, narrowing (middle 95 % over the prior's), coverage50, coverage95, p_ranks.
+    ``correlation``: parameter, other, correlation. ``curve``: input_rate_hz, calcium_um (published), error_um, and
+    low_um, median_um, high_um (predicted).
+    ``check``: share_inside, width, rms_um, worst, worst_rate_hz, prior_distance, prior_largest, n_coverage, n_simulations.
     """
     samples = pd.DataFrame(found.samples, columns=list(found.names)).assign(part="sample")
     rows = []
@@ -94,9 +99,9 @@ def tidy(found: Posterior, calibrated: Coverage) -> pd.DataFrame:
         }
     )  # fmt: skip
     check = {
-        "part": "check", "share_inside": after.share_inside, "rms_um": after.rms, "worst": after.worst,
+        "part": "check", "share_inside": after.share_inside, "width": after.width, "rms_um": after.rms, "worst": after.worst,
         "worst_rate_hz": after.worst_rate, "prior_distance": before.distance, "prior_largest": before.largest,
-        "n_coverage": calibrated.n, "n_simulations": found.settings["simulation"]["n"],
+        "n_coverage": calibrated.n, "n_simulations": found.settings["posterior"]["n_simulations"],
     }  # fmt: skip
     return pd.concat([samples, pd.DataFrame.from_records(rows), curve, pd.DataFrame([check])], ignore_index=True)
 
@@ -146,13 +151,14 @@ def draw(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _marginal(axes: Axes, values: np.ndarray[Any, Any], row: pd.Series[Any]) -> None:
+def _marginal(axes: Axes, samples: np.ndarray[Any, Any], row: pd.Series[Any]) -> None:
     low, high = float(row["low"]), float(row["high"])
-    axes.hist(values, bins=40, range=(low, high), density=True, color=BLUE, alpha=0.75)
+    axes.hist(samples, bins=40, range=(low, high), density=True, color=BLUE, alpha=0.75)
     axes.axhline(1 / (high - low), color=GREY, lw=1.2, ls="--")
     axes.axvline(float(row["usual"]), color=RED, lw=2)
     axes.set_yticks([])
-    axes.set_title(f"{row['q50']:.3g} [{row['q2.5']:.3g}, {row['q97.5']:.3g}]", fontsize=8.8, pad=3)
+    values = [f"{row[key]:{'.4g' if abs(row[key]) > 1000 else '.3g'}}" for key in ("q50", "q2.5", "q97.5")]
+    axes.set_title("{} [{}, {}]".format(*values), fontsize=8.8, pad=3)
 
 
 def _pair(axes: Axes, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
@@ -178,7 +184,9 @@ def _band(axes: Axes, rows: pd.DataFrame, check: pd.Series[Any]) -> None:
     axes.set_ylabel("mean calcium (nM)")
     axes.legend(loc="lower right", fontsize=8.8)
     axes.set_title(
-        f"{check.share_inside:.0%} of the points inside; rms error {1e3 * check.rms_um:.2f} nM", fontsize=10, loc="left"
+        f"{check.share_inside:.0%} of the points inside a band {check.width:.1f} times as wide as the errors alone",
+        fontsize=10,
+        loc="left",
     )
 
 
@@ -187,7 +195,7 @@ def findings(data: pd.DataFrame) -> list[str]:
     rows = data[data.part == "parameter"].set_index("parameter")
     check = data[data.part == "check"].iloc[0]
     pairs = data[(data.part == "correlation") & (data.parameter != data.other)].copy()
-    strongest = pairs.loc[pairs.correlation.astype(float).abs().idxmax()]
+    strongest = pairs.iloc[int(np.argmax(pairs.correlation.astype(float).abs()))]
     inside = [name for name in rows.index if rows["q2.5"][name] <= rows.usual[name] <= rows["q97.5"][name]]
     left = ", ".join(f"{name} {rows.narrowing[name]:.0%}" for name in rows.index)
     n = int(check.n_coverage)
