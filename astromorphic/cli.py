@@ -256,13 +256,17 @@ def figures(
     seed: SeedOption = 0,
 ) -> None:
     """Make a figure with the data behind it."""
-    from figures.gallery import FIGURES, make, titles
+    from figures.gallery import FIGURES, make, missing, titles
 
     if name == "list":
         for key, title in titles().items():
             print(f"{key:12s} {title}")
         return
     for key in FIGURES if name == "all" else [name]:
+        lacks = missing(key) if name == "all" else None
+        if lacks:
+            print(f"{key} is left out: {lacks}")
+            continue
         with progress_bar(f"figure {key}") as advance:
             paths = make(key, out, quick=quick, seed=seed, progress=advance if key != "responses" else None)
         for path in paths:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .artifact import Distance, MacroError, MacroParameters, ResponseSpec, Retention, TimeConstants, json_schema
     from .build import macro_from_fit, macro_from_memory
+    from .calibration import Coverage, coverage
     from .checks import FitError
     from .comparison import Comparison, compare
     from .cross_validation import cross_validated_error
@@ -33,16 +34,22 @@ if TYPE_CHECKING:
     from .decays import DecayFit, fit_decays
     from .fitting import Estimate, Fit, fit
     from .indices import OutputIndices, Sensitivity, SensitivityError, sobol_indices
+    from .inference import infer
     from .literature import published, published_names
     from .macro_check import CheckedValue, MacroCheck, check_macro
     from .macro_text import diff_macros, show_macro
     from .measure import Curve, CurveError, parse_source, response_curve, rmse
+    from .neural_posterior import NeuralPosterior, focused, train_posterior
+    from .observation import InferenceError, Observation, observe
+    from .posterior import Posterior, load_posterior
+    from .predictive import PredictiveCheck, PriorCheck
     from .presets import preset, preset_names
     from .profile import ProfileInterval, profile_interval
     from .resampling import Bootstrap, bootstrap
     from .retention import MeasuredPlasticity, fit_distance, fit_retention, measure_plasticity
     from .sampling import MacroSamples
     from .sensitivity import sobol
+    from .simulated_curves import SimulatedCurves, load_simulated_curves, simulate_curves
     from .spline import SplineFit, fit_spline
     from .time_constants import MeasuredTimeConstants, measure_time_constants
 
@@ -56,6 +63,7 @@ __all__ = [
     "Bootstrap",
     "CheckedValue",
     "Comparison",
+    "Coverage",
     "Curve",
     "CurveError",
     "DecayFit",
@@ -64,26 +72,34 @@ __all__ = [
     "Family",
     "Fit",
     "FitError",
+    "InferenceError",
     "MacroCheck",
     "MacroError",
     "MacroParameters",
     "MacroSamples",
     "MeasuredPlasticity",
     "MeasuredTimeConstants",
+    "NeuralPosterior",
     "NoFormula",
+    "Observation",
     "OutputIndices",
+    "Posterior",
+    "PredictiveCheck",
+    "PriorCheck",
     "ProfileInterval",
     "ResponseFeatures",
     "ResponseSpec",
     "Retention",
     "Sensitivity",
     "SensitivityError",
+    "SimulatedCurves",
     "SplineFit",
     "TimeConstants",
     "TrialSpread",
     "bootstrap",
     "check_macro",
     "compare",
+    "coverage",
     "cross_validated_error",
     "diff_macros",
     "estimate_all",
@@ -94,11 +110,16 @@ __all__ = [
     "fit_distance",
     "fit_retention",
     "fit_spline",
+    "focused",
+    "infer",
     "json_schema",
+    "load_posterior",
+    "load_simulated_curves",
     "macro_from_fit",
     "macro_from_memory",
     "measure_plasticity",
     "measure_time_constants",
+    "observe",
     "parse_source",
     "preset",
     "preset_names",
@@ -110,8 +131,10 @@ __all__ = [
     "response_features",
     "rmse",
     "show_macro",
+    "simulate_curves",
     "sobol",
     "sobol_indices",
+    "train_posterior",
     "trial_spread",
 ]
 
@@ -125,6 +148,7 @@ _SUBMODULE = {
     "Bootstrap": "resampling",
     "CheckedValue": "macro_check",
     "Comparison": "comparison",
+    "Coverage": "calibration",
     "Curve": "measure",
     "CurveError": "measure",
     "DecayFit": "decays",
@@ -139,20 +163,28 @@ _SUBMODULE = {
     "MacroSamples": "sampling",
     "MeasuredPlasticity": "retention",
     "MeasuredTimeConstants": "time_constants",
+    "InferenceError": "observation",
+    "NeuralPosterior": "neural_posterior",
     "NoFormula": "curves",
+    "Observation": "observation",
     "OutputIndices": "indices",
+    "Posterior": "posterior",
+    "PredictiveCheck": "predictive",
+    "PriorCheck": "predictive",
     "ProfileInterval": "profile",
     "ResponseFeatures": "curve_features",
     "ResponseSpec": "artifact",
     "Retention": "artifact",
     "Sensitivity": "indices",
     "SensitivityError": "indices",
+    "SimulatedCurves": "simulated_curves",
     "SplineFit": "spline",
     "TimeConstants": "artifact",
     "TrialSpread": "alpha",
     "bootstrap": "resampling",
     "check_macro": "macro_check",
     "compare": "comparison",
+    "coverage": "calibration",
     "cross_validated_error": "cross_validation",
     "diff_macros": "macro_text",
     "estimate_all": "alpha",
@@ -167,6 +199,11 @@ _SUBMODULE = {
     "macro_from_fit": "build",
     "macro_from_memory": "build",
     "measure_time_constants": "time_constants",
+    "focused": "neural_posterior",
+    "infer": "inference",
+    "load_posterior": "posterior",
+    "load_simulated_curves": "simulated_curves",
+    "observe": "observation",
     "parse_source": "measure",
     "measure_plasticity": "retention",
     "preset": "presets",
@@ -179,8 +216,10 @@ _SUBMODULE = {
     "response_features": "curve_features",
     "rmse": "measure",
     "show_macro": "macro_text",
+    "simulate_curves": "simulated_curves",
     "sobol": "sensitivity",
     "sobol_indices": "indices",
+    "train_posterior": "neural_posterior",
     "trial_spread": "alpha",
 }
 

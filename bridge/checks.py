@@ -76,6 +76,22 @@ def several(what: str, names: Iterable[Name] | str) -> list[Name | str]:
         raise FitError(f"{what} is {shown(names)}, expected a name or a list of names") from None
 
 
+def check_ranges(ranges: Mapping[str, tuple[float, float]], error: type[ValueError]) -> dict[str, tuple[float, float]]:
+    """`ranges` as floats; refused unless each is (low, high) with finite low < high and there is at least one."""
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise error(f"ranges = {shown(ranges)}: expected a mapping of names to (low, high), at least one")
+    checked = {}
+    for name, pair in ranges.items():
+        found = [plain_number(limit) for limit in pair] if isinstance(pair, (tuple, list)) and len(pair) == 2 else []
+        low, high = (as_float(v) for v in found if v is not None) if found and None not in found else (np.nan, np.nan)
+        if not isinstance(name, str):
+            raise error(f"input {shown(name)}: expected a name in text")
+        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            raise error(f"range of {name} = {shown(pair)}: expected (low, high), finite, with low < high")
+        checked[name] = (low, high)
+    return checked
+
+
 def check_rates(what: str, x: ArrayLike) -> Array:
     """Rates (Hz, any shape) at which a fitted curve can be evaluated."""
     try:

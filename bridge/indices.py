@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biosim.checks import as_float, numbers, plain_number, whole
+from biosim.checks import numbers, plain_number, whole
 from biosim.messages import shown
 from biosim.registry import choose
 
+from . import checks
 from .curves import Array
 
 if TYPE_CHECKING:
@@ -230,20 +231,12 @@ def sobol_indices(
 
 def check_ranges(ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """`ranges` as floats; refused unless each is (low, high) with finite low < high and there is at least one."""
-    if not isinstance(ranges, Mapping) or not ranges:
-        raise SensitivityError(f"ranges = {shown(ranges)}: expected a mapping of names to (low, high), at least one")
-    checked = {}
-    for name, pair in ranges.items():
-        found = [plain_number(limit) for limit in pair] if isinstance(pair, (tuple, list)) and len(pair) == 2 else []
-        low, high = (as_float(v) for v in found if v is not None) if found and None not in found else (np.nan, np.nan)
+    for name in ranges if isinstance(ranges, Mapping) else ():
         if name == DUMMY or not isinstance(name, str):
             raise SensitivityError(
                 f"input {shown(name)}: expected a name other than {DUMMY!r}, which is the noise floor's"
             )
-        if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise SensitivityError(f"range of {name} = {shown(pair)}: expected (low, high), finite, with low < high")
-        checked[name] = (low, high)
-    return checked
+    return checks.check_ranges(ranges, SensitivityError)
 
 
 def check_settings(n: int, seed: int, level: float, n_resamples: int, unfit: str) -> tuple[int, int]:

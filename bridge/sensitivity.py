@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike
 
 from biosim.checks import as_float, numbers, plain_number, whole
 from biosim.messages import shown
-from biosim.registry import choose
 
-from .checks import several
 from .curve_features import response_features
 from .curves import Array
-from .indices import Sensitivity, SensitivityError, Unfit, check_ranges, check_settings, sobol_indices
+from .indices import Sensitivity, SensitivityError, Unfit, check_settings, sobol_indices
+from .parameter_ensembles import ranges_around, simulate_sets
 
 if TYPE_CHECKING:
     from biosim import TripartiteParameters
@@ -35,7 +34,6 @@ PARAMETERS = (
 RATES = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0)
 # A unit whose calcium moves by more than this within the window oscillates, or is pushed over its threshold now and then.
 _OSCILLATION_UM = 0.1
-_INITIAL = ("IP3_init", "Ca_init", "h_init")
 OUTPUT_UNITS = {"alpha": "1", "log_half_rate": "ln Hz", "calcium_range": "uM"}
 
 
@@ -96,32 +94,15 @@ def sobol(
     check_settings(n, seed, level, n_resamples, unfit)
     trials = whole("trials", trials, 1, 10_000, SensitivityError)
     rates = _checked_rates(rates, exponent_from)
-    varied = _ranges(start, names, spread, ranges)
+    varied = ranges_around(start, names, spread, ranges, SensitivityError)
     clock = biosim.Clock(duration, settle)
     facts: list[str] = []
 
     def responses(values: Array) -> dict[str, ArrayLike]:
         columns = dict(zip(varied, values.T, strict=True))
-        rest, h = _resting_state(start, columns, len(values))
-        initial = {
-            "IP3_init": columns.get("IP3_rest", np.full(len(values), start.IP3_rest)),
-            "Ca_init": rest,
-            "h_init": h,
-        }
-        units_per_set = len(rates) * trials
-        ensemble = biosim.Ensemble(
-            start,
-            clock,
-            np.tile(np.repeat(rates, trials), len(values)),
-            overrides={name: np.repeat(column, units_per_set) for name, column in (columns | initial).items()},
-            seed=seed,
-        )
-        statistics = biosim.run_ensemble(ensemble, progress=progress).statistics
-        shape = (len(values), len(rates), trials)
-        mean, least, most, crossings = (
-            statistics[key].reshape(shape) for key in ("calcium_mean", "calcium_min", "calcium_max", "crossings")
-        )
-        found = response_features(rates, mean.mean(axis=2), rest, exponent_from)
+        found_sets = simulate_sets(start, columns, rates, clock, trials=trials, seed=seed, progress=progress)
+        mean, least, most, crossings = found_sets.mean, found_sets.least, found_sets.most, found_sets.crossings
+        found = response_features(rates, mean.mean(axis=2), found_sets.rest, exponent_from)
         moves = np.max(most - least, axis=(1, 2)) > _OSCILLATION_UM
         releases = np.any(crossings > 0, axis=(1, 2))
         facts.append(
@@ -144,41 +125,6 @@ def sobol(
     )
 
 
-def _ranges(
-    start: TripartiteParameters,
-    names: Iterable[str] | str,
-    spread: float,
-    given: Mapping[str, tuple[float, float]] | None,
-) -> dict[str, tuple[float, float]]:
-    """Range of each varied parameter, checked against what it may be."""
-    from biosim.ensemble import numeric_names
-    from biosim.parameters import check_value
-
-    number = plain_number(spread)
-    if number is None or not 0 < number < 1:
-        raise SensitivityError(f"spread = {shown(spread)}: expected a share between 0 and 1, such as 0.2 for +-20 %")
-    known = [name for name in numeric_names() if name not in _INITIAL]
-    asked = [choose("parameter", str(name), known) for name in several("names", names)]
-    twice = next((name for name in asked if asked.count(name) > 1), None)
-    if twice:
-        raise SensitivityError(f"names has {twice!r} twice; name each parameter once")
-    found = {}
-    for name in asked:
-        value = float(getattr(start, name))
-        if value == 0 and name not in (given or {}):
-            raise SensitivityError(
-                f"{name} is 0 in the set {start.name}, so a share of it is no range; give one in ranges"
-            )
-        found[name] = (value - number * abs(value), value + number * abs(value))
-    if given is not None:
-        for name, pair in check_ranges(given).items():
-            found[choose("parameter", name, known)] = pair
-    for name, pair in check_ranges(found).items():
-        for limit in pair:
-            check_value(name, limit)
-    return found
-
-
 def _checked_rates(rates: Sequence[float] | Array, exponent_from: float) -> Array:
     array = numbers("rates", rates, "Hz", SensitivityError)
     if (
@@ -195,16 +141,3 @@ def _checked_rates(rates: Sequence[float] | Array, exponent_from: float) -> Arra
             f"exponent_from = {shown(exponent_from)}: expected a rate in Hz that leaves at least three of the rates"
         )
     return array
-
-
-def _resting_state(start: TripartiteParameters, columns: Mapping[str, Array], n_sets: int) -> tuple[Array, Array]:
-    """Calcium (uM) and h at the fixed point of resting IP3, [n_sets] each, solved once per distinct set of constants."""
-    import biosim
-    from biosim.stability import NAMES
-
-    names = ("IP3_rest", *NAMES)
-    table = np.stack([columns.get(name, np.full(n_sets, float(getattr(start, name)))) for name in names], axis=1)
-    distinct, where = np.unique(table, axis=0, return_inverse=True)
-    rest = np.array([biosim.rest_state(row[0], dict(zip(NAMES, row[1:], strict=True))) for row in distinct])
-    calcium, h = rest[where.ravel()].T
-    return np.ascontiguousarray(calcium), np.ascontiguousarray(h)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ FIGURES = {
     "responses": "responses",
     "alpha": "alpha",
     "sensitivity": "sensitivity",
+    "posterior": "posterior",
     "self_repair": "self_repair",
     "impulse": "impulse",
     "calcium_wave": "calcium_wave",
@@ -45,6 +47,14 @@ def make(
     folder = output_folder(out)
     data = module.compute(quick=quick, seed=seed, **({"progress": progress} if progress else {}))
     return write_figure(name, module.draw(data), data, folder)
+
+
+def missing(name: str) -> str | None:
+    """What the figure `name` needs and this installation has not, with what to install; None where nothing is missing."""
+    package, extra = getattr(_module(choose("figure", name, FIGURES)), "NEEDS", ("", ""))
+    if not package or importlib.util.find_spec(package) is not None:
+        return None
+    return f"needs the package {package}; pip install 'astromorphic[{extra}]'"
 
 
 def _module(name: str) -> Any:
