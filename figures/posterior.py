@@ -201,9 +201,9 @@ def findings(data: pd.DataFrame) -> list[str]:
     n = int(check.n_coverage)
     fifty, most = rows.coverage50.astype(float), rows.coverage95.astype(float)
     return [
-        f"Left of the prior: {left}.",
+        f"Share of the prior's width that is left: {left}.",
         f"Strongest trade: {strongest.parameter} with {strongest.other}, r = {strongest.correlation:+.2f}.",
-        f"wade2012 inside the 95 % interval: {', '.join(inside) or 'none'}.",
+        f"wade2012 is inside the single 95 % intervals of {', '.join(inside) or 'none'}.",
         f"Coverage on {n} known sets: 50 % intervals hold {fifty.min():.0%}–{fifty.max():.0%}, 95 % hold "
         f"{most.min():.0%}–{most.max():.0%}.",
     ]
