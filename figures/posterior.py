@@ -184,8 +184,8 @@ def _band(axes: Axes, rows: pd.DataFrame, check: pd.Series[Any]) -> None:
     axes.set_ylabel("mean calcium (nM)")
     axes.legend(loc="lower right", fontsize=8.8)
     axes.set_title(
-        f"{check.share_inside:.0%} of the points inside a band {check.width:.1f} times as wide as the errors alone",
-        fontsize=10,
+        f"{check.share_inside:.0%} of the points inside; the band is {check.width:.1f} times the errors alone",
+        fontsize=9,
         loc="left",
     )
 
