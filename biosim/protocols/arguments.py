@@ -5,26 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import memory
 from ..checks import numbers, real, whole
-from ..ensemble import (
-    LONGEST,
-    SHORTEST,
-    Array,
-    Clock,
-    InputKind,
-    SimulationError,
-)
+from ..ensemble import LONGEST, SHORTEST, Array, Clock, InputKind, SimulationError
 from ..messages import shown
 from ..parameters import TripartiteParameters, parameter_set
 from .base import RATE, TRIAL, VALUE_BYTES, Axis
-
-if TYPE_CHECKING:
-    pass
 
 
 def points(name: str, values: Sequence[float] | Array, unit: str) -> Array:

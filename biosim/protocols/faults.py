@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from .. import self_repair_measures
 from ..checks import real, whole
-from ..ensemble import (
-    Clock,
-    InputKind,
-    ReleaseMode,
-    SimulationError,
-    check_input,
-)
+from ..ensemble import Clock, InputKind, ReleaseMode, SimulationError, check_input
 from ..experiment import Experiment, Faults, Windows, whole_numbers
 from ..messages import shown
 from ..parameters import TripartiteParameters
@@ -23,9 +16,6 @@ from ..registry import choose
 from ..synapse_scatter import SynapseScatter
 from .arguments import not_spikes, parameters_given, points, rate_axis, seconds, trial_axis
 from .base import SHARE, Axis, Protocol
-
-if TYPE_CHECKING:
-    pass
 
 
 def self_repair(

@@ -6,28 +6,19 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .. import responses
 from ..checks import whole
-from ..ensemble import (
-    Clock,
-    InputKind,
-    ReleaseMode,
-    SimulationError,
-    check_input,
-)
+from ..ensemble import Clock, InputKind, ReleaseMode, SimulationError, check_input
 from ..experiment import MOST_PIECES, Experiment, Jump, JumpVariable, Schedule, Windows
 from ..parameters import TripartiteParameters
 from ..registry import choose
 from ..spike_trains import SpikeTrains, read_spikes
 from .arguments import not_spikes, parameters_given, points, rate_axis, sampled, seconds, trial_axis
 from .base import JUMP, Axis, Protocol
-
-if TYPE_CHECKING:
-    pass
 
 
 def pulse_train(

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..ensemble import (
-    Clock,
-    InputKind,
-    ReleaseMode,
-    SimulationError,
-    check_input,
-)
+from ..ensemble import Clock, InputKind, ReleaseMode, SimulationError, check_input
 from ..parameters import TripartiteParameters, check_value, unit_of
 from .arguments import not_spikes, parameters_given, points, rate_axis, trial_axis
 from .base import Axis, Protocol
-
-if TYPE_CHECKING:
-    pass
 
 
 def fig3(

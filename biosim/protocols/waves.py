@@ -6,18 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from .. import wave_measures
 from ..checks import real
-from ..ensemble import (
-    InputKind,
-    ReleaseMode,
-    SimulationError,
-    check_input,
-)
+from ..ensemble import InputKind, ReleaseMode, SimulationError, check_input
 from ..experiment import Experiment, Jump, Schedule, whole_numbers
 from ..gap_junctions import SCALE, THETA, CouplingForm
 from ..messages import shown
@@ -26,9 +21,6 @@ from ..registry import choose
 from ..tissue import ASTROCYTE, STIMULUS, STRENGTH, StimulusKind, Tissue, Topology, check_stimulus, graph
 from .arguments import not_spikes, parameters_given, points, rate_axis, sampled, seconds, trial_axis
 from .base import Axis, Protocol
-
-if TYPE_CHECKING:
-    pass
 
 
 def calcium_wave(
