@@ -10,7 +10,7 @@ from pathlib import Path
 _AROUND = frozenset(
     {
         "__init__.py", "assembly.py", "atomic.py", "cluster.py", "folders.py", "lock.py", "memory.py", "messages.py",
-        "parts.py", "registry.py", "storage.py", "sweeps.py",
+        "parts.py", "patient_file.py", "registry.py", "storage.py", "sweeps.py",
     }
 )  # fmt: skip
 

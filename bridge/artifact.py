@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 
 from biosim.atomic import OutputError, is_temporary, write_text
 from biosim.folders import check_folder, exclusive, output_folder
+from biosim.memory import available as available_memory
 from biosim.registry import UnknownName, choose
 
 from .curves import FAMILIES
@@ -56,6 +57,7 @@ __all__ = [
     "TimeConstant",
     "TimeConstants",
     "Validation",
+    "available_memory",
     "check_folder",
     "exclusive",
     "is_temporary",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
+from bridge.artifact import available_memory
+
 from ..errors import ModelError
 from ..macro_file import content_of, for_checkpoint, parsed_macro, write_beside
 from ..ops.features import DISTANCES
@@ -234,14 +236,14 @@ class AstromorphicConfig(PreTrainedConfig):
         `copies` is how often each weight is held in float32: 1 to run the model, 4 to train it (weight, gradient and
         the two moments of AdamW). The matrix of distances between positions, which the position code needs, counts too.
         """
-        limit = _physical_memory()
+        limit = available_memory()
         weights = 4 * copies * self.num_parameters()
         distances = 4 * self.max_position_embeddings**2 if self._is_coded else 0
-        if limit is not None and weights + distances > limit:
+        if weights + distances > limit:
             raise ModelError(
                 f"the network has {self.num_parameters():,} parameters and needs {_gib(weights + distances)} GiB "
-                f"({_gib(weights)} for weights, {_gib(distances)} for distances of positions), but this machine has "
-                f"{_gib(limit)} GiB of memory; lower hidden_size = {self.hidden_size}, num_hidden_layers = "
+                f"({_gib(weights)} for weights, {_gib(distances)} for distances of positions), but "
+                f"{_gib(limit)} GiB of memory are free; lower hidden_size = {self.hidden_size}, num_hidden_layers = "
                 f"{self.num_hidden_layers}, intermediate_size = {self.intermediate_size} or max_position_embeddings = "
                 f"{self.max_position_embeddings}"
             )
@@ -408,14 +410,6 @@ def _shown(value: object) -> str:
     except ValueError:  # an integer of thousands of digits
         return f"a number of type {type(value).__name__} with too many digits to print"
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
-
-
-def _physical_memory() -> int | None:
-    """Bytes of this machine's memory, or None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _gib(n_bytes: int) -> str:
