@@ -24,16 +24,26 @@ class Finding:
 
 
 NEEDED = (
-    "numpy", "scipy", "pandas", "xarray", "h5netcdf", "h5py", "numba", "lmfit", "pydantic", "typer", "rich", "matplotlib",
+    "numpy", "scipy", "pandas", "xarray", "h5netcdf", "h5py", "numba", "lmfit", "SALib", "pydantic", "typer", "rich", "matplotlib",
     "jinja2", "torch", "transformers", "accelerate", "safetensors",
 )  # fmt: skip
+
+# Package, what works without it, and the extra that brings it.
+OPTIONAL = (
+    ("brian2", "engines numba and reference work", "brian"),
+    ("distributed", "sweeps run on this machine's cores", "cluster"),
+    ("neo", "spike times come from CSV files", "spikes"),
+    ("pynwb", "spike times come from CSV files", "spikes"),
+    ("sbi", "bridge.infer takes method='importance'", "inference"),
+)
 
 
 def examine() -> list[Finding]:
     """Check Python, packages, compiler, the kernel cache and the data folder."""
     findings = [Finding("python", "ok", platform.python_version()), Finding("cores", "ok", str(os.cpu_count()))]
     findings += [_package(name) for name in NEEDED]
-    findings += [_brian(), _cluster(), _compiler(), _kernel(), _storage(), _data()]
+    findings += [_optional(*row) for row in OPTIONAL]
+    findings += [_compiler(), _kernel(), _storage(), _data()]
     return findings
 
 
@@ -44,21 +54,10 @@ def _package(name: str) -> Finding:
         return Finding(name, "fault", "missing", f"pip install {name}")
 
 
-def _brian() -> Finding:
-    if importlib.util.find_spec("brian2") is None:
-        return Finding(
-            "brian2", "note", "not installed; engines numba and reference work", "pip install 'astromorphic[brian]'"
-        )
-    return Finding("brian2", "ok", metadata.version("brian2"))
-
-
-def _cluster() -> Finding:
-    if importlib.util.find_spec("distributed") is None:
-        return Finding(
-            "distributed", "note", "not installed; sweeps run on this machine's cores",
-            "pip install 'astromorphic[cluster]'",
-        )  # fmt: skip
-    return Finding("distributed", "ok", metadata.version("distributed"))
+def _optional(name: str, without: str, extra: str) -> Finding:
+    if importlib.util.find_spec(name) is None:
+        return Finding(name, "note", f"not installed; {without}", f"pip install 'astromorphic[{extra}]'")
+    return Finding(name, "ok", metadata.version(name))
 
 
 def _compiler() -> Finding:
