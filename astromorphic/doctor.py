@@ -24,8 +24,8 @@ class Finding:
 
 
 NEEDED = (
-    "numpy", "scipy", "pandas", "xarray", "h5netcdf", "h5py", "numba", "lmfit", "SALib", "pydantic", "typer", "rich", "matplotlib",
-    "jinja2", "torch", "transformers", "accelerate", "safetensors",
+    "numpy", "scipy", "pandas", "xarray", "h5netcdf", "h5py", "numba", "lmfit", "SALib", "pydantic", "typer", "rich",
+    "matplotlib", "jinja2", "torch", "transformers", "accelerate", "safetensors",
 )  # fmt: skip
 
 # Package, what works without it, and the extra that brings it.
