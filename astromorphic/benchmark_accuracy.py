@@ -136,7 +136,9 @@ def _biases(quick: bool) -> list[Row]:
     for name, rate in (("wade2012", 10.0), ("wade2012", 100.0), ("psu", 10.0), ("psu", 100.0)):
         base = biosim.Ensemble(biosim.parameter_set(name), w.clock, np.full(units, rate), seed=1)
         runs.append((f"{name}, {rate:g} Hz", base))
-    gchi = biosim.Ensemble(biosim.parameter_set("stimberg2018"), w.clock, np.full(units, 0.5), seed=1)
+    # At 0.5 Hz a unit releases some twenty quanta in all: calcium follows their number, so it takes more units.
+    rare = np.full(4 * units, 0.5)
+    gchi = biosim.Ensemble(biosim.parameter_set("stimberg2018"), w.clock, rare, seed=1)
     runs.append(("G-ChI, 0.5 Hz", gchi))
     for label, base in runs:
         clock = replace(base.clock, settle=duration / 5)
