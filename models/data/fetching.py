@@ -128,7 +128,9 @@ def _complete(place: Path, one: NamedSet) -> bool:
     if not place.exists():
         return False
     if not place.is_dir() or (read_manifest(place) is None and any(place.iterdir())):
-        raise ModelError(f"{place} exists and is no download of ours; move it away, or choose another folder with --data")
+        raise ModelError(
+            f"{place} exists and is no download of ours; move it away, or choose another folder with --data"
+        )
     try:
         verify(place, one)
     except ModelError:
@@ -144,7 +146,13 @@ def _sweep(root: Path) -> None:
 
 
 def _obtain(
-    source: Source, one: NamedSet, work: Path, content: Path, sha256: str | None, get: Downloader, progress: Progress | None
+    source: Source,
+    one: NamedSet,
+    work: Path,
+    content: Path,
+    sha256: str | None,
+    get: Downloader,
+    progress: Progress | None,
 ) -> dict[str, Any]:
     """Download one source into `work`, check it and put its files into `content`."""
     expected = source.sha256 or (sha256.lower() if sha256 else None)
@@ -159,7 +167,7 @@ def _obtain(
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise
             raise ModelError(
-                f"{source.url} cannot be fetched ({_short(error)}); try again, or put the files there yourself: {one.layout}"
+                f"{source.url} cannot be fetched ({_short(error, source.url)}); try again, or put the files there yourself: {one.layout}"
             ) from None
     if source.size is not None and sink.written != source.size:
         raise ModelError(
@@ -180,7 +188,15 @@ def _obtain(
     return {"url": source.url, "sha256": found, "bytes": sink.written, "compared": expected is not None}
 
 
-def _short(error: Exception) -> str:
+def _short(error: Exception, url: str) -> str:
+    """What went wrong in a few words; the library's own go on about its connection pools."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "Timeout" in kinds or "TimeoutError" in kinds:
+        return f"no answer within {TIMEOUT:g} s"
+    if "ChunkedEncodingError" in kinds:
+        return "the connection was cut"
+    if "ConnectionError" in kinds:
+        return f"no connection to {urlsplit(url).hostname}"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
 
