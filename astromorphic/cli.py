@@ -304,7 +304,7 @@ def data_fetch(
     """Show the licence, download, check and unpack. A complete folder is left alone, a damaged one replaced."""
     from . import data_commands
 
-    print(data_commands.notice(name), file=sys.stderr)
+    print(data_commands.notice(name, sha256, accept_unverified), file=sys.stderr)
     with progress_bar(f"fetching {name}") as advance:
         text = data_commands.fetch(name, data, sha256, accept_unverified, advance)
     print(text)

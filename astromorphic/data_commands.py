@@ -25,11 +25,13 @@ def table(folder: Path | None) -> str:
     return "\n".join(lines)
 
 
-def notice(name: str) -> str:
-    """What a person should know before a download."""
+def notice(name: str, sha256: str | None, accept_unverified: bool) -> str:
+    """What a person should know before a download; ValueError for a request that would be refused."""
+    from models.data.fetching import check_request
     from models.data.places import named_set
 
     one = named_set(name)
+    check_request(one, sha256, accept_unverified)
     lines = [f"{one.name}: {one.title}", f"licence: {one.licence}", f"to be cited: {one.citation}"]
     for source in one.sources:
         known = f"sha256 {source.sha256[:16]}... ({source.hash_from})" if source.sha256 else "no sha256 is registered"

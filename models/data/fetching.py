@@ -71,9 +71,7 @@ def fetch(
     from bridge.artifact import exclusive, output_folder
 
     one = named_set(name) if isinstance(name, str) else name
-    if not one.sources:
-        raise ModelError(f"{one.name} is part of this package; there is nothing to fetch")
-    _check_sources(one, sha256, accept_unverified)
+    check_request(one, sha256, accept_unverified)
     root = output_folder(data_folder(folder))
     with exclusive(root):
         _sweep(root)
@@ -101,7 +99,10 @@ def fetch(
     return Fetched(place, True, {record["url"]: record["sha256"] for record in records})
 
 
-def _check_sources(one: NamedSet, sha256: str | None, accept_unverified: bool) -> None:
+def check_request(one: NamedSet, sha256: str | None = None, accept_unverified: bool = False) -> None:
+    """ModelError if `fetch` would refuse before it asks the network: nothing to fetch, no https, a hash too many or too few."""
+    if not one.sources:
+        raise ModelError(f"{one.name} is part of this package; there is nothing to fetch")
     if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
         raise ModelError(f"sha256 is {sha256!r}; expected 64 hexadecimal digits")
     unknown = [source for source in one.sources if source.sha256 is None]
@@ -167,7 +168,8 @@ def _obtain(
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise
             raise ModelError(
-                f"{source.url} cannot be fetched ({_short(error, source.url)}); try again, or put the files there yourself: {one.layout}"
+                f"{source.url} cannot be fetched ({_short(error, source.url)}); try again, or put the files there yourself: "
+                f"{one.layout}"
             ) from None
     if source.size is not None and sink.written != source.size:
         raise ModelError(

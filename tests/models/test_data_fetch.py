@@ -213,7 +213,7 @@ def test_every_step_of_a_redirect_is_guarded():
     guard_response(response("https://a.org/x", "/y"), source)
     guard_response(response("https://a.org/x", "https://b.org/y"), source)
     guard_response(response("https://a.org/x", length="1000000"), source)
-    with pytest.raises(ModelError, match="leads to http://b.org/y, which is not https"):
+    with pytest.raises(ModelError, match=r"leads to http://b.org/y, which is not https"):
         guard_response(response("https://a.org/x", "http://b.org/y"), source)
     with pytest.raises(ModelError, match="more than the 1,000,000 bytes allowed"):
         guard_response(response("https://a.org/x", length="1000001"), source)
