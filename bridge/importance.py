@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -99,6 +100,40 @@ def importance_posterior(
         )
     values = from_line(lines, low, high)
     return WeightedDraws(values, every, reached, round_, n_simulations)
+
+
+class Proposal(Protocol):
+    """A posterior that can be drawn from and evaluated, such as a trained network."""
+
+    simulations: SimulatedCurves
+
+    def sample(self, calcium: Array, n: int, seed: int) -> Array: ...
+    def log_ratio(self, values: Array, calcium: Array) -> Array: ...
+
+
+def reweighted(
+    proposal: Proposal,
+    observation: Observation,
+    *,
+    n: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> WeightedDraws:
+    """`n` draws of the posterior that `proposal` takes for right, simulated and weighted by what it got wrong.
+
+    The weight is likelihood times prior over the density that was drawn from, so the weighted draws are as exact as those of
+    `importance_posterior` wherever the proposal has draws at all; a share of them comes from the prior.
+    """
+    simulations = proposal.simulations
+    low, high = simulations.limits
+    rng = np.random.default_rng([seed, 10])
+    values = proposal.sample(observation.calcium, n, seed)[:, 0]
+    values = np.where(rng.random((n, 1)) < _FROM_PRIOR, rng.uniform(low, high, values.shape), values)
+    calcium = simulations.simulate(values, _stream(seed, 0), progress)
+    # Density that was drawn from, over the prior's.
+    drawn = np.logaddexp(np.log(1 - _FROM_PRIOR) + proposal.log_ratio(values, observation.calcium), np.log(_FROM_PRIOR))
+    weights = _weights(_log_likelihood(calcium, observation) - drawn)
+    return WeightedDraws(values, weights, 1 / float(np.sum(weights**2)), 1, n)
 
 
 def _stream(seed: int, round_: int) -> int:
