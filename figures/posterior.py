@@ -204,8 +204,8 @@ def findings(data: pd.DataFrame) -> list[str]:
         f"Share of the prior's width that is left: {left}.",
         f"Strongest trade: {strongest.parameter} with {strongest.other}, r = {strongest.correlation:+.2f}.",
         f"wade2012 is inside the single 95 % intervals of {', '.join(inside) or 'none'}.",
-        f"Coverage of the network, unweighted, on {n} known sets: 50 % intervals hold {fifty.min():.0%}–{fifty.max():.0%}, 95 % hold "
-        f"{most.min():.0%}–{most.max():.0%}.",
+        f"Coverage of the network, unweighted, on {n} known sets: 50 % intervals hold "
+        f"{fifty.min():.0%}–{fifty.max():.0%}, 95 % hold {most.min():.0%}–{most.max():.0%}.",
     ]
 
 
