@@ -69,7 +69,7 @@ def test_intervals_cover_the_truth_in_a_hundred_experiments(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", TRUE)
 def test_intervals_of_fit_and_bootstrap_cover_the_truth(family: str, kind: str) -> None:
-    """Measured: fit 93.6 to 96.0 %, bootstrap 93.2 to 96.1 %; the cells are in docs/fitting.md. Lowest: over trials, alpha of
+    """Measured so far: 93.2 to 96.1 % for both; the cells are in docs/fitting.md. Lowest: over trials, alpha of
     `power_offset` and k of `logarithm`, whose fits are low in the same experiments."""
     shares = covered(family, kind, 1000, 400)
     for way, found in shares.items():
