@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .curves import FAMILIES, Family, NoFormula, family_named
     from .decays import DecayFit, fit_decays
     from .fitting import Estimate, Fit, fit
+    from .importance import reweighted
     from .indices import OutputIndices, Sensitivity, SensitivityError, sobol_indices
     from .inference import infer
     from .literature import published, published_names
@@ -129,6 +130,7 @@ __all__ = [
     "read_curve",
     "response_curve",
     "response_features",
+    "reweighted",
     "rmse",
     "show_macro",
     "simulate_curves",
@@ -214,6 +216,7 @@ _SUBMODULE = {
     "read_curve": "csv_curves",
     "response_curve": "measure",
     "response_features": "curve_features",
+    "reweighted": "importance",
     "rmse": "measure",
     "show_macro": "macro_text",
     "simulate_curves": "simulated_curves",

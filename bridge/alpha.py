@@ -9,7 +9,7 @@ resting calcium, is the default.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,7 +20,8 @@ from .checks import FitError, check_level, check_resamples, check_varies, random
 from .curves import Array, family_named
 from .fitting import fit
 from .measure import Curve, expect_curve
-from .resampling import Kind, bootstrap, percentile_interval, resample_residuals, resample_trials
+from .resampling import Kind, bootstrap, resample_residuals, resample_trials, stretched_interval, trial_variances
+from .weights import effective_freedom
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ class AlphaEstimate:
 
     stderr : standard error of the regression or fit; None for an exponent at its limit.
     r_squared : goodness of fit, in log space for "loglog" estimators and of calcium itself for "nls".
-    low, high, level : bootstrap percentile interval; None if no bootstrap was asked for.
+    low, high, level : bootstrap interval (stretched percentiles, see `bridge.resampling`); None if no bootstrap was asked for.
     bootstrap : what was resampled, "trials" or "residuals". n_resamples : resamples behind the interval; n_failed :
         resamples without a positive rise, left out of it.
     """
@@ -167,30 +168,7 @@ def estimate_alpha(
     generator = random_generator(rng)
     _check(curve, chosen)
     method = _loglog if chosen.method == "loglog" else _nls
-    point, resampled = method(curve, chosen, n_resamples, generator)
-    if not n_resamples:
-        return point
-    usable = resampled[np.isfinite(resampled)]
-    if len(usable) < max(20, n_resamples // 2):
-        raise AlphaError(
-            f"{chosen.name}: only {len(usable)} of {n_resamples} bootstrap resamples rise above the subtracted "
-            "calcium level (at least 20 and half of them are needed); add trials or use an estimator on raw calcium "
-            "(--estimator loglog_raw)"
-        )
-    low, high = percentile_interval(usable, level)
-    return AlphaEstimate(
-        estimator=point.estimator,
-        value=point.value,
-        stderr=point.stderr,
-        r_squared=point.r_squared,
-        at_bound=point.at_bound,
-        low=low,
-        high=high,
-        level=level,
-        bootstrap="trials" if curve.n_trials > 1 else "residuals",
-        n_resamples=len(usable),
-        n_failed=n_resamples - len(usable),
-    )
+    return method(curve, chosen, n_resamples, generator, level)
 
 
 def estimate_all(
@@ -301,18 +279,19 @@ def _subtracted_level(curve: Curve, estimator: AlphaEstimator) -> float:
 
 
 def _loglog(
-    curve: Curve, estimator: AlphaEstimator, n_resamples: int, generator: np.random.Generator
-) -> tuple[AlphaEstimate, Array]:
-    """Slope of the log-log regression, and the slopes of resampled curves (NaN where a resample does not rise)."""
-    level = _subtracted_level(curve, estimator)
+    curve: Curve, estimator: AlphaEstimator, n_resamples: int, generator: np.random.Generator, level: float
+) -> AlphaEstimate:
+    """Slope of the log-log regression, with the interval of the slopes of those resampled curves that rise."""
+    subtracted = _subtracted_level(curve, estimator)
     log_f = np.log(curve.x)
     centred = log_f - log_f.mean()
     norm = np.sum(centred**2)
-    log_y = np.log(curve.y - level)
+    rise = curve.y - subtracted
+    log_y = np.log(rise)
     slope = float(centred @ log_y / norm)
     fitted = log_y.mean() + slope * centred
     residuals = log_y - fitted
-    freedom = curve.n_points - 2
+    freedom = float(curve.n_points - 2)
     residual_sum = float(np.sum(residuals**2))
     total = float(np.sum((log_y - log_y.mean()) ** 2))
     point = AlphaEstimate(
@@ -323,19 +302,30 @@ def _loglog(
         at_bound=False,
     )
     if not n_resamples:
-        return point, np.empty(0)
+        return point
     if curve.n_trials > 1:
-        rise = resample_trials(curve, n_resamples, generator) - level
-        usable = np.all(rise > 0, axis=1)
-        log_resampled = np.log(np.where(usable[:, None], rise, 1.0))
-        return point, np.where(usable, log_resampled @ centred / norm, np.nan)
-    return point, (fitted + resample_residuals(residuals, freedom, n_resamples, generator)) @ centred / norm
+        resampled = resample_trials(curve, n_resamples, generator) - subtracted
+        resampled = resampled[np.all(resampled > 0, axis=1)]
+        if len(resampled) < max(20, n_resamples // 2):
+            raise AlphaError(
+                f"{estimator.name}: only {len(resampled)} of {n_resamples} bootstrap resamples rise above the subtracted "
+                "calcium level (at least 20 and half of them are needed); add trials or use an estimator on raw calcium "
+                "(--estimator loglog_raw)"
+            )
+        slopes = np.log(resampled) @ centred / norm
+        parts = (centred / rise / norm) ** 2 * trial_variances(curve)
+        freedom = float(effective_freedom(parts, curve.n_trials - 1))
+    else:
+        drawn = resample_residuals(residuals, curve.n_points - 2, n_resamples, generator)
+        slopes = (fitted + drawn) @ centred / norm
+    ends = stretched_interval(slopes, level, freedom)
+    return _with_interval(point, curve, ends, level, len(slopes), n_resamples)
 
 
 def _nls(
-    curve: Curve, estimator: AlphaEstimator, n_resamples: int, generator: np.random.Generator
-) -> tuple[AlphaEstimate, Array]:
-    """Exponent of the least-squares fit, and those of resampled curves."""
+    curve: Curve, estimator: AlphaEstimator, n_resamples: int, generator: np.random.Generator, level: float
+) -> AlphaEstimate:
+    """Exponent of the least-squares fit, with its bootstrap interval."""
     fitted = fit(curve, estimator.family)
     exponent = fitted.parameters["alpha"]
     point = AlphaEstimate(
@@ -346,5 +336,20 @@ def _nls(
         at_bound=exponent.at_bound is not None,
     )
     if not n_resamples:
-        return point, np.empty(0)
-    return point, bootstrap(fitted, n_resamples=n_resamples, rng=generator).samples["alpha"]
+        return point
+    sampled = bootstrap(fitted, n_resamples=n_resamples, rng=generator, level=level)
+    return _with_interval(point, curve, sampled.interval("alpha"), level, n_resamples, n_resamples)
+
+
+def _with_interval(
+    point: AlphaEstimate, curve: Curve, ends: tuple[float, float], level: float, n_usable: int, n_resamples: int
+) -> AlphaEstimate:
+    return replace(
+        point,
+        low=ends[0],
+        high=ends[1],
+        level=level,
+        bootstrap="trials" if curve.n_trials > 1 else "residuals",
+        n_resamples=n_usable,
+        n_failed=n_resamples - n_usable,
+    )

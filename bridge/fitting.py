@@ -123,7 +123,7 @@ class Fit:
 
         Keys: parameter, unit, value, stderr, fit_low, fit_high (interval of the fit at its `level`), profile_low,
         profile_high (profile-likelihood interval at the same level; None where it is open), bootstrap_low,
-        bootstrap_high (percentile interval of `bootstrap` at its own `level`; None without one), at_bound ("lower",
+        bootstrap_high (interval of `bootstrap` at its own `level`; None without one), at_bound ("lower",
         "upper" or None). None at one end of the fit's interval only: it is open there.
 
         Raises

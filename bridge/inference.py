@@ -17,7 +17,7 @@ from biosim.registry import choose
 
 from .checks import several
 from .curves import Array
-from .importance import importance_posterior
+from .importance import FEWEST_EFFECTIVE, importance_posterior, reweighted
 from .measure import Curve
 from .neural_posterior import NeuralPosterior, expect_sbi, focused, train_posterior
 from .observation import InferenceError, observe
@@ -44,6 +44,7 @@ def infer(
     error: ArrayLike | None = None,
     n: int = 8192,
     rounds: int = 2,
+    reweight: int | None = None,
     trials: int = 1,
     duration: float = 300.0,
     settle: float = 100.0,
@@ -67,6 +68,9 @@ def infer(
     rates, error : at which rates the curve is read, and how far a point may be off (see `observe`).
     n : curves to simulate from the prior. rounds : 2 simulates as many again where the first network puts the posterior, and
         trains a second one there (`focused`); 1 does not. The other method has its own rounds.
+    reweight : draws of the networks that are simulated and weighted by their likelihood (`reweighted`), which makes up for what
+        the network has not learned; None for as many as the network's own prior table holds, 0 for its answer as it is. Where
+        too few of them are effective the network's answer stands, and a note says so.
     method : ``npe``, a network of sbi (extra `inference`); ``importance``, weighted simulations, without a network.
     n_samples : of the posterior. n_predictive : of these, simulated again for the posterior predictive check.
     simulations, network : made before (`simulate_curves`, `train_posterior`), to save their time; they have to fit to the
@@ -87,6 +91,8 @@ def infer(
     for key, value in (("n_samples", n_samples), ("n_predictive", n_predictive)):
         whole(key, value, 100, 10**6, InferenceError)
     whole("rounds", rounds, 1, 2, InferenceError)
+    if reweight:
+        whole("reweight", reweight, 100, 10**6, InferenceError)
     if method == "npe" and network is None:
         expect_sbi()
     if network is not None:
@@ -125,7 +131,20 @@ def infer(
                 "the network was trained for other errors than those of the curve; train it anew with train_posterior"
             )
         samples = network.sample(observation.calcium, n_samples, seed)[:, 0]
-        how = network.record
+        how = dict(network.record)
+        if reweight != 0:
+            # The first network is blunt and holds what the second, sharper one may have missed.
+            networks = [network] if network.region is None else [network, network.region.network]
+            drawn = reweighted(networks, observation, n=reweight or simulations.n, seed=seed, progress=progress)
+            how |= {"effective_draws": drawn.effective, "n_simulations": how["n_simulations"] + drawn.n_simulations}
+            if drawn.effective >= FEWEST_EFFECTIVE:
+                samples = drawn.resampled(n_samples, seed)
+                notes += [f"{drawn.effective:.0f} effective draws of {drawn.n_simulations} from the network, weighted"]
+            else:
+                notes += [
+                    f"the network's answer as it is: of {drawn.n_simulations} weighted draws from it {drawn.effective:.0f} are "
+                    f"effective, fewer than {FEWEST_EFFECTIVE:.0f}; raise n, or reweight"
+                ]
     shown = np.random.default_rng([seed, 2]).choice(n_samples, size=min(n_predictive, n_samples), replace=False)
     after = predictive_check(simulations, observation, samples[shown], seed + 1)
     posterior = Posterior(

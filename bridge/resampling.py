@@ -1,4 +1,12 @@
-"""Bootstrap of a fit: over trials where there are trials, over residuals where there are none."""
+"""Bootstrap of a fit: over trials where there are trials, over residuals where there are none.
+
+A spread that is itself estimated from few points or trials is too small as often as too large, and percentiles of the
+resamples, like normal quantiles, leave that out: of 12 points they hold the truth in 91 instead of 95 % of all cases. They
+are therefore stretched from the median by the ratio of Student's t to the normal quantile, with the degrees of freedom that
+each estimate has. Where the resamples are normal that is the expanded percentile interval (Hesterberg 2015, American
+Statistician 69:371), which takes percentiles further out instead; those of few trials end before that, as four trials have 35
+different means.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +24,7 @@ from .curves import Array, Family
 from .fitting import Fit
 from .measure import Curve
 from .projection import project
-from .weights import point_errors
+from .weights import effective_freedom, point_errors
 
 Kind = Literal["trials", "residuals"]
 
@@ -36,21 +44,33 @@ class Bootstrap:
     samples : parameter name -> [n_resamples]. Rows belong together: the parameters of one refit are correlated, and
         intervals of single parameters do not combine to a region.
     at_bound : share of refits with a shape parameter at a limit.
+    freedom : behind the spread of each estimate.
     """
 
-    family: Family
+    fitted: Fit
     kind: Kind
     samples: Mapping[str, Array]
     at_bound: float
     level: float
-    resting_calcium: float | None = None
+    freedom: Freedom
+
+    @property
+    def family(self) -> Family:
+        return self.fitted.family
 
     @property
     def n_resamples(self) -> int:
         return len(self.samples["b"])
 
+    @property
+    def freedoms(self) -> dict[str, float]:
+        """Degrees of freedom of each parameter; of one at its limit, which nothing moves, the fewest there can be."""
+        free = self.fitted.parameter_order
+        found = dict.fromkeys(self.samples, self.freedom.fewest)
+        return found | dict(zip(free, map(float, self.freedom.of(np.eye(len(free)))), strict=True))
+
     def interval(self, parameter: str) -> tuple[float, float]:
-        """Percentile interval of one parameter at `level`.
+        """Stretched percentile interval of one parameter at `level`.
 
         Raises
         ------
@@ -58,10 +78,16 @@ class Bootstrap:
             Not a parameter of the family.
         """
         choose(f"parameter of family {self.family.name!r}", parameter, self.samples)
-        return percentile_interval(self.samples[parameter], self.level)
+        limits = self.fitted.limits.get(parameter)
+        samples, freedom = self.samples[parameter], self.freedoms[parameter]
+        if limits is None:
+            return stretched_interval(samples, self.level, freedom)
+        # Shapes are searched by their logarithm within limits, so that is also how they are stretched.
+        low, high = np.exp(stretched_interval(np.log(samples), self.level, freedom))
+        return max(float(low), limits[0]), min(float(high), limits[1])
 
     def band(self, x: ArrayLike) -> tuple[Array, Array]:
-        """Pointwise percentile band of the fitted curve at rates `x` [n] (Hz): low [n], high [n] in uM.
+        """Pointwise stretched percentile band of the fitted curve at rates `x` [n] (Hz): low [n], high [n] in uM.
 
         Raises
         ------
@@ -70,17 +96,42 @@ class Bootstrap:
         """
         rates = np.atleast_1d(check_rates("band", x))
         columns = {name: values[:, None] for name, values in self.samples.items()}
-        curves = self.family.evaluate(rates, columns, self.resting_calcium)
-        tail = (1 - self.level) / 2
-        low, high = np.quantile(curves, [tail, 1 - tail], axis=0)
+        curves = self.family.evaluate(rates, columns, self.fitted.curve.resting_calcium)
+        freedoms = self.freedom.of(_derivatives(self.fitted, rates))
+        ends = [stretched_interval(c, self.level, f) for c, f in zip(curves.T, freedoms, strict=True)]
+        low, high = np.array(ends).T
         return low, high
 
 
-def percentile_interval(samples: Array, level: float) -> tuple[float, float]:
-    """Central interval that holds the share `level` of `samples` [n]."""
+def stretched_interval(samples: Array, level: float, freedom: float) -> tuple[float, float]:
+    """Percentile interval of `samples` [n], stretched from their median as Student's t with `freedom` is from the normal."""
+    from scipy.special import ndtri, stdtrit
+
     tail = (1 - level) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)
+    # Of n resamples n + 1 gaps are equally likely to hold the truth; NumPy's default cuts the tails short by one.
+    middle, low, high = np.quantile(samples, [0.5, tail, 1 - tail], method="weibull")
+    stretch = float(stdtrit(freedom, tail) / ndtri(tail)) if tail < 0.5 else 1.0
+    return float(middle + stretch * (low - middle)), float(middle + stretch * (high - middle))
+
+
+@dataclass(frozen=True, eq=False)
+class Freedom:
+    """Degrees of freedom behind the spread of estimates.
+
+    fewest : points minus parameters, or trials minus 1. sensitivity : derivative of each of p free parameters by each
+    point, [p, n]; variances : of the points, each estimated with `fewest` degrees of freedom, [n]; None where the points
+    have one variance in common, so that `fewest` holds for every estimate.
+    """
+
+    fewest: float
+    sensitivity: Array
+    variances: Array | None
+
+    def of(self, derivatives: Array) -> Array:
+        """Degrees of freedom of quantities with `derivatives` [..., p] by the free parameters: [...] (Satterthwaite)."""
+        if self.variances is None:
+            return np.full(derivatives.shape[:-1], self.fewest)
+        return effective_freedom((derivatives @ self.sensitivity) ** 2 * self.variances, self.fewest)
 
 
 def bootstrap(
@@ -130,13 +181,37 @@ def bootstrap(
     if family.offset == "free":
         samples["c"] = found.offset
     return Bootstrap(
-        family=family,
+        fitted=fitted,
         kind=kind,
         samples={name: samples[name] for name in family.parameter_names},
         at_bound=float(np.mean(np.any(found.side != 0, axis=1))),
         level=level,
-        resting_calcium=curve.resting_calcium,
+        freedom=_freedom(fitted, sigma, kind),
     )
+
+
+def _freedom(fitted: Fit, sigma: Array, kind: Kind) -> Freedom:
+    """What stands behind the estimates of a fit with point errors `sigma` [n]."""
+    curve = fitted.curve
+    slopes = _derivatives(fitted, curve.x) / sigma[:, None]
+    sensitivity = np.linalg.pinv(slopes) / sigma
+    if kind == "residuals":
+        return Freedom(float(curve.n_points - len(fitted.parameters)), sensitivity, None)
+    return Freedom(float(curve.n_trials - 1), sensitivity, trial_variances(curve))
+
+
+def _derivatives(fitted: Fit, x: Array) -> Array:
+    """Of the fitted curve at rates `x` [n] by the free parameters, [n, p]."""
+    columns = [fitted.family.parameter_names.index(name) for name in fitted.parameter_order]
+    found: Array = fitted.family.jacobian(x, fitted.values)[:, columns]
+    return found
+
+
+def trial_variances(curve: Curve) -> Array:
+    """Variance of the mean of the trials at each rate, [n]."""
+    assert curve.trials is not None
+    found: Array = curve.trials.var(axis=1, ddof=1) / curve.n_trials
+    return found
 
 
 def resample_trials(curve: Curve, n_resamples: int, generator: np.random.Generator) -> Array:

@@ -40,9 +40,19 @@ class PointErrors:
             return inverse, np.full(len(inverse), math.inf)
         influence = inverse @ (jacobian / self.sigma[:, None] ** 2).T
         parts = (influence * self.spread) ** 2
-        variance = parts.sum(axis=1)
         covariance: Array = (influence * self.spread**2) @ influence.T
-        return covariance, self.freedom * variance**2 / np.sum(parts**2, axis=1)
+        return covariance, effective_freedom(parts, self.freedom)
+
+
+def effective_freedom(parts: Array, freedom: float) -> Array:
+    """Degrees of freedom of sums of variances that are each estimated from `freedom` (Satterthwaite 1946): [..., n] -> [...].
+
+    parts : what each point contributes to the variance of an estimate: its derivative by the point, squared, times the
+        variance of the point. `freedom` itself, the least it can be, where nothing contributes.
+    """
+    total, squares = parts.sum(axis=-1), np.sum(parts**2, axis=-1)
+    found: Array = freedom * np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
+    return found
 
 
 def point_errors(curve: Curve) -> PointErrors:

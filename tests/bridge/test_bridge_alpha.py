@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtri, stdtrit
 
 from biosim.registry import UnknownName
 from bridge import (
@@ -88,6 +89,30 @@ def test_bootstrap_is_reproducible(seeds32: Curve) -> None:
     first, again, other = (estimate_alpha(seeds32, rng=seed) for seed in (5, 5, 6))
     assert first == again
     assert (first.low, first.high) != (other.low, other.high)
+
+
+def test_interval_over_residuals_is_that_of_the_regression() -> None:
+    """A straight line in the logarithms: the exact interval is slope +- t with n - 2 degrees of freedom times its error."""
+    rng = np.random.default_rng(4)
+    for n, tolerance in ((200, 0.05), (8, 0.15)):
+        x = np.geomspace(1, 100, n)
+        estimate = estimate_alpha(Curve(x=x, y=0.1 * x**0.25 * np.exp(rng.normal(0, 0.02, n))), "loglog_raw")
+        assert estimate.low is not None and estimate.high is not None and estimate.stderr is not None
+        half = stdtrit(n - 2, 0.975) * estimate.stderr
+        assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=tolerance)
+
+
+def test_interval_over_trials_is_students_where_one_point_counts() -> None:
+    """Only the spread of the last point is not small: the freedom is that of its four trials."""
+    spread = np.where(X[-1] == X, 1e-3, 1e-7)
+    trials = (0.1 * X**0.25)[:, None] + spread[:, None] * np.array([1.2, -0.9, 0.5, -0.8])
+    one = estimate_alpha(Curve.from_trials(X, trials), "loglog_raw", n_resamples=20_000)
+    centred = np.log(X) - np.log(X).mean()
+    sd = centred[-1] / np.sum(centred**2) / trials[-1].mean() * trials[-1].std(ddof=1) / 2
+    assert one.low is not None and one.high is not None
+    # Of four trials there are 35 different resamples, so the percentiles are coarse.
+    assert (one.high - one.low) / 2 == pytest.approx(stdtrit(3, 0.975) * sd, rel=0.2)
+    assert (one.high - one.low) / 2 > 1.25 * ndtri(0.975) * sd
 
 
 def test_spread_between_trials(seeds32: Curve) -> None:

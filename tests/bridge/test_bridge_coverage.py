@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import chdtri, fdtri
 
-from bridge import FAMILIES, Curve, bootstrap, fit
+from bridge import FAMILIES, Curve, bootstrap, estimate_alpha, fit
 from bridge.projection import Held, project
 
 X = np.geomspace(0.3, 30, 12)
@@ -43,32 +43,39 @@ def experiment(family: str, kind: str, seed: int) -> Curve:
     return Curve(x=X, y=clean + sigma * rng.normal(size=12), sd=sigma, resting_calcium=REST)
 
 
-def covered(family: str, kind: str, n: int) -> dict[str, float]:
-    """Share of `n` experiments whose interval holds the truth, by parameter."""
-    hits = dict.fromkeys(TRUE[family], 0)
+def covered(family: str, kind: str, n: int, n_resamples: int = 0) -> dict[str, dict[str, float]]:
+    """Share of `n` experiments whose interval holds the truth, by kind of interval and parameter."""
+    hits = {way: dict.fromkeys(TRUE[family], 0) for way in ("fit", "bootstrap")[: 1 + (n_resamples > 0)]}
     for seed in range(n):
         fitted = fit(experiment(family, kind, seed), family, weighted=kind != "equal", n_starts=0)
+        sampled = bootstrap(fitted, n_resamples=n_resamples, rng=seed) if n_resamples else None
         for name, true in TRUE[family].items():
             estimate = fitted.parameters[name]
             assert estimate.low is not None and estimate.high is not None
-            hits[name] += estimate.low <= true <= estimate.high
-    return {name: count / n for name, count in hits.items()}
+            hits["fit"][name] += estimate.low <= true <= estimate.high
+            if sampled is not None:
+                low, high = sampled.interval(name)
+                hits["bootstrap"][name] += low <= true <= high
+    return {way: {name: count / n for name, count in found.items()} for way, found in hits.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_cover_the_truth_in_a_hundred_experiments(kind: str) -> None:
     # 95 expected; the limits are three binomial standard deviations away.
-    assert all(share >= 0.88 for share in covered("hyperbola", kind, 100).values())
+    assert all(share >= 0.88 for share in covered("hyperbola", kind, 100)["fit"].values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", TRUE)
-def test_intervals_of_the_fit_cover_the_truth(family: str, kind: str) -> None:
-    shares = covered(family, kind, 1000)
-    print(f"\n{family}, {kind}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+def test_intervals_of_fit_and_bootstrap_cover_the_truth(family: str, kind: str) -> None:
+    """Measured so far: 93.2 to 96.1 % for both; the cells are in docs/fitting.md. Lowest: over trials, alpha of
+    `power_offset` and k of `logarithm`, whose fits are low in the same experiments."""
+    shares = covered(family, kind, 1000, 400)
+    for way, found in shares.items():
+        print(f"\n{family}, {kind}, {way}: " + ", ".join(f"{name} {share:.1%}" for name, share in found.items()))
     # The binomial standard deviation of 1000 experiments is 0.7 %.
-    assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
+    assert all(0.93 <= share <= 0.97 for found in shares.values() for share in found.values()), shares
 
 
 @pytest.mark.parametrize("family", TRUE)
@@ -96,16 +103,21 @@ def test_profile_intervals_cover_the_truth(family: str, kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["equal", "8 trials"])
-def test_bootstrap_intervals_cover_the_truth(kind: str) -> None:
-    """Percentile intervals lack Student's t: over residuals of 12 points and 3 parameters 92 % are expected, not 95 %."""
-    hits = dict.fromkeys(TRUE["hyperbola"], 0)
-    for seed in range(600):
-        fitted = fit(experiment("hyperbola", kind, seed), "hyperbola", weighted=kind != "equal", n_starts=0)
-        sampled = bootstrap(fitted, n_resamples=400, rng=seed)
-        for name, true in TRUE["hyperbola"].items():
-            low, high = sampled.interval(name)
-            hits[name] += low <= true <= high
-    shares = {name: count / 600 for name, count in hits.items()}
-    print(f"\n{kind}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    assert all(0.90 <= share <= 0.97 for share in shares.values()), shares
+@pytest.mark.parametrize("kind", ["relative", "4 trials", "8 trials"])
+def test_intervals_of_the_exponent_cover_the_truth(kind: str) -> None:
+    """Log-log line above rest, 12 points; without trials the errors are equal in the logarithm, as the line assumes."""
+    hits = 0
+    for seed in range(2000):
+        rng = np.random.default_rng([seed, 11])
+        rise = 0.04 * X**0.25
+        if kind == "relative":
+            curve = Curve(x=X, y=REST + rise * np.exp(rng.normal(0, 0.01, 12)), resting_calcium=REST)
+        else:
+            m = int(kind.split()[0])
+            noise = math.sqrt(m) * UNEQUAL[:, None] * rng.normal(size=(12, m))
+            curve = Curve.from_trials(X, (REST + rise)[:, None] + noise, resting_calcium=REST)
+        estimate = estimate_alpha(curve, n_resamples=400, rng=seed)
+        assert estimate.low is not None and estimate.high is not None
+        hits += estimate.low <= 0.25 <= estimate.high
+    print(f"\nexponent, {kind}: {hits / 2000:.1%}")
+    assert 0.93 <= hits / 2000 <= 0.97

@@ -79,6 +79,45 @@ def test_weighted_simulations_give_the_posterior_of_a_grid(linear):
     assert found.settings["posterior"]["effective_draws"] >= 1000
 
 
+class Wrong:
+    """A proposal that is shifted by a standard deviation and half as wide again, as a blunt network is; normal on the line."""
+
+    def __init__(self, simulations, mean, covariance):
+        self.simulations = simulations
+        line = to_line(np.random.default_rng(0).multivariate_normal(mean, covariance, 5000), *simulations.limits)
+        self.centre = line.mean(axis=0) + line.std(axis=0)
+        self.covariance = 2.25 * np.cov(line.T)
+
+    def sample(self, calcium, n, seed):
+        draws = np.random.default_rng(seed).multivariate_normal(self.centre, self.covariance, n)
+        return from_line(draws, *self.simulations.limits)[:, None]
+
+    def log_ratio(self, values, calcium):
+        from scipy.stats import multivariate_normal
+
+        line = to_line(values, *self.simulations.limits)
+        return multivariate_normal(self.centre, self.covariance).logpdf(line) - log_prior(line)
+
+
+def test_weighting_mends_a_wrong_proposal_and_counts_what_it_is_worth(linear):
+    seen = bridge.observe(linear_curve(), error=0.004)
+    mean, covariance = exact(linear, seen)
+    sd = np.sqrt(np.diag(covariance))
+    proposal = Wrong(linear, mean, covariance)
+    before = proposal.sample(seen.calcium, 6000, 1)[:, 0]
+    assert np.all(np.abs(before.mean(axis=0) - mean) > 0.7 * sd) and np.all(before.std(axis=0) > 1.3 * sd)
+    drawn = importance.reweighted([proposal], seen, n=6000, seed=1)
+    assert 400 < drawn.effective < 3000 and drawn.n_simulations == 6000
+    weighted = drawn.weights @ drawn.values
+    np.testing.assert_array_less(np.abs(weighted - mean) / sd, 4 / np.sqrt(drawn.effective))
+    np.testing.assert_allclose(
+        np.sqrt(drawn.weights @ (drawn.values - weighted) ** 2), sd, rtol=4 / np.sqrt(2 * drawn.effective)
+    )
+    # A proposal that hardly meets the posterior says so in its number of effective draws.
+    far = Wrong(linear, mean, covariance / 400)
+    assert importance.reweighted([far], seen, n=6000, seed=1).effective < importance.FEWEST_EFFECTIVE
+
+
 def test_intervals_of_weighted_simulations_hold_the_truth(linear):
     """Noisy observations of known parameters: central 90 % intervals hold about 90 %."""
     rng, inside = np.random.default_rng(5), []
@@ -307,7 +346,8 @@ def test_the_network_gives_the_posterior_of_a_grid_and_leaves_no_trace(linear, t
     random.seed(1)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate(), torch.get_num_threads()
     first, second = (
-        bridge.infer(linear_curve(), ["v_ER", "r_C"], error=0.004, simulations=linear, rounds=1) for _ in range(2)
+        bridge.infer(linear_curve(), ["v_ER", "r_C"], error=0.004, simulations=linear, rounds=1, reweight=0)
+        for _ in range(2)
     )
     np.testing.assert_array_equal(first.samples, second.samples)
     after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate(), torch.get_num_threads()
@@ -320,6 +360,14 @@ def test_the_network_gives_the_posterior_of_a_grid_and_leaves_no_trace(linear, t
     assert np.all(np.abs(first.mean - mean) < 0.35 * sd)
     np.testing.assert_allclose(first.sd, sd, rtol=0.35)
     assert np.all((first.samples > linear.limits[0]) & (first.samples < linear.limits[1]))
+    # Weighted by what it got wrong, it is the posterior of the grid.
+    network = bridge.train_posterior(linear, first.observation.error)
+    again = bridge.infer(linear_curve(), ["v_ER", "r_C"], error=0.004, network=network, n_samples=20_000)
+    effective = again.settings["posterior"]["effective_draws"]
+    assert effective > 800 and again.settings["posterior"]["n_simulations"] == 4000
+    np.testing.assert_array_less(np.abs(again.mean - mean) / sd, 4 / np.sqrt(effective))
+    np.testing.assert_allclose(again.sd, sd, rtol=4 / np.sqrt(2 * effective))
+    assert any("weighted" in note for note in again.notes)
 
 
 @needs_sbi
@@ -338,9 +386,16 @@ def test_a_second_round_is_sharper_where_the_first_is_blunt(linear):
         for one in (first, second)
     ]
     assert np.all(off[1] < 0.3) and off[1].max() < off[0].max()
-    # Two seeds gave means 0.40 and 0.46 sd off; the first network is 14 sd off.
+    # Two seeds gave means 0.40 and 0.46 sd off; the first network is 14 sd off. Weighting removes what is left.
+    sd = np.sqrt(np.diag(covariance))
     samples = second.sample(seen.calcium, 4000, 0)[:, 0]
-    assert np.all(np.abs(samples.mean(axis=0) - mean) < 0.6 * np.sqrt(np.diag(covariance)))
+    assert np.all(np.abs(samples.mean(axis=0) - mean) < 0.6 * sd)
+    drawn = importance.reweighted([second, first], seen, n=4000)
+    weighted = drawn.weights @ drawn.values
+    print(f"\n{drawn.effective:.0f} of 4000 effective, means {(weighted - mean) / sd} sd off")
+    assert drawn.effective > 400 and np.all(np.abs(weighted - mean) < 4 * sd / np.sqrt(drawn.effective))
+    spread = np.sqrt(drawn.weights @ (drawn.values - weighted) ** 2)
+    np.testing.assert_allclose(spread, sd, rtol=4 / np.sqrt(2 * drawn.effective))
 
 
 @needs_sbi

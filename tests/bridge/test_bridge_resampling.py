@@ -7,10 +7,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import ndtri, stdtrit
 
 from biosim.registry import UnknownName
 from bridge import FAMILIES, Curve, Fit, FitError, bootstrap, compare, fit
-from bridge.resampling import resample_residuals, resample_trials
+from bridge.resampling import resample_residuals, resample_trials, stretched_interval
+from bridge.weights import effective_freedom, point_errors
 
 X = np.geomspace(0.5, 20, 12)
 
@@ -64,6 +66,71 @@ def test_resampled_residuals_have_the_variance_of_the_errors() -> None:
     assert np.var(drawn) == pytest.approx(np.sum(residuals**2) / 2, rel=0.02)
 
 
+@pytest.mark.parametrize("freedom", [1.0, 2.0, 9.0, 30.5, math.inf])
+def test_stretched_percentiles_of_normal_samples_end_at_students_t(freedom: float) -> None:
+    samples = 5 + 2 * ndtri((np.arange(20_000) + 0.5) / 20_000)
+    for level in (0.5, 0.95):
+        half = 2 * stdtrit(freedom, (1 + level) / 2)
+        low, high = stretched_interval(samples, level, freedom)
+        assert (5 - low, high - 5) == pytest.approx((half, half), rel=2e-3)
+
+
+def test_stretched_percentiles_keep_the_skew_and_hold_the_level_with_known_spread() -> None:
+    samples = np.exp(np.random.default_rng(0).normal(size=20_000))
+    low, high = stretched_interval(samples, 0.9, math.inf)
+    assert np.mean((samples > low) & (samples < high)) == pytest.approx(0.9, abs=1e-3)
+    wide_low, wide_high = stretched_interval(samples, 0.9, 5.0)
+    middle = np.median(samples)
+    assert (wide_high - middle) / (middle - wide_low) == pytest.approx((high - middle) / (middle - low))
+
+
+def test_shape_parameters_are_stretched_within_their_limits(seeds32: Curve) -> None:
+    few = Curve(x=seeds32.x[:5], y=seeds32.y[:5] + 2e-3 * np.array([1, -1, 1, -1, 1]))
+    fitted = fit(few, "hyperbola")
+    low, high = bootstrap(fitted, n_resamples=200).interval("k")
+    assert fitted.limits["k"][0] <= low < high <= fitted.limits["k"][1]
+
+
+def test_degrees_of_freedom_of_an_interval() -> None:
+    y = 0.1 * X**0.3 + np.random.default_rng(6).normal(0, 1e-3, len(X))
+    assert bootstrap(fit(Curve(x=X, y=y), "power"), n_resamples=20).freedoms == {"b": 10.0, "alpha": 10.0}
+    same = np.array([1.0, -1.0, 0.5, -0.5, 0.0])
+    equal = Curve.from_trials(X, (0.1 * X**0.3)[:, None] + 1e-3 * same)
+    # All parameters depend on several points of one variance: between the freedom of one point and that of all.
+    freedoms = bootstrap(fit(equal, "hyperbola"), n_resamples=20).freedoms
+    assert all(4 < freedom < 4 * len(X) for freedom in freedoms.values())
+    for parts, expected in (([1.0, 1, 1], 12.0), ([1.0, 0, 0], 4.0), ([0.0, 0, 0], 4.0), ([2.0, 1, 0], 4 * 9 / 5)):
+        assert effective_freedom(np.array(parts), 4.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_degrees_of_freedom_follow_from_what_a_point_moves(weighted: bool) -> None:
+    clean = FAMILIES["hyperbola"].evaluate(X, {"c": 0.07, "b": 0.075, "k": 2.0})
+    trials = clean[:, None] + np.geomspace(1e-5, 1e-3, len(X))[:, None] * np.random.default_rng(0).normal(size=(12, 5))
+    curve = Curve.from_trials(X, trials)
+    fitted = fit(curve, "hyperbola", weighted=weighted)
+    assert curve.sd is not None
+    sigma = point_errors(curve).sigma if weighted else np.ones(12)
+    start = np.array([fitted.values[name] for name in ("c", "b", "k")])
+    moved = []
+    for i in range(12):
+        y = curve.y + 1e-7 * (np.arange(12) == i)
+        again = fit(Curve(x=X, y=y, sd=sigma), "hyperbola", weighted=True, n_starts=0).values
+        moved.append((np.array([again[name] for name in ("c", "b", "k")]) - start) / 1e-7)
+    parts = (np.array(moved) * curve.sd[:, None]) ** 2
+    expected = 4 * parts.sum(axis=0) ** 2 / (parts**2).sum(axis=0)
+    sampled = bootstrap(fitted, n_resamples=20)
+    assert list(sampled.freedoms.values()) == pytest.approx(list(expected), rel=0.01)
+
+
+def test_the_band_at_no_rate_is_the_interval_of_the_level() -> None:
+    clean = FAMILIES["hyperbola"].evaluate(X, {"c": 0.07, "b": 0.075, "k": 2.0})
+    trials = clean[:, None] + 2e-4 * np.random.default_rng(0).normal(size=(12, 4))
+    sampled = bootstrap(fit(Curve.from_trials(X, trials), "hyperbola"), n_resamples=200)
+    low, high = sampled.band([0.0])
+    assert (low[0], high[0]) == pytest.approx(sampled.interval("c"))
+
+
 def test_each_bootstrap_refit_is_a_least_squares_fit(seeds32: Curve) -> None:
     fitted = fit(seeds32, "hyperbola")
     samples = bootstrap(fitted, n_resamples=20, rng=9).samples
@@ -96,8 +163,7 @@ def test_report_and_records_show_both_intervals(seeds32: Curve) -> None:
         estimate = fitted.parameters[str(row["parameter"])]
         assert (row["value"], row["unit"], row["stderr"]) == (estimate.value, estimate.unit, estimate.stderr)
         assert (row["fit_low"], row["fit_high"], row["at_bound"]) == (estimate.low, estimate.high, None)
-        low, high = np.quantile(sampled.samples[estimate.name], [0.05, 0.95])
-        assert (row["bootstrap_low"], row["bootstrap_high"]) == pytest.approx((low, high))
+        assert (row["bootstrap_low"], row["bootstrap_high"]) == sampled.interval(estimate.name)
     assert json.loads(json.dumps(rows)) == rows
     text, low_k, high_k = fitted.report(bootstrap=sampled), *sampled.interval("k")
     line = next(line for line in text.splitlines() if line.startswith("  k "))
