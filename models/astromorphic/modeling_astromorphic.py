@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 class Features(nn.Module):
     """phi: elu + 1 (eq. 4), or random features with fixed weights that are stored with the model."""
 
-    def __init__(self, config: AstromorphicConfig) -> None:
+    def __init__(self, config: AstromorphicConfig, index: int = 0) -> None:
         super().__init__()
+        self.index = index
         self.kind, self.clip = config.feature_map, float(config.feature_clip)
         self.shape = (config.num_attention_heads, int(config.hidden_dim or config.head_width), config.head_width)
         if self.kind != "elu":
@@ -90,7 +91,7 @@ class AstromorphicMixer(nn.Module):
             self.distance_options = {"clip": config.distance_clip, "grid": self.layout.grid}
         shape = (1 if config.share_position_matrix else self.heads, self.m, self.layout.length)
         self.position_matrix = nn.Parameter(torch.empty(shape)) if coded else None
-        self.features = Features(config) if config.mixer != "softmax" else None
+        self.features = Features(config, index) if config.mixer != "softmax" else None
         # Keys may be rescaled as a whole where they enter numerator and normaliser alike.
         homogeneous = self.placement == "none" and self.response == Power(1.0) and not coded
         self.key_shift = "sequence" if homogeneous and not self.causal else "none"
@@ -232,21 +233,18 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         # `init` leaves parameters alone that came from a checkpoint.
         if isinstance(module, nn.Linear):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+        elif isinstance(module, Features) and module.kind != "elu":
+            # Every layer draws its own.
+            seed = (self.config.feature_seed * 1_000_003 + module.index) % 2**32
+            weight, phase = draw_weights(*module.shape, seed=seed, orthogonal=self.config.orthogonal_features)
+            init.copy_(module.get_buffer("weight"), weight)
+            init.copy_(module.get_buffer("phase"), phase)
         elif isinstance(module, AstromorphicMixer):
             if self.config.query_key_init != 1.0:
                 for projection in (module.query, module.key):
                     init.normal_(
                         projection.weight, mean=0.0, std=self.config.query_key_init * projection.in_features**-0.5
                     )
-            if module.features is not None and module.features.kind != "elu":
-                # Every layer draws its own.
-                weight, phase = draw_weights(
-                    *module.features.shape,
-                    seed=self.config.feature_seed + 2**32 * module.index,
-                    orthogonal=self.config.orthogonal_features,
-                )
-                init.copy_(module.features.get_buffer("weight"), weight)
-                init.copy_(module.features.get_buffer("phase"), phase)
             if module.position_matrix is not None:
                 std = self.config.position_matrix_std or module.layout.length**-0.5
                 init.normal_(module.position_matrix, mean=0.0, std=std)
