@@ -54,7 +54,8 @@ def classification_loss(logits: Tensor, labels: Tensor, problem: str | None) -> 
 class _Classifier(AstromorphicPreTrainedModel):
     """What both classifiers share: how they are made from a preset or a macro file, and their output layer."""
 
-    network = "sequence"
+    config: AstromorphicConfig
+    config_class = AstromorphicConfig
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
@@ -92,6 +93,22 @@ class AstromorphicForSequenceClassification(_Classifier):
         self.model = AstromorphicModel(config, bidirectional=True)
         self.post_init()
 
+    @torch.no_grad()
+    def load_embeddings(self, vectors: Tensor) -> None:
+        """Put word vectors ``[vocab_size, embedding_size]`` (GloVe, for instance) into the token embedding.
+
+        `train_embeddings` says whether they stay as they are. Raises ModelError for another shape or values not finite.
+        """
+        weight = self.model.embed.weight
+        if tuple(vectors.shape) != tuple(weight.shape):
+            raise ModelError(
+                f"vectors are {tuple(vectors.shape)}; expected {tuple(weight.shape)}: set vocab_size and embedding_size to "
+                "those of the vectors"
+            )
+        if not bool(torch.isfinite(vectors).all()):
+            raise ModelError("vectors hold NaN or infinity; read their file again")
+        weight.copy_(vectors)
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -112,7 +129,7 @@ class AstromorphicForSequenceClassification(_Classifier):
         given = input_ids if input_ids is not None else inputs_embeds
         assert given is not None
         batch, time = given.shape[:2]
-        check_length(time, self.config.max_position_embeddings)
+        check_length(time)
         if labels is not None:
             check_labels(labels, batch, self.config)
         if attention_mask is not None:
@@ -133,12 +150,15 @@ class AstromorphicForSequenceClassification(_Classifier):
 class AstromorphicVisionModel(AstromorphicPreTrainedModel):
     """Stem, position embeddings and layers; positions are the patches, row by row."""
 
+    config: AstromorphicConfig
+    config_class = AstromorphicConfig
+    network = "image"
     main_input_name = "pixel_values"
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
         if torch.empty(0).device.type != "meta":
-            config.check_memory(network="image")
+            config.check_memory(network=self.network)
         rows, columns = config.patch_grid
         layout = Layout(rows * columns, bidirectional=True, grid=(rows, columns))
         self.stem = ImageStem(config)
