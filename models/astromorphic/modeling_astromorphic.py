@@ -326,6 +326,9 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
                 f"checkpoint {folder} does not fit the configuration ({what}); "
                 "load it with its own config.json or, in Python, pass allow_mismatch=True"
             )
+        for module in model.modules():
+            if isinstance(module, AstromorphicModel):  # the library makes new parameters while loading
+                module.embed.weight.requires_grad_(model.config.train_embeddings)
         for name, tensor in model.named_parameters():
             if tensor.device.type != "meta" and not bool(tensor.isfinite().all()):
                 raise ModelError(f"checkpoint {folder} holds NaN or infinity in {name}; train again with a lower rate")

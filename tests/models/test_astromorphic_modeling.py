@@ -66,7 +66,7 @@ def test_full_pass_equals_step_by_step_and_pieces(tiny, tokens, preset, randomis
         ({"feature_map": "exponential", "hidden_dim": 12}, {}),
         ({"feature_map": "truncated", "feature_clip": 2.0, "hidden_dim": 12}, {}),
         ({"feature_map": "positive_cosine", "orthogonal_features": True, "hidden_dim": 12}, {}),
-        ({"embedding_size": 5, "tie_word_embeddings": False}, {"tie_word_embeddings": False}),
+        ({"embedding_size": 5}, {"tie_word_embeddings": False}),
     ],
     ids=str,
 )
