@@ -14,8 +14,8 @@ from .errors import ModelError
 from .ops.scaling import valid_tokens
 from .ops.state import prepare
 
-# Beyond it the slope of the sigmoid is below 7 % of its greatest, 4 sigma'(4) = 0.071.
-SATURATED = 4.0
+# Beyond it the slope of the sigmoid is below 1 % of its greatest: 4 sigma'(6) = 0.0099.
+SATURATED = 6.0
 PARTNERS = 8
 
 

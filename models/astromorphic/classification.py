@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,6 @@ from .inputs import check_labels, check_length, check_mask, check_pixels, check_
 from .layout import Layout
 from .modeling_astromorphic import AstromorphicBlock, AstromorphicModel, AstromorphicPreTrainedModel
 from .stem import ImageStem
-
-if TYPE_CHECKING:
-    from bridge.artifact import MacroParameters
 
 
 def pool(x: Tensor, mask: Tensor | None, kind: str = "mean") -> Tensor:
@@ -52,7 +48,7 @@ def classification_loss(logits: Tensor, labels: Tensor, problem: str | None) -> 
 
 
 class _Classifier(AstromorphicPreTrainedModel):
-    """What both classifiers share: how they are made from a preset or a macro file, and their output layer."""
+    """What both classifiers share: the output layer and the loss."""
 
     config: AstromorphicConfig
     config_class = AstromorphicConfig
@@ -62,16 +58,6 @@ class _Classifier(AstromorphicPreTrainedModel):
         self.num_labels = config.num_labels or 1
         self.classifier_dropout = nn.Dropout(float(config.classifier_dropout))
         self.classifier = nn.Linear(config.hidden_size, self.num_labels)
-
-    @classmethod
-    def from_preset(cls, name: str, **settings: Any) -> Any:
-        """An untrained network of the named preset, with the scales of this kind; see `AstromorphicConfig.from_preset`."""
-        return cls(AstromorphicConfig.from_preset(name, network=cls.network, **settings))
-
-    @classmethod
-    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> Any:
-        """An untrained network with the response of macro.json; see `AstromorphicConfig.from_macro`."""
-        return cls(AstromorphicConfig.from_macro(macro, network=cls.network, **settings))
 
     def _classified(self, pooled: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor]:
         logits = self.classifier(self.classifier_dropout(pooled))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -242,7 +242,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
     """What all heads share: initialisation, safe loading, and how `generate` handles the state."""
 
     config_class = AstromorphicConfig
-    network = "causal_lm"
+    network = "causal_lm"  # the kind for which presets have their numbers
     base_model_prefix = "model"
     _is_stateful = True
     _no_split_modules = ["AstromorphicBlock"]  # noqa: RUF012 (the library's own declaration)
@@ -250,6 +250,16 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
+
+    @classmethod
+    def from_preset(cls, name: str, **settings: Any) -> Self:
+        """An untrained network of the named preset, with the numbers of its kind; see `AstromorphicConfig.from_preset`."""
+        return cls(AstromorphicConfig.from_preset(name, network=cls.network, **settings))
+
+    @classmethod
+    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> Self:
+        """An untrained network with the response of macro.json; see `AstromorphicConfig.from_macro`."""
+        return cls(AstromorphicConfig.from_macro(macro, network=cls.network, **settings))
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -489,11 +499,6 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         self.model = AstromorphicModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
-
-    @classmethod
-    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> AstromorphicForCausalLM:
-        """An untrained decoder with the response of macro.json; see `AstromorphicConfig.from_macro`."""
-        return cls(AstromorphicConfig.from_macro(macro, **settings))
 
     def get_output_embeddings(self) -> nn.Module:
         """The language-model head."""

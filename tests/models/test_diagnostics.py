@@ -66,6 +66,18 @@ def test_the_branch_at_initialisation_is_as_alive_as_stated(setup):
     assert dead.residual_rms == pytest.approx(1.0, rel=0.01)
 
 
+def test_readings_and_exponents_are_gains_first():
+    """A4 and A14: at s = 1/N the output's mean over two orders of magnitude, by the reading of g or by alpha alone."""
+    shared = {"batch": 2, "hebbian_scale": 1 / 400, "sigmoid_placement": "inside"}
+    sizes = {"sum_then_power": 1.1e-1, "power_then_sum": 1.3e-3, "scalar": 5.2e-4, "running": 3.4e-4}
+    for reading, size in sizes.items():
+        one = at_start(400, 128, 4, calcium_reading=reading, **shared)
+        assert mean(one.output_mean) == pytest.approx(size, rel=0.1)
+    for alpha, size in {1.0: 1.2e-3, 0.5: 2.4e-2, 0.25: 1.1e-1}.items():
+        response = {"family": "power", "parameters": {"alpha": alpha}}
+        assert mean(at_start(400, 128, 4, response=response, **shared).output_mean) == pytest.approx(size, rel=0.1)
+
+
 def test_raw_distances_saturate_the_sigmoid_even_at_the_printed_scale():
     """The reason for the normalised default: M of N(0, 1) with raw distances, against clipped and normalised ones."""
     share = {}
@@ -75,8 +87,8 @@ def test_raw_distances_saturate_the_sigmoid_even_at_the_printed_scale():
         x = torch.randn(2, 400, 128, generator=torch.Generator().manual_seed(1))
         one = mixer_diagnostics(mixer, x, torch.arange(400), torch.ones(2, 400, dtype=torch.bool), x)
         share[distance] = (rms(one.argument_rms), mean(one.saturated))
-    assert 40 < share["raw"][0] < 80 and share["raw"][1] > 0.8
-    assert 3 < share["clipped"][0] < 8 and 0.05 < share["clipped"][1] < 0.5
+    assert share["raw"] == (pytest.approx(59, rel=0.1), pytest.approx(0.87, abs=0.03))
+    assert share["clipped"] == (pytest.approx(5.5, rel=0.1), pytest.approx(0.18, abs=0.03))
     assert share["absnorm"][0] < 0.3 and share["absnorm"][1] == 0
 
 
