@@ -528,3 +528,31 @@ def test_a_mixer_and_its_layout_share_no_state_between_forwards():
     first, second = model(**data("image")).logits, model(**data("image")).logits
     assert torch.equal(first, second) and torch.equal(model.train()(**data("image")).logits, first)
     assert isinstance(model.model.layers[0].mixer, AstromorphicMixer)
+
+
+@pytest.mark.slow
+def test_the_position_code_alone_teaches_the_order():
+    """Which of two marks comes first, without position embeddings: every layer without a code stays at chance."""
+
+    def batch(count, generator):
+        ids = torch.randint(3, 20, (count, 16), generator=generator)
+        places = torch.rand(count, 16, generator=generator).argsort(1)[:, :2]
+        ids.scatter_(1, places[:, :1], 1).scatter_(1, places[:, 1:], 2)
+        return ids, (places[:, 0] < places[:, 1]).long()
+
+    def accuracy(preset):
+        size = {"vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64, "num_labels": 2}
+        settings = {**size, "num_attention_heads": 4, "max_position_embeddings": 16, "position_embeddings": False}
+        model = build(preset=preset, **settings).train()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(300):
+            ids, labels = batch(64, generator)
+            optimiser.zero_grad()
+            model(ids, labels=labels).loss.backward()
+            optimiser.step()
+        ids, labels = batch(2000, torch.Generator().manual_seed(2))
+        return (model.eval()(ids).logits.argmax(-1) == labels).float().mean().item()
+
+    assert accuracy("tuned") > 0.95 and accuracy("rmaat") > 0.95
+    assert abs(accuracy("katharopoulos") - 0.5) < 0.05 and abs(accuracy("none") - 0.5) < 0.05
