@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from .astromorphic import (
         AstromorphicConfig,
         AstromorphicForCausalLM,
+        AstromorphicForImageClassification,
+        AstromorphicForSequenceClassification,
         AstromorphicModel,
         AstromorphicState,
     )
     from .causality import causality_verdict
+    from .diagnostics import LayerDiagnostics, diagnose
     from .errors import ModelError
     from .evaluation import bits_per_byte
     from .recipes import RECIPES, Recipe
@@ -27,13 +30,17 @@ __all__ = [
     "RECIPES",
     "AstromorphicConfig",
     "AstromorphicForCausalLM",
+    "AstromorphicForImageClassification",
+    "AstromorphicForSequenceClassification",
     "AstromorphicModel",
     "AstromorphicState",
+    "LayerDiagnostics",
     "ModelError",
     "Recipe",
     "RunResult",
     "bits_per_byte",
     "causality_verdict",
+    "diagnose",
     "main_arms",
     "matched_gain",
     "matching_activation",
@@ -44,14 +51,18 @@ __all__ = [
 _WHERE = {
     "AstromorphicConfig": "astromorphic",
     "AstromorphicForCausalLM": "astromorphic",
+    "AstromorphicForImageClassification": "astromorphic",
+    "AstromorphicForSequenceClassification": "astromorphic",
     "AstromorphicModel": "astromorphic",
     "AstromorphicState": "astromorphic",
+    "LayerDiagnostics": "diagnostics",
     "ModelError": "errors",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "RunResult": "result",
     "bits_per_byte": "evaluation",
     "causality_verdict": "causality",
+    "diagnose": "diagnostics",
     "main_arms": "arms",
     "matched_gain": "arms",
     "matching_activation": "arms",

@@ -13,6 +13,7 @@ import torch
 from models import AstromorphicConfig, AstromorphicForCausalLM
 from models.arms import main_arms
 from models.astromorphic import configuration_astromorphic
+from models.astromorphic.layout import Layout
 from models.astromorphic.presets import PRESETS
 from models.errors import ModelError
 from models.ops.response import Hyperbola, Power
@@ -38,7 +39,34 @@ MACRO = Path(__file__).parents[2] / "bridge" / "presets" / "fig3_published_hyper
         ({"dropout": 1.0}, "dropout is 1.0; expected a finite number at least 0 and below 1"),
         ({"mixer": "attention"}, "mixer is 'attention'; expected one of astromorphic, softmax"),
         ({"sigmoid_placement": "center"}, "sigmoid_placement is 'center'; expected one of inside"),
-        ({"distance": "raw"}, "distance is 'raw'"),
+        (
+            {"hebbian_scale": "width"},
+            "hebbian_scale is 'width'; expected a finite number above 0, None or 'head_width'",
+        ),
+        ({"calcium_reading": "sum"}, "calcium_reading is 'sum'; expected one of sum_then_power"),
+        ({"feature_map": "relu"}, "feature_map is 'relu'; expected one of elu, exponential"),
+        ({"feature_seed": -1}, "feature_seed is -1; expected a whole number from 0"),
+        ({"feature_clip": 0}, "feature_clip is 0; expected a finite number above 0"),
+        (
+            {"feature_map": "cosine", "response": {"family": "hyperbola", "parameters": {"kappa": 1.0}}},
+            'feature_map is "cosine", whose sums may be negative',
+        ),
+        ({"distance_clip": 0}, "distance_clip is 0; expected a whole number of at least 1"),
+        ({"embedding_size": 0}, "embedding_size is 0; expected None or a whole number of at least 1"),
+        ({"dropout_placement": "sum"}, "dropout_placement is 'sum'; expected one of branch, residual"),
+        (
+            {"dropout_placement": "residual", "norm_placement": "pre"},
+            'dropout_placement is "residual" and norm_placement',
+        ),
+        ({"stochastic_depth": 1.0}, "stochastic_depth is 1.0; expected a finite number at least 0 and below 1"),
+        ({"pooling": "max"}, "pooling is 'max'; expected one of mean, first, last"),
+        ({"stem": "cnn"}, "stem is 'cnn'; expected one of conv, patch, coatnet"),
+        ({"image_size": 0}, "image_size is 0; expected pixels, one whole number"),
+        ({"image_size": [32, 32, 3]}, r"image_size is \[32, 32, 3\]; expected pixels"),
+        ({"image_size": 33}, "image_size is 33; expected multiples of patch_size = 2"),
+        ({"num_labels": 0}, "num_labels is 0; expected a whole number of at least 1"),
+        ({"branch_norm": 1}, "branch_norm is 1; expected True or False"),
+        ({"distance": "row"}, "distance is 'row'"),
         ({"norm_placement": "mid"}, "norm_placement is 'mid'; expected one of post, pre"),
         ({"position_code": 1}, "position_code is 1; expected True or False"),
         ({"causal": False, "mixer": "softmax"}, "causal=False is the literal eq. 18"),
@@ -162,7 +190,7 @@ def test_memory_is_checked_with_the_copies_that_training_holds(monkeypatch):
 def test_derived_defaults():
     config = AstromorphicConfig(hidden_size=96, num_attention_heads=3, max_position_embeddings=200)
     assert config.hidden_dim == config.head_width == 32
-    assert config.hebbian_scale == 1 / 200
+    assert config.scale_for(Layout(200)) == 1 / 200
     assert config.response == {"family": "power", "parameters": {"alpha": 0.25}}
     scaled = AstromorphicConfig.from_preset("rmaat", hidden_size=96, num_attention_heads=3)
     assert scaled.hebbian_scale == 1 / 32
