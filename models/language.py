@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,23 +26,20 @@ class EncodedText:
     """A text as token numbers ``[tokens]`` (uint8 for bytes), and its size in the other units.
 
     n_bytes : bytes of the text in UTF-8. n_words : words between white space, and one more for each line end, as word-level
-    scores of WikiText count them.
+    scores of WikiText count them. unknown : tokens that stand for a word outside the vocabulary; with any, the text
+    cannot be got back from its tokens, and there are no bits per byte.
     """
 
     ids: NDArray[Any]
     n_bytes: int
     n_words: int
     tokenizer: str
-
-    @classmethod
-    def of(cls, text: bytes, encode: Callable[[bytes], NDArray[Any]], tokenizer: str) -> EncodedText:
-        """`text` through `encode`, with its words and bytes counted."""
-        return cls(encode(text), len(text), count_words(text), tokenizer)
+    unknown: int = 0
 
     @classmethod
     def of_bytes(cls, text: bytes) -> EncodedText:
         """A text whose tokens are its bytes."""
-        return cls.of(text, lambda raw: np.frombuffer(raw, dtype=np.uint8), "bytes")
+        return cls(np.frombuffer(text, dtype=np.uint8), len(text), count_words(text), "bytes")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,8 +111,14 @@ class LanguageScore:
 
     @property
     def bits_per_byte(self) -> float:
-        """nats / (ln 2 * bytes)."""
-        return self._as_language_model() / (math.log(2.0) * self.text.n_bytes)
+        """nats / (ln 2 * bytes); ModelError also where words outside the vocabulary have lost their spelling."""
+        nats = self._as_language_model()
+        if self.text.unknown:
+            raise ModelError(
+                f"{self.text.unknown:,} of {len(self.text):,} tokens stand for words outside the vocabulary, so the text "
+                "cannot be got back and has no bits per byte; use bytes or byte pairs"
+            )
+        return nats / (math.log(2.0) * self.text.n_bytes)
 
     def _as_language_model(self) -> float:
         if not self.causal:
@@ -131,10 +133,9 @@ class LanguageScore:
         units: dict[str, float] = {}
         if self.causal:
             units = {
-                "bits_per_byte": self.bits_per_byte,
                 "perplexity_per_token": self.perplexity_per_token,
                 "perplexity_per_word": self.perplexity_per_word,
-            }
+            } | ({} if self.text.unknown else {"bits_per_byte": self.bits_per_byte})
             # A total beyond any text would not be a number in JSON.
             units = {name: value for name, value in units.items() if math.isfinite(value)}
         return SplitScore(
@@ -152,7 +153,9 @@ class LanguageScore:
             lines += [
                 f"nats         {self.nats:,.2f} in all, {self.nats_per_token:.4f} per token",
                 f"perplexity   {self.perplexity_per_token:.3f} per token, {self.perplexity_per_word:.3f} per word",
-                f"bits         {self.bits_per_byte:.4f} per byte",
+                f"bits         {self.bits_per_byte:.4f} per byte"
+                if not self.text.unknown
+                else f"bits         none per byte: {self.text.unknown:,} tokens stand for words outside the vocabulary",
             ]
         else:
             lines.append(f"{NOT_A_LANGUAGE_MODEL}: {self.nats_per_token:.4f} nats per token in one pass that sees the future")

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from ..data.order import epoch_order
 from ..errors import ModelError
 from ..result import SplitScore
 from .base import SPLITS, Batches, Split, Task
-from .order import epoch_batches
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
@@ -106,13 +106,15 @@ class ExampleBatches(Batches):
         self.task, self.batch_size, self.seed = task, recipe.batch_size, seed
         self.items = task.chosen("train", recipe.train_items)
         lengths = task.lengths("train")
-        self.lengths = None if lengths is None else lengths[self.items]
-        self.known: tuple[int, list[NDArray[np.int64]]] = (0, self._epoch(0))
-        self.steps_per_epoch = len(self.known[1])
+        # Examples of one length are simply shuffled.
+        self.pool = 1 if lengths is None else 50
+        self.lengths = np.ones(len(self.items), dtype=np.int64) if lengths is None else lengths[self.items]
+        self.steps_per_epoch = -(-len(self.items) // self.batch_size)
         self.steps = recipe.plan(self.steps_per_epoch)[0]
+        self.known: tuple[int, NDArray[np.int64]] = (0, self._epoch(0))
 
-    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
-        return epoch_batches(len(self.items), self.batch_size, self.seed, epoch, self.lengths)
+    def _epoch(self, epoch: int) -> NDArray[np.int64]:
+        return self.items[epoch_order(self.lengths, self.batch_size, self.seed, epoch, pool=self.pool)]
 
     def __len__(self) -> int:
         return self.steps
@@ -121,4 +123,5 @@ class ExampleBatches(Batches):
         epoch, number = divmod(int(index), self.steps_per_epoch)
         if self.known[0] != epoch:
             self.known = (epoch, self._epoch(epoch))
-        return self.task.batch("train", self.items[self.known[1][number]])
+        first = number * self.batch_size
+        return self.task.batch("train", self.known[1][first : first + self.batch_size])

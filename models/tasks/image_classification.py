@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ..astromorphic import AstromorphicForImageClassification
+from ..data.images import Augmentation, as_floats, mean_and_std, normalise
 from ..errors import ModelError
 from .base import SPLITS, Split
 from .classification import ClassificationTask
@@ -22,13 +21,14 @@ if TYPE_CHECKING:
     from ..data.kinds import LabelledImages, Splits
     from ..recipes import Recipe
 
-AUGMENTATIONS = ("none", "crop_flip", "modern")
+AUGMENTATIONS = ("none", "crop_flip", "randaugment", "autoaugment")
 
 
 class ImageClassificationTask(ClassificationTask):
     """Labelled images; pixels become (x / 255 - mean) / std with mean and std of each channel over the training images.
 
-    augment : "none"; "crop_flip", the paper-literal recipe (4 pixels of padding); "modern" adds RandAugment and random erasing.
+    augment : "none"; "crop_flip" (4 pixels of padding); "randaugment" and "autoaugment" add kornia's policy of that name and
+    random erasing (0.25). A recipe with `mixup` mixes images, and with a policy cuts and mixes them by turns.
     """
 
     kind = "image_classification"
@@ -51,14 +51,8 @@ class ImageClassificationTask(ClassificationTask):
         if len(shapes) != 1 or len(next(iter(shapes))) != 3:
             raise ModelError(f"{self.name}: images are {sorted(shapes)}; expected one [height, width, channels] for all")
         self.height, self.width, self.channels = next(iter(shapes))
-        train = self.images["train"]
-        # Channel by channel and in whole numbers: no float copy of all images.
-        sums = train.sum(axis=(0, 1, 2), dtype=np.int64)
-        squares = np.array([np.square(train[..., c].astype(np.int32)).sum(dtype=np.int64) for c in range(self.channels)])
-        n = train[..., 0].size
-        self.mean = sums / n / 255.0
-        self.std = np.maximum(np.sqrt(np.maximum(squares / n / 255.0**2 - self.mean**2, 0.0)), 1e-3)
-        self._augmentation: Callable[[Tensor], Tensor] | None = None
+        self.mean, self.std = mean_and_std(self.images["train"])
+        self._augmentation: Augmentation | None = None
 
     def settings(self) -> dict[str, Any]:
         size: Any = self.height if self.height == self.width else [self.height, self.width]
@@ -71,8 +65,7 @@ class ImageClassificationTask(ClassificationTask):
                 f"image_size is {config.image_size} with {config.num_channels} channels; the images of {self.name} are "
                 f"{self.height} x {self.width} with {self.channels}"
             )
-        if self.augment != "none":
-            _kornia(self.augment)
+        self._made(0.0)
         config.check_memory(copies=4, network="image")
 
     def build(self, config: AstromorphicConfig) -> AstromorphicForImageClassification:
@@ -82,46 +75,24 @@ class ImageClassificationTask(ClassificationTask):
         return AstromorphicForImageClassification.from_pretrained(folder)
 
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
-        pixels = torch.from_numpy(self.images[split][items]).permute(0, 3, 1, 2).float() / 255.0
-        if split != "train" or self.augment == "none":
-            pixels = self._normalised(pixels)
+        pixels = as_floats(self.images[split][items])
+        if split != "train":
+            pixels = normalise(pixels, self.mean, self.std)
         # Training images stay between 0 and 1, where augmentations are defined, until they are on their device.
         return {"pixel_values": pixels, "labels": torch.from_numpy(self.labels[split][items])}
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(x, dtype=torch.float32, device=pixels.device)[:, None, None] for x in (self.mean, self.std)
-        )
-        return (pixels - mean) / std
+    def _made(self, mixup: float) -> Augmentation:
+        policy = self.augment in ("randaugment", "autoaugment")
+        return Augmentation(
+            len(self.classes), crop=0 if self.augment == "none" else 4, flip=0.0 if self.augment == "none" else 0.5,
+            policy=self.augment if policy else "none", erase=0.25 if policy else 0.0, mix_up=mixup,
+            cut_mix=1.0 if policy and mixup else 0.0, mean=self.mean, std=self.std,
+        )  # fmt: skip
 
     def augmented(self, batch: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
-        pixels, labels = batch["pixel_values"], batch["labels"]
-        if self.augment != "none":
-            if self._augmentation is None:
-                self._augmentation = _kornia(self.augment)((self.height, self.width))
-            pixels = self._normalised(self._augmentation(pixels))
-        if recipe.mixup > 0:
-            share = float(torch.distributions.Beta(recipe.mixup, recipe.mixup).sample())
-            other = torch.randperm(len(pixels)).to(pixels.device)
-            hot = functional.one_hot(labels, len(self.classes)).to(pixels.dtype)
-            pixels, labels = share * pixels + (1 - share) * pixels[other], share * hot + (1 - share) * hot[other]
+        if self._augmentation is None or self._augmentation.mix_up != recipe.mixup:
+            self._augmentation = self._made(recipe.mixup)
+        # From torch's own state, which checkpoints keep: a resumed run draws the same.
+        generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
+        pixels, labels = self._augmentation(batch["pixel_values"], batch["labels"], generator)
         return {"pixel_values": pixels, "labels": labels}
-
-
-def _kornia(augment: str) -> Callable[[tuple[int, int]], Callable[[Tensor], Tensor]]:
-    """What makes the augmentation for a size of images; ModelError without kornia."""
-    try:
-        from kornia import augmentation as K
-        from kornia.augmentation import auto
-    except ImportError:
-        raise ModelError(
-            f"augment is {augment!r}, which needs kornia; install it (pip install 'astromorphic[images]'), or set augment=none"
-        ) from None
-
-    def make(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
-        steps: list[Any] = [K.RandomCrop(size, padding=4), K.RandomHorizontalFlip()]
-        if augment == "modern":
-            steps += [auto.RandAugment(n=2, m=9), K.RandomErasing(p=0.25)]
-        return K.AugmentationSequential(*steps, data_keys=["input"])
-
-    return make

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..astromorphic import AstromorphicForCausalLM
+from ..data.batches import LanguageBlocks
 from ..errors import ModelError
 from ..evaluation import carried_state_difference, score_tokens
 from ..language import EncodedText, evaluate_lm
@@ -31,8 +31,8 @@ class Tokenizer(Protocol):
 
     def __len__(self) -> int: ...
 
-    def encode_text(self, text: bytes) -> NDArray[Any]:
-        """Token numbers ``[tokens]`` of a whole text."""
+    def encode_text(self, text: bytes) -> EncodedText:
+        """A whole text as token numbers."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -102,7 +102,7 @@ class LanguageTask(Task):
         length = config.max_position_embeddings
         per_epoch = -(-len(self.train) // (recipe.batch_size * length))
         steps = recipe.plan(per_epoch)[0]
-        blocks = RandomBlocks(self.train.ids, length, steps * recipe.batch_size, seed)
+        blocks = LanguageBlocks(self.train.ids, length, steps * recipe.batch_size, seed)
         return TokenBatches(blocks, recipe.batch_size, per_epoch)
 
     def tokens_per_step(self, config: AstromorphicConfig, recipe: Recipe) -> int:
@@ -153,38 +153,18 @@ class LanguageTask(Task):
         if self.encoder is None:
             return EncodedText.of_bytes(np.asarray(part.ids[:tokens]).tobytes())
         share = tokens / len(part)
-        return EncodedText(
-            part.ids[:tokens], max(1, round(part.n_bytes * share)), max(1, round(part.n_words * share)), part.tokenizer
-        )
+        sizes = (max(1, round(n * share)) for n in (part.n_bytes, part.n_words))
+        return EncodedText(part.ids[:tokens], *sizes, part.tokenizer, part.unknown)
 
     def save(self, folder: Path) -> None:
         if self.encoder is not None:
             self.encoder.save(folder)
 
 
-class RandomBlocks:
-    """`count` blocks of `length` tokens, drawn uniformly from `data` by one explicit seed; block i is always the same."""
-
-    def __init__(self, data: NDArray[Any], length: int, count: int, seed: int) -> None:
-        if len(data) < length:
-            raise ModelError(f"the text has {len(data)} tokens; expected at least one block of {length}")
-        generator = torch.Generator().manual_seed(seed)
-        self.offsets = torch.randint(0, len(data) - length + 1, (count,), generator=generator)
-        self.data = torch.from_numpy(np.array(data))
-        self.length = length
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        start = int(self.offsets[index])
-        return self.data[start : start + self.length].long()
-
-
 class TokenBatches(Batches):
     """Blocks in batches; the network itself shifts the labels by one token."""
 
-    def __init__(self, blocks: RandomBlocks, batch_size: int, steps_per_epoch: int) -> None:
+    def __init__(self, blocks: LanguageBlocks, batch_size: int, steps_per_epoch: int) -> None:
         self.blocks, self.batch_size, self.steps_per_epoch = blocks, batch_size, steps_per_epoch
 
     def __len__(self) -> int:
@@ -192,5 +172,5 @@ class TokenBatches(Batches):
 
     def __getitem__(self, index: Any) -> dict[str, Tensor]:
         first = int(index) * self.batch_size
-        rows = torch.stack([self.blocks[i] for i in range(first, first + self.batch_size)])
+        rows = torch.stack([self.blocks[i]["input_ids"] for i in range(first, first + self.batch_size)])
         return {"input_ids": rows, "labels": rows}

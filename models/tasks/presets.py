@@ -101,7 +101,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     beta2=0.999, label_smoothing=0.1, mixup=0.8, mixed_precision="bf16", select="accuracy", **_EPOCHS,
                 ),
                 {**_CIFAR_SIZE, "norm_placement": "pre", "stem": "coatnet", "stochastic_depth": 0.1},
-                {"augment": "modern", "validation": 5_000},
+                {"augment": "randaugment", "validation": 5_000},
             ),
             "smoke": TaskPreset(
                 _CLASSIFIER_SMOKE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,34 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..astromorphic import AstromorphicForSequenceClassification
+from ..data.batches import PadBatch
+from ..data.encoded import EncodedTexts
 from ..errors import ModelError
 from .base import SPLITS, Split
 from .classification import ClassificationTask
+from .tokens import VOCABULARY_FILE
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
     from ..data.kinds import LabelledTexts, Splits
-
-
-class TextEncoder(Protocol):
-    """What turns a text into word numbers and is kept beside the weights."""
-
-    name: str
-    pad_id: int
-
-    def __len__(self) -> int: ...
-
-    def encode(self, text: str) -> Any:
-        """Word numbers ``[words]``, whole numbers below len(self)."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write what is needed to encode again into a run folder."""
-        ...
+    from ..data.vocabulary import WordVocabulary
 
 
 class TextClassificationTask(ClassificationTask):
-    """Labelled texts as numbers; of each the first `length` words are read.
+    """Labelled texts as numbers; of each at most `length` words are read, the first or (`keep` "head+tail") first and last.
 
     embeddings : vectors ``[vocabulary, width]`` that the token embedding starts from; None for random ones.
     Raises ModelError for a text that has no words.
@@ -49,9 +36,10 @@ class TextClassificationTask(ClassificationTask):
     def __init__(
         self,
         splits: Splits[LabelledTexts],
-        encoder: TextEncoder,
+        encoder: WordVocabulary,
         length: int,
         *,
+        keep: str = "head",
         embeddings: NDArray[np.float32] | None = None,
         location: str | None = None,
         options: dict[str, Any] | None = None,
@@ -60,19 +48,18 @@ class TextClassificationTask(ClassificationTask):
             raise ModelError(f"length is {length!r}; expected a whole number of words of at least 1")
         self.name, self.digest, self.source, self.classes = splits.name, splits.digest, splits.source, splits.classes
         self.location, self.options = location, options or {}
-        self.encoder, self.length, self.tokenizer, self.embeddings = encoder, length, encoder.name, embeddings
+        self.encoder, self.length, self.embeddings = encoder, length, embeddings
+        self.tokenizer = f"words ({len(encoder):,}, {'lower case' if encoder.lower else 'cased'}, {encoder.split})"
         self.labels = {split: np.asarray(getattr(splits, split).labels, dtype=np.int64) for split in SPLITS}
-        self.ids = {split: self._numbers(split, getattr(splits, split).texts) for split in SPLITS}
-        self._lengths = {split: np.array([len(ids) for ids in self.ids[split]], dtype=np.int64) for split in SPLITS}
+        self.encoded = {split: self._encoded(split, getattr(splits, split).texts, keep) for split in SPLITS}
+        self._lengths = {split: self.encoded[split].lengths for split in SPLITS}
+        self._pad = PadBatch(encoder.pad_id)
 
-    def _numbers(self, split: Split, texts: tuple[str, ...]) -> list[NDArray[np.int32]]:
-        found = [np.asarray(self.encoder.encode(text)[: self.length], dtype=np.int32) for text in texts]
-        for i, ids in enumerate(found):
-            if not len(ids):
-                raise ModelError(
-                    f"{self.name}: {split} text {i} is {texts[i]!r:.40} and has no words; remove it or give it a text"
-                )
-        return found
+    def _encoded(self, split: Split, texts: tuple[str, ...], keep: Any) -> EncodedTexts:
+        try:
+            return self.encoder.encode_many(texts).truncated(self.length, keep)
+        except ModelError as error:
+            raise ModelError(f"{self.name}, {split}: {error}") from None
 
     def lengths(self, split: Split) -> NDArray[np.int64]:
         return self._lengths[split]
@@ -118,17 +105,13 @@ class TextClassificationTask(ClassificationTask):
         return AstromorphicForSequenceClassification.from_pretrained(folder)
 
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
-        rows = [self.ids[split][i] for i in items]
-        longest = max(len(row) for row in rows)
-        ids = np.full((len(rows), longest), self.encoder.pad_id, dtype=np.int64)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        return {
-            "input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask),
-            "labels": torch.from_numpy(self.labels[split][items]),
-        }  # fmt: skip
+        encoded, labels = self.encoded[split], self.labels[split]
+        return self._pad(
+            [
+                {"input_ids": torch.from_numpy(encoded[int(i)].astype(np.int64)), "labels": torch.tensor(int(labels[i]))}
+                for i in items
+            ]
+        )
 
     def save(self, folder: Path) -> None:
-        self.encoder.save(folder)
+        self.encoder.save(folder / VOCABULARY_FILE)
