@@ -73,7 +73,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                 Recipe("paper", epochs=120, batch_size=64, learning_rate=1e-5, **_PAPER),
                 {**_IMDB_SIZE, "dropout": 0.1},
                 # GloVe 840B is cased, 300 numbers a word.
-                {"vocabulary": 100_000, "lower_case": False, "length": 400, "embeddings": "glove", "validation": 2_500},
+                {"vocabulary": 100_000, "lower_case": False, "length": 400, "embeddings": "glove_if_there", "validation": 2_500},
             ),
             "tuned": TaskPreset(
                 Recipe(
