@@ -320,6 +320,56 @@ def figures(
             print(path)
 
 
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, fetch, check.")
+app.add_typer(data_app, name="data")
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the data sets; default: ASTROMORPHIC_DATA, else the user's cache."),
+]
+
+
+@data_app.command("list")
+def data_list(data: DataOption = None) -> None:
+    """List the known data sets with size, licence, and whether they are here."""
+    from . import data_commands
+
+    print(data_commands.table(data))
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set of `astromorphic data list`.")],
+    data: DataOption = None,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", metavar="HASH", help="Of the file, where none is registered.")
+    ] = None,
+    accept_unverified: Annotated[
+        bool,
+        typer.Option("--accept-unverified", help="Take what comes where no hash is registered, and print its hash."),
+    ] = False,
+) -> None:
+    """Show the licence, download, check and unpack. A complete folder is left alone, a damaged one replaced."""
+    from . import data_commands
+
+    print(data_commands.notice(name, sha256, accept_unverified), file=sys.stderr)
+    with progress_bar(f"fetching {name}") as advance:
+        text = data_commands.fetch(name, data, sha256, accept_unverified, advance)
+    print(text)
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str | None, typer.Argument(help="A data set; default: all that are here.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Compare every file with its recorded hash; exit status 2 names the first one that differs."""
+    from . import data_commands
+
+    with progress_bar("checking") as advance:
+        text = data_commands.check(name, data, advance)
+    print(text)
+
+
 @app.command()
 def benchmark(
     what: Annotated[str, typer.Argument(help="simulation or accuracy.")],
