@@ -86,7 +86,9 @@ def prefix_difference(
         raise ModelError(f"length is {length}; expected at least 2 tokens to have a future")
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, int(model.config.vocab_size), (1, length), generator=generator).to(model.device)
-    positions = list(range(length)) if length <= 16 else torch.randperm(length, generator=generator)[:n_positions].tolist()
+    positions = (
+        list(range(length)) if length <= 16 else torch.randperm(length, generator=generator)[:n_positions].tolist()
+    )
     was_training = model.training
     model.eval()
     try:

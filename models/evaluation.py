@@ -65,9 +65,13 @@ def bits_per_byte(
     Raises ModelError for a text, context, stride or batch size that cannot be scored with this model.
     """
     text = _bytes_of(model, data)
-    nats, context, stride = score_tokens(model, text, context=context, stride=stride, batch_size=batch_size, unit="bytes")
+    nats, context, stride = score_tokens(
+        model, text, context=context, stride=stride, batch_size=batch_size, unit="bytes"
+    )
     return Score(
-        nats, len(text), EvaluationPolicy(bytes_scored=len(text), tokens_scored=len(text), context=context, stride=stride)
+        nats,
+        len(text),
+        EvaluationPolicy(bytes_scored=len(text), tokens_scored=len(text), context=context, stride=stride),
     )
 
 

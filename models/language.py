@@ -139,7 +139,12 @@ class LanguageScore:
             # A total beyond any text would not be a number in JSON.
             units = {name: value for name, value in units.items() if math.isfinite(value)}
         return SplitScore(
-            n=len(self.text), loss=self.nats_per_token, nats=self.nats, words=self.text.n_words, bytes=self.text.n_bytes, **units
+            n=len(self.text),
+            loss=self.nats_per_token,
+            nats=self.nats,
+            words=self.text.n_words,
+            bytes=self.text.n_bytes,
+            **units,
         )
 
     def summary(self) -> str:
@@ -147,7 +152,8 @@ class LanguageScore:
         text = self.text
         lines = [
             f"scored       {len(text):,} tokens ({text.tokenizer}), {text.n_words:,} words, {text.n_bytes:,} bytes; each once",
-            f"context      {self.policy.context} tokens, stride {self.policy.stride}; the first token is charged log(vocabulary)",
+            f"context      {self.policy.context} tokens, stride {self.policy.stride}; the first token is charged "
+            "log(vocabulary)",
         ]
         if self.causal:
             lines += [
@@ -158,7 +164,9 @@ class LanguageScore:
                 else f"bits         none per byte: {self.text.unknown:,} tokens stand for words outside the vocabulary",
             ]
         else:
-            lines.append(f"{NOT_A_LANGUAGE_MODEL}: {self.nats_per_token:.4f} nats per token in one pass that sees the future")
+            lines.append(
+                f"{NOT_A_LANGUAGE_MODEL}: {self.nats_per_token:.4f} nats per token in one pass that sees the future"
+            )
         if self.reevaluation is not None:
             again = self.reevaluation
             lines.append(

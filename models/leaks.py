@@ -50,7 +50,9 @@ class LeakReport:
 
     def summary(self) -> str:
         """A line for each test."""
-        return "\n".join(f"{t.number} {t.name:28s}{'passed' if t.passed else 'LEAKS':8s}{t.measured}" for t in self.tests)
+        return "\n".join(
+            f"{t.number} {t.name:28s}{'passed' if t.passed else 'LEAKS':8s}{t.measured}" for t in self.tests
+        )
 
 
 def leak_report(
@@ -109,8 +111,8 @@ def leak_report(
         ),
         LeakTest(
             7, "alignment of targets", alignment.aligned,
-            f"loss {alignment.loss_difference:.1e}, rows {alignment.row_difference:.1e}, {alignment.misplaced} misplaced, weights "
-            f"{'tied' if alignment.tied_weights else 'not tied'}",
+            f"loss {alignment.loss_difference:.1e}, rows {alignment.row_difference:.1e}, {alignment.misplaced} misplaced, "
+            f"weights {'tied' if alignment.tied_weights else 'not tied'}",
         ),
     )  # fmt: skip
     return LeakReport(tests, verdict, again, probe, alignment)

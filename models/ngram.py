@@ -33,11 +33,15 @@ class KneserNey:
         if not 1 <= order <= 5:
             raise ModelError(f"order is {order!r}; expected 1 (unigram) to 5")
         if vocab_size < 1 or vocab_size**order >= 2**63:
-            raise ModelError(f"vocab_size is {vocab_size} and order {order}; expected n-grams to be numbered in 63 bits")
+            raise ModelError(
+                f"vocab_size is {vocab_size} and order {order}; expected n-grams to be numbered in 63 bits"
+            )
         self.vocab_size, self.order = int(vocab_size), int(order)
         stream = self._checked(ids)
         if len(stream) < order:
-            raise ModelError(f"the text has {len(stream)} tokens; expected at least {order} for n-grams of order {order}")
+            raise ModelError(
+                f"the text has {len(stream)} tokens; expected at least {order} for n-grams of order {order}"
+            )
         self.levels: list[_Level] = []
         grams, counts = np.unique(self._numbered(stream, order), return_counts=True)
         for n in range(order, 0, -1):
@@ -48,9 +52,11 @@ class KneserNey:
     def _checked(self, ids: Any) -> Ids:
         stream = np.asarray(ids)
         if stream.ndim != 1 or not (np.issubdtype(stream.dtype, np.integer) or not len(stream)):
-            raise ModelError(f"the text is {stream.dtype} of shape {stream.shape}; expected whole token numbers [tokens]")
+            raise ModelError(
+                f"the text is {stream.dtype} of shape {stream.shape}; expected whole token numbers [tokens]"
+            )
         stream = stream.astype(np.int64)
-        if len(stream) and not (0 <= stream.min() and stream.max() < self.vocab_size):
+        if len(stream) and not (stream.min() >= 0 and stream.max() < self.vocab_size):
             wrong = stream[(stream < 0) | (stream >= self.vocab_size)][0]
             raise ModelError(f"the text holds the token {wrong}; expected 0 to {self.vocab_size - 1}")
         return stream

@@ -77,7 +77,9 @@ class Recipe:
         if not isinstance(self.name, str) or not self.name:
             raise ModelError(f"recipe name is {self.name!r}; expected a name")
         if (self.steps is None) == (self.epochs is None):
-            raise ModelError(f"recipe {self.name}: steps is {self.steps!r} and epochs {self.epochs!r}; give one of them")
+            raise ModelError(
+                f"recipe {self.name}: steps is {self.steps!r} and epochs {self.epochs!r}; give one of them"
+            )
         for name in ("batch_size", "curve_bytes"):
             self._check_count(name, 1)
         for name in (
@@ -157,9 +159,13 @@ class Recipe:
         """(steps in all, steps between points of the curve, steps between checkpoints), for this many steps in an epoch."""
         steps = self.steps if self.steps is not None else int(self.epochs or 0) * steps_per_epoch
         if steps > _LARGEST_COUNT:
-            raise ModelError(f"recipe {self.name}: {self.epochs} epochs are {steps} steps; expected at most {_LARGEST_COUNT}")
+            raise ModelError(
+                f"recipe {self.name}: {self.epochs} epochs are {steps} steps; expected at most {_LARGEST_COUNT}"
+            )
         if self.warmup_steps > steps:
-            raise ModelError(f"recipe {self.name}: warmup_steps is {self.warmup_steps}; expected 0 to {steps}, all steps")
+            raise ModelError(
+                f"recipe {self.name}: warmup_steps is {self.warmup_steps}; expected 0 to {steps}, all steps"
+            )
         every = self.evaluate_every or steps_per_epoch
         return steps, every, self.save_every or every
 

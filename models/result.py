@@ -43,8 +43,8 @@ class CurvePoint(_Record):
 class SplitScore(_Record):
     """What a split of the data was scored at.
 
-    A classifier: `n` examples, loss in nats per example, accuracy 0 to 1. A language model: `n` tokens, loss in nats per token, total
-    nats, and the same total per word, as perplexities, and in bits per byte. These are null for a model that sees the
+    A classifier: `n` examples, loss in nats per example, accuracy 0 to 1. A language model: `n` tokens, loss in nats per
+    token, total nats, and the same total per word, as perplexities, and in bits per byte. These are null for a model that sees the
     future: what it scores is no probability of the text.
     """
 
@@ -177,7 +177,9 @@ class RunResult(_Record):
     def _bits_per_byte(self, split: Literal["validation", "test"]) -> float:
         found = self.scores[split].bits_per_byte
         if found is None:
-            what = f"task {self.task!r} is no text" if self.kind != "language" else f"{self.arm!r} is not a language model"
+            what = (
+                f"{self.arm!r} is not a language model" if self.kind == "language" else f"task {self.task!r} is no text"
+            )
             raise ModelError(f"{split} has no bits per byte: {what}; read scores[{split!r}] instead")
         return found
 
@@ -194,7 +196,9 @@ class RunResult(_Record):
     def _accuracy(self, split: Literal["validation", "test"]) -> float:
         found = self.scores[split].accuracy
         if found is None:
-            raise ModelError(f"{split} has no accuracy: task {self.task!r} is {self.kind}; read scores[{split!r}] instead")
+            raise ModelError(
+                f"{split} has no accuracy: task {self.task!r} is {self.kind}; read scores[{split!r}] instead"
+            )
         return found
 
     def dumps(self) -> str:

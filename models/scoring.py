@@ -86,9 +86,7 @@ def score_run(
 
         assert isinstance(task, LanguageTask)
         part = task.part("test" if split == "test" else "validation")
-        lines.append(
-            evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate).summary()
-        )
+        lines.append(evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate).summary())
         return "\n".join(lines)
     if context is not None or stride is not None:
         raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")

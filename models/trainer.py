@@ -26,7 +26,7 @@ _VALIDATION = "validation_loss"
 
 
 def better(entry: dict[str, Any], than: dict[str, Any] | None, select: str) -> bool:
-    """Whether validation picks the point `entry` over an earlier one: higher accuracy (at equal accuracy lower loss), or lower loss."""
+    """Whether validation picks `entry` over an earlier point: higher accuracy (at equal accuracy lower loss), or lower loss."""
     if than is None:
         return True
     if select == "accuracy":
@@ -220,5 +220,10 @@ def _only_item(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def check_precision(recipe: Recipe, device: str) -> None:
     """ModelError if the device has no bfloat16 of its own."""
-    if recipe.mixed_precision == "bf16" and device != "cpu" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+    if (
+        recipe.mixed_precision == "bf16"
+        and device != "cpu"
+        and torch.cuda.is_available()
+        and not torch.cuda.is_bf16_supported()
+    ):
         raise ModelError(f"mixed_precision is 'bf16' and device {device} computes none; use mixed_precision=no")

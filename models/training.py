@@ -30,6 +30,7 @@ from .result import CurvePoint, OperatingPoint, RunResult
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
 from .tasks.base import Batches, Task
+from .tasks.language import LanguageTask
 from .tasks.shakespeare import ByteText, language_task
 from .trainer import BestWeights, LearningCurve, Progress, check_precision, is_over, make_trainer, picked, points
 
@@ -112,7 +113,10 @@ def train(
         point = None
         if start is not None and end is not None:
             point = OperatingPoint(
-                tokens=_half(model), activation_start=start, activation_end=end, gains=learned_gains(model)
+                tokens=_half(model),
+                activation_start=start,
+                activation_end=end,
+                gains=learned_gains(model),  # type: ignore[arg-type]
             )
         resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
         result = _record(model, loaded, batches, recipe, settings, state, started, point, resumed)
@@ -145,7 +149,8 @@ def _check_recipe(recipe: Recipe, task: Task) -> None:
         if wrong:
             kinds = "images" if name == "mixup" else "classifiers"
             raise ModelError(
-                f"recipe {recipe.name}: {name} is {getattr(recipe, name)!r}, which is for {kinds}; task {task.name!r} is {task.kind}"
+                f"recipe {recipe.name}: {name} is {getattr(recipe, name)!r}, which is for {kinds}; task {task.name!r} is "
+                f"{task.kind}"
             )
 
 
@@ -155,9 +160,9 @@ def _half(model: PreTrainedModel) -> int:
 
 def _activation(model: PreTrainedModel, task: Task) -> float | None:
     """The operating point is defined on a stream of tokens; classifiers have none."""
-    if task.kind != "language" or not isinstance(model, AstromorphicForCausalLM):
+    if not isinstance(task, LanguageTask) or not isinstance(model, AstromorphicForCausalLM):
         return None
-    return mean_activation(model, task.validation.ids, _half(model))  # type: ignore[attr-defined]
+    return mean_activation(model, task.validation.ids, _half(model))
 
 
 def _check_seed(seed: int) -> None:
@@ -205,7 +210,7 @@ def _record(
 ) -> RunResult:
     how = {"verdict": causality_verdict(model)} if task.kind == "language" else {}
     scored = {split: task.score(model, split, recipe, **how) for split in ("validation", "test")}  # type: ignore[arg-type]
-    per_step = task.tokens_per_step(model.config, recipe)
+    per_step = task.tokens_per_step(model.config, recipe)  # type: ignore[arg-type]
     fields = CurvePoint.model_fields.keys() - {"step", "epoch", "tokens"}
     curve = [
         CurvePoint(
@@ -331,8 +336,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train` with arguments that can be sent to another process (spawn), returning run.json's content as a dictionary.
 
     Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional macro (text of the macro file
-    that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see `load_task`),
-    recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's
+    that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see
+    `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's
     queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
     """
     unknown = set(job) - _JOB_KEYS

@@ -49,7 +49,9 @@ class ImageClassificationTask(ClassificationTask):
         self.labels = {split: np.asarray(getattr(splits, split).labels, dtype=np.int64) for split in SPLITS}
         shapes = {images.shape[1:] for images in self.images.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 3:
-            raise ModelError(f"{self.name}: images are {sorted(shapes)}; expected one [height, width, channels] for all")
+            raise ModelError(
+                f"{self.name}: images are {sorted(shapes)}; expected one [height, width, channels] for all"
+            )
         self.height, self.width, self.channels = next(iter(shapes))
         self.mean, self.std = mean_and_std(self.images["train"])
         self._augmentation: Augmentation | None = None

@@ -153,8 +153,8 @@ class LanguageTask(Task):
         if self.encoder is None:
             return EncodedText.of_bytes(np.asarray(part.ids[:tokens]).tobytes())
         share = tokens / len(part)
-        sizes = (max(1, round(n * share)) for n in (part.n_bytes, part.n_words))
-        return EncodedText(part.ids[:tokens], *sizes, part.tokenizer, part.unknown)
+        n_bytes, n_words = (max(1, round(n * share)) for n in (part.n_bytes, part.n_words))
+        return EncodedText(part.ids[:tokens], n_bytes, n_words, part.tokenizer, part.unknown)
 
     def save(self, folder: Path) -> None:
         if self.encoder is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # What the preparation of each kind of data takes beyond the options of its loader, with the value it has if not given.
 #   tokens, vocabulary : see `tokens`; of words the most frequent (None: all).
 #   lower_case, words, length, keep : texts as words, see `WordVocabulary` and `EncodedTexts.truncated`.
-#   embeddings : "learned"; "glove", the vectors in the data folder; "glove_if_there", the same with 300 numbers, if they are there;
-#                or a file of vectors.
+#   embeddings : "learned"; "glove", the vectors in the data folder; "glove_if_there", the same with 300 numbers, if they
+#                are there; or a file of vectors.
 #   augment : see `image_classification`.
 PREPARATION: Mapping[str, Mapping[str, Any]] = {
     "language": {"tokens": "bytes", "vocabulary": None},
@@ -72,7 +72,7 @@ def option_names(name: str) -> list[str]:
 def _loader_options(name: str) -> list[str]:
     from ..data.loading import LOADERS, load_table, load_text_file
 
-    by_family = {**LOADERS, "text_file": load_text_file, "table": load_table}
+    by_family: dict[str, Callable[..., Any]] = {**LOADERS, "text_file": load_text_file, "table": load_table}
     taken = inspect.signature(by_family[family(name)]).parameters
     # The one is the task's own word for the seed that cuts the data, so that it is not the seed of the run.
     return ["split_seed" if one == "seed" else one for one in taken if one not in ("folder", "path")]
@@ -98,7 +98,9 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
         return language_task(load_shakespeare(), source=SOURCE)
     prepared = {**PREPARATION[kind], **{key: options[key] for key in PREPARATION[kind] if key in options}}
     taken = {
-        ("seed" if key == "split_seed" else key): value for key, value in options.items() if key not in PREPARATION[kind]
+        ("seed" if key == "split_seed" else key): value
+        for key, value in options.items()
+        if key not in PREPARATION[kind]
     }
     splits, location, folder = _splits(name, which, data, taken)
     recorded = prepared | {("split_seed" if key == "seed" else key): _plain(value) for key, value in taken.items()}
@@ -141,7 +143,13 @@ def _language(
     tokens = make_tokens(prepared["tokens"], raw["train"], prepared["vocabulary"], folder, saved)
     parts = [EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text) for text in raw.values()]
     return LanguageTask(
-        splits.name, *parts, digest=splits.digest, source=splits.source, tokenizer=tokens, location=location, options=recorded
+        splits.name,
+        *parts,
+        digest=splits.digest,
+        source=splits.source,
+        tokenizer=tokens,
+        location=location,
+        options=recorded,
     )
 
 
@@ -192,7 +200,9 @@ def _embeddings(
     else:
         found = glove_embeddings(vocabulary, find_glove(folder) if wanted == "glove" else wanted)
     return found.matrix, {
-        "source": Path(found.source).name, "token_share": round(found.token_share, 4), "dimension": int(found.matrix.shape[1])
+        "source": Path(found.source).name,
+        "token_share": round(found.token_share, 4),
+        "dimension": int(found.matrix.shape[1]),
     }
 
 

@@ -52,7 +52,13 @@ _LANGUAGE_SMOKE = Recipe(
 
 _IMDB_SIZE = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 512}
 _IMDB_WORDS = {"vocabulary": 20_000, "lower_case": True, "length": 400}
-_CIFAR_SIZE = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 1024, "patch_size": 2}
+_CIFAR_SIZE = {
+    "hidden_size": 256,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "intermediate_size": 1024,
+    "patch_size": 2,
+}
 _WIKITEXT_SIZE = {"hidden_size": 768, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": 3072,
                   "max_position_embeddings": 512}  # fmt: skip
 
@@ -73,12 +79,25 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                 Recipe("paper", epochs=120, batch_size=64, learning_rate=1e-5, **_PAPER),
                 {**_IMDB_SIZE, "dropout": 0.1},
                 # GloVe 840B is cased, 300 numbers a word.
-                {"vocabulary": 100_000, "lower_case": False, "length": 400, "embeddings": "glove_if_there", "validation": 2_500},
+                {
+                    "vocabulary": 100_000,
+                    "lower_case": False,
+                    "length": 400,
+                    "embeddings": "glove_if_there",
+                    "validation": 2_500,
+                },
             ),
             "tuned": TaskPreset(
                 Recipe(
-                    "tuned", epochs=4, batch_size=64, learning_rate=1e-3, warmup_steps=100, weight_decay=0.01, beta2=0.999,
-                    select="accuracy", **_EPOCHS,
+                    "tuned",
+                    epochs=4,
+                    batch_size=64,
+                    learning_rate=1e-3,
+                    warmup_steps=100,
+                    weight_decay=0.01,
+                    beta2=0.999,
+                    select="accuracy",
+                    **_EPOCHS,
                 ),
                 {**_IMDB_SIZE, "dropout": 0.2},
                 {**_IMDB_WORDS, "validation": 2_500},
@@ -97,16 +116,32 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
             ),
             "tuned": TaskPreset(
                 Recipe(
-                    "tuned", epochs=100, batch_size=128, learning_rate=1e-3, warmup_steps=1000, weight_decay=0.05,
-                    beta2=0.999, label_smoothing=0.1, mixup=0.8, mixed_precision="bf16", select="accuracy", **_EPOCHS,
+                    "tuned",
+                    epochs=100,
+                    batch_size=128,
+                    learning_rate=1e-3,
+                    warmup_steps=1000,
+                    weight_decay=0.05,
+                    beta2=0.999,
+                    label_smoothing=0.1,
+                    mixup=0.8,
+                    mixed_precision="bf16",
+                    select="accuracy",
+                    **_EPOCHS,
                 ),
                 {**_CIFAR_SIZE, "norm_placement": "pre", "stem": "coatnet", "stochastic_depth": 0.1},
                 {"augment": "randaugment", "validation": 5_000},
             ),
             "smoke": TaskPreset(
                 _CLASSIFIER_SMOKE,
-                {**_CIFAR_SIZE, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
-                 "patch_size": 4},
+                {
+                    **_CIFAR_SIZE,
+                    "hidden_size": 32,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "intermediate_size": 64,
+                    "patch_size": 4,
+                },
                 {"augment": "none", "validation": 5_000},
             ),
         },
@@ -118,8 +153,16 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
             ),
             "tuned": TaskPreset(
                 Recipe(
-                    "tuned", epochs=30, batch_size=24, learning_rate=1e-3, warmup_steps=200, weight_decay=0.1,
-                    select="loss", curve_bytes=65536, mixed_precision="bf16", **_EPOCHS,
+                    "tuned",
+                    epochs=30,
+                    batch_size=24,
+                    learning_rate=1e-3,
+                    warmup_steps=200,
+                    weight_decay=0.1,
+                    select="loss",
+                    curve_bytes=65536,
+                    mixed_precision="bf16",
+                    **_EPOCHS,
                 ),
                 {**_WIKITEXT_SIZE, "norm_placement": "pre", "dropout": 0.3},
                 {"tokens": "gpt2"},
@@ -141,8 +184,15 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
         "table": {
             "tuned": TaskPreset(
                 Recipe(
-                    "tuned", epochs=10, batch_size=32, learning_rate=1e-3, warmup_steps=50, weight_decay=0.01, beta2=0.999,
-                    select="accuracy", **_EPOCHS,
+                    "tuned",
+                    epochs=10,
+                    batch_size=32,
+                    learning_rate=1e-3,
+                    warmup_steps=50,
+                    weight_decay=0.01,
+                    beta2=0.999,
+                    select="accuracy",
+                    **_EPOCHS,
                 ),
                 {**_IMDB_SIZE, "dropout": 0.2},
                 _IMDB_WORDS,

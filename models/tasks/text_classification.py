@@ -92,7 +92,7 @@ class TextClassificationTask(ClassificationTask):
     def build(self, config: AstromorphicConfig) -> AstromorphicForSequenceClassification:
         model = AstromorphicForSequenceClassification(config)
         if self.embeddings is not None:
-            weight = model.get_input_embeddings().weight
+            weight: Any = model.get_input_embeddings().weight
             if tuple(weight.shape[1:]) != self.embeddings.shape[1:]:
                 raise ModelError(
                     f"embedding_size is {weight.shape[1]}; the pretrained vectors have {self.embeddings.shape[1]} numbers"
@@ -108,7 +108,10 @@ class TextClassificationTask(ClassificationTask):
         encoded, labels = self.encoded[split], self.labels[split]
         return self._pad(
             [
-                {"input_ids": torch.from_numpy(encoded[int(i)].astype(np.int64)), "labels": torch.tensor(int(labels[i]))}
+                {
+                    "input_ids": torch.from_numpy(encoded[int(i)].astype(np.int64)),
+                    "labels": torch.tensor(int(labels[i])),
+                }
                 for i in items
             ]
         )

@@ -81,7 +81,9 @@ def test_a_model_that_sees_the_future_gets_no_perplexity(tiny, randomise):
 def test_the_summary_states_context_stride_and_verdict(tiny, randomise):
     text = evaluate_lm(randomise(tiny()), encoded(), context=20, stride=5, reevaluate=30).summary()
     assert "context      20 tokens, stride 5; the first token is charged log(vocabulary)" in text
-    assert "perplexity" in text and "per byte" in text and "causality    causal" in text and "300 tokens (made up)" in text
+    assert (
+        "perplexity" in text and "per byte" in text and "causality    causal" in text and "300 tokens (made up)" in text
+    )
 
 
 def test_n_grams_stand_under_the_same_evaluator():

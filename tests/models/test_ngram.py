@@ -45,7 +45,9 @@ def test_the_unigram_by_hand():
     """Counts 3, 2, 1 of 6: n1 = n2 = 1, D = 1/3, spread evenly over 4 tokens."""
     found = KneserNey([0, 0, 0, 1, 1, 2], 4, order=1).probabilities([2])
     spread = (1 / 3) * 3 / 6 / 4
-    assert found == pytest.approx([(3 - 1 / 3) / 6 + spread, (2 - 1 / 3) / 6 + spread, (1 - 1 / 3) / 6 + spread, spread])
+    assert found == pytest.approx(
+        [(3 - 1 / 3) / 6 + spread, (2 - 1 / 3) / 6 + spread, (1 - 1 / 3) / 6 + spread, spread]
+    )
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

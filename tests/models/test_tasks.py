@@ -93,7 +93,9 @@ def test_scores_are_those_of_each_text_alone(finished):
     right, nats = 0, 0.0
     with torch.no_grad():
         for i, label in enumerate(task.labels["test"]):
-            logits = model(input_ids=torch.from_numpy(task.encoded["test"][i].astype(np.int64))[None]).logits[0].double()
+            logits = (
+                model(input_ids=torch.from_numpy(task.encoded["test"][i].astype(np.int64))[None]).logits[0].double()
+            )
             right += int(logits.argmax() == int(label))
             nats -= float(logits.log_softmax(-1)[int(label)])
     assert result.test_accuracy == right / 60 and result.scores["test"].loss == pytest.approx(nats / 60, rel=1e-5)
@@ -116,7 +118,7 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("step", [20, 60])
 def test_a_resumed_run_has_the_same_best_weights(finished, tmp_path, step):
-    out, result = finished
+    _, result = finished
     task, recipe = text_task(), replace(RECIPE, test_curve=True)
 
     def stop(now, total, metrics):
@@ -210,7 +212,9 @@ def test_augmentation_moves_training_images_alone_and_by_the_seed():
     torch.manual_seed(3)
     assert torch.equal(task.augmented(raw, RECIPE)["pixel_values"], one)
     assert not torch.equal(task.augmented(raw, RECIPE)["pixel_values"], one)
-    assert torch.equal(task.batch("test", np.arange(4))["pixel_values"], image_task().batch("test", np.arange(4))["pixel_values"])
+    assert torch.equal(
+        task.batch("test", np.arange(4))["pixel_values"], image_task().batch("test", np.arange(4))["pixel_values"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -278,7 +282,10 @@ def test_every_model_trains_on_a_table_by_its_name(table, tmp_path, model):
 
 def test_prepare_puts_settings_where_they_belong(table):
     task, config, recipe = prepare(
-        str(table), "astromorphic", "tuned", changes={"length": 5, "learning_rate": 0.5, "hidden_size": 8, "test": 0.25, "steps": 70}
+        str(table),
+        "astromorphic",
+        "tuned",
+        changes={"length": 5, "learning_rate": 0.5, "hidden_size": 8, "test": 0.25, "steps": 70},
     )
     assert isinstance(task, TextClassificationTask)
     assert config.max_position_embeddings == 5 and config.hidden_size == 8 and config.vocab_size == len(task.encoder)
@@ -307,7 +314,7 @@ def test_run_folders_are_scored_again(table, tmp_path):
     assert "other data than it was trained on" in score_run(tmp_path / "run", data=other)
     text_file = tmp_path / "a.txt"
     text_file.write_text("x" * 200)
-    with pytest.raises(ModelError, match="is a run of text_classification and .* is language"):
+    with pytest.raises(ModelError, match=r"is a run of text_classification and .* is language"):
         score_run(tmp_path / "run", data=text_file)
     with pytest.raises(ModelError, match="context and stride are for language models"):
         score_run(tmp_path / "run", context=5)
