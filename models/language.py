@@ -170,8 +170,8 @@ class LanguageScore:
         if self.reevaluation is not None:
             again = self.reevaluation
             lines.append(
-                f"again        {again.tokens:,} tokens, each from its prefix alone: {again.prefix_nats / again.tokens:.4f} nats per "
-                f"token against {again.teacher_nats / again.tokens:.4f} in one pass; difference {again.difference:.1e}"
+                f"again        {again.tokens:,} tokens, each from its prefix alone: {again.prefix_nats / again.tokens:.4f} nats "
+                f"per token against {again.teacher_nats / again.tokens:.4f} in one pass; difference {again.difference:.1e}"
             )
         if self.verdict is not None:
             lines.append(

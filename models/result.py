@@ -44,8 +44,8 @@ class SplitScore(_Record):
     """What a split of the data was scored at.
 
     A classifier: `n` examples, loss in nats per example, accuracy 0 to 1. A language model: `n` tokens, loss in nats per
-    token, total nats, and the same total per word, as perplexities, and in bits per byte. These are null for a model that sees the
-    future: what it scores is no probability of the text.
+    token, total nats, and the same total per word, as perplexities, and in bits per byte. These are null for a model that
+    sees the future: what it scores is no probability of the text.
     """
 
     n: int = Field(ge=1)

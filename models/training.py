@@ -337,8 +337,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
 
     Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional macro (text of the macro file
     that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see
-    `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's
-    queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
+    `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an
+    object with `put` (a manager's queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
     """
     unknown = set(job) - _JOB_KEYS
     if unknown:

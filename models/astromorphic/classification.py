@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput, ImageClassifierOutput
 
 from ..errors import ModelError
 from .configuration_astromorphic import AstromorphicConfig
-from .inputs import check_labels, check_length, check_mask, check_pixels, check_tokens
+from .inputs import check_embeddings, check_labels, check_length, check_mask, check_pixels, check_tokens
 from .layout import Layout
 from .modeling_astromorphic import AstromorphicBlock, AstromorphicModel, AstromorphicPreTrainedModel
 from .stem import ImageStem
@@ -112,6 +112,8 @@ class AstromorphicForSequenceClassification(_Classifier):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
         if input_ids is not None:
             check_tokens(input_ids, self.config.vocab_size)
+        elif inputs_embeds is not None:
+            check_embeddings(inputs_embeds, self.config.embedding_size or self.config.hidden_size)
         given = input_ids if input_ids is not None else inputs_embeds
         assert given is not None
         batch, time = given.shape[:2]

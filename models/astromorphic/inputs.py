@@ -35,6 +35,14 @@ def check_tokens(input_ids: Tensor, vocab_size: int) -> None:
         )
 
 
+def check_embeddings(vectors: Tensor, width: int) -> None:
+    """Raise ModelError unless `vectors` are floats ``[batch, time, width]``."""
+    if vectors.dim() != 3 or vectors.shape[2] != width or not vectors.is_floating_point():
+        raise ModelError(
+            f"inputs_embeds are {tuple(vectors.shape)} of {vectors.dtype}; expected floating point [batch, time, {width}]"
+        )
+
+
 def check_mask(mask: Tensor, batch: int, time: int) -> None:
     """Raise ModelError unless `mask` is ``[batch, time]``."""
     if tuple(mask.shape) != (batch, time):

@@ -61,7 +61,8 @@ def random_features(
     shift : "none" gives phi itself. "token" gives phi times a positive factor per token and head that keeps it in range; for
         queries, where such a factor changes no output. "sequence" gives it times one factor for the whole sequence and head,
         which changes no output where keys enter numerator and normaliser alike (no code, no sigmoid, g linear); it looks at
-        all tokens, so it is for the encoder. mask : ``[batch, time]``, for "sequence".
+        all tokens, so it is for the encoder. mask : ``[batch, time]``, for "sequence". Without a shift the two cosines
+        overflow float32 from |x|^2 = 177 on; the exponentials cannot while |w|^2 < 177, which for d <= 64 is all but certain.
 
     Raises ModelError for an unknown kind.
     """

@@ -486,6 +486,7 @@ def test_softmax_ignores_padding_as_a_softmax_over_the_rest_does():
         ("sequence", {"input_ids": torch.zeros(11, dtype=torch.long)}, r"input_ids are \(11,\)"),
         ("sequence", {"input_ids": torch.zeros(3, 0, dtype=torch.long)}, "the sequence has no tokens"),
         ("sequence", {"input_ids": torch.zeros(3, 21, dtype=torch.long)}, "reaches 21 tokens but max_position_embeddings is 20"),
+        ("sequence", {"input_ids": None, "inputs_embeds": torch.zeros(3, 4, 5)}, r"inputs_embeds are \(3, 4, 5\) of .* 16\]"),
         ("sequence", {"input_ids": None}, "exactly one of input_ids and inputs_embeds"),
         ("image", {"pixel_values": torch.zeros(3, 3, 32, 32)}, r"are \(3, 3, 32, 32\); expected \[batch, 3, 8, 12\]"),
         ("image", {"pixel_values": torch.zeros(3, 8, 12, 3)}, "move the channels to the second place"),
@@ -504,6 +505,17 @@ def test_faults_of_the_input_are_named(network, change, message):
 def test_the_decoder_names_a_vocabulary_that_does_not_fit(tiny, tokens):
     with pytest.raises(ModelError, match=r"input_ids run from .* to 300; expected 0 to 30"):
         tiny()(torch.cat([tokens, torch.full((3, 1), 300)], 1))
+
+
+def test_a_decoder_lends_its_body_to_a_classifier_only_on_purpose(tiny, tokens, tmp_path):
+    decoder = moved(tiny())
+    decoder.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="missing keys: classifier"):
+        AstromorphicForSequenceClassification.from_pretrained(tmp_path)
+    model = AstromorphicForSequenceClassification.from_pretrained(tmp_path, allow_mismatch=True, num_labels=4)
+    body = decoder.model.state_dict()
+    assert all(torch.equal(body[k], v) for k, v in model.model.state_dict().items())
+    assert model(tokens).logits.shape == (3, 4) and model.model.layers[0].mixer.layout.bidirectional
 
 
 def test_macro_parameters_reach_the_classifiers_and_their_files(tmp_path):
@@ -528,3 +540,33 @@ def test_a_mixer_and_its_layout_share_no_state_between_forwards():
     first, second = model(**data("image")).logits, model(**data("image")).logits
     assert torch.equal(first, second) and torch.equal(model.train()(**data("image")).logits, first)
     assert isinstance(model.model.layers[0].mixer, AstromorphicMixer)
+
+
+LEARN = {"tuned": True, "paper_eq11": True, "paper_alg1": True, "rmaat": True, "katharopoulos": False, "softmax": False,
+         "none": False}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", LEARN)
+def test_the_position_code_alone_teaches_the_order(preset):
+    """Which of two marks comes first, without position embeddings: every layer without a code stays at chance."""
+
+    def batch(count, generator):
+        ids = torch.randint(3, 20, (count, 16), generator=generator)
+        places = torch.rand(count, 16, generator=generator).argsort(1)[:, :2]
+        ids.scatter_(1, places[:, :1], 1).scatter_(1, places[:, 1:], 2)
+        return ids, (places[:, 0] < places[:, 1]).long()
+
+    size = {"vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64, "num_labels": 2}
+    settings = {**size, "num_attention_heads": 4, "max_position_embeddings": 16, "position_embeddings": False}
+    model = build(preset=preset, **settings).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(300):
+        ids, labels = batch(64, generator)
+        optimiser.zero_grad()
+        model(ids, labels=labels).loss.backward()
+        optimiser.step()
+    ids, labels = batch(2000, torch.Generator().manual_seed(2))
+    right = (model.eval()(ids).logits.argmax(-1) == labels).float().mean().item()
+    assert right > 0.95 if LEARN[preset] else abs(right - 0.5) < 0.05

@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from models import AstromorphicConfig, AstromorphicForSequenceClassification, diagnose
+from models import (
+    AstromorphicConfig,
+    AstromorphicForImageClassification,
+    AstromorphicForSequenceClassification,
+    diagnose,
+)
 from models.astromorphic.layout import Layout
 from models.astromorphic.modeling_astromorphic import AstromorphicMixer
 from models.diagnostics import mixer_diagnostics
@@ -132,6 +137,9 @@ def test_content_is_what_depends_on_keys_and_values(tiny_size, randomise):
         assert max(one.content) < 1e-6 < min(one.output_rms)
         assert one.gain == pytest.approx(model.model.layers[one.layer].mixer.gain.tolist())
     assert diagnose(model, input_ids=same[:1])[0].content is None
+    image = AstromorphicForImageClassification.from_preset("paper_eq11", **{**tiny_size, "image_size": 8})
+    one = diagnose(image, pixel_values=torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)))[1]
+    assert one.layer == 1 and one.gain is None and 0 < max(one.content) < 0.1 * min(one.output_mean)
     assert diagnose(AstromorphicForSequenceClassification.from_preset("none", **tiny_size), input_ids=same) == []
     with pytest.raises(ModelError, match="model is Linear"):
         diagnose(nn.Linear(2, 2))

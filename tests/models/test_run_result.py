@@ -49,7 +49,8 @@ OLD = {
         "verdict": "causal", "max_logit_change": 0.0, "nan_leak": False, "max_future_gradient": 0.0, "chunked_vs_step": 1e-6,
         "checked_positions": [0],
     },
-    "data_digest": "d", "weights_digest": "w", "wall_time_s": 1.5, "device": "cpu", "dtype": "float32", "versions": {"torch": "2"},
+    "data_digest": "d", "weights_digest": "w", "wall_time_s": 1.5, "device": "cpu", "dtype": "float32",
+    "versions": {"torch": "2"},
 }  # fmt: skip
 
 
