@@ -59,7 +59,8 @@ def _whole(folder: Path) -> tuple[Part, Part]:
     for place in (own, folder):
         if (place / "labels.npz").is_file() and (place / "test.d2.xz").is_file():
             return _planes(Reader(place))
-    for place in (own, folder, folder.parent):
+    inside = (folder.parent,) if folder.name == "cifar-10-batches-bin" else ()
+    for place in (own, folder, *inside):
         batches = place / "cifar-10-batches-bin"
         if batches.is_dir():
             reader = Reader(place, SETS["cifar10"].known)

@@ -33,8 +33,12 @@ _PLACES = (
 
 @dataclass(frozen=True)
 class GloveEmbeddings:
-    """matrix : float32 ``[vocabulary, dimension]``, row 0 (padding) zero. found : bool ``[vocabulary]``, words with a vector
-    of their own. token_share, type_share : of the vocabulary's words that are covered, by count in training and by kind. source : the file."""
+    """Vectors for the words of a vocabulary.
+
+    matrix : float32 ``[vocabulary, dimension]``, row 0 (padding) zero. found : bool ``[vocabulary]``, words with a vector of
+    their own. token_share, type_share : of the vocabulary's words that are covered, by their count in training and by
+    kind. source : name of the file.
+    """
 
     matrix: NDArray[np.float32]
     found: NDArray[np.bool_]

@@ -97,7 +97,7 @@ def load_shakespeare() -> Splits[bytes]:
 
 def load_text_file(path: Path, split: tuple[float, float, float] = (90, 5, 5)) -> Splits[bytes]:
     """Any file as bytes, unpacked if its suffix says so, cut by position."""
-    raw = Reader(path.parent).bytes(path)
+    raw = Reader(path.parent, own=True).bytes(path)
     if not raw:
         raise ModelError(f"{path} is empty; expected a text")
     return by_position(raw, path.name, f"the file {path.name}; its licence is the user's to know", split)

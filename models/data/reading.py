@@ -41,13 +41,15 @@ def find(folder: Path, *names: str) -> Path | None:
 class Reader:
     """Reads files of one folder and compares each with the hash that is on record for it, if one is.
 
-    folder : of the data set; its manifest.json or a SHA256SUMS (there, or one folder up) is the record.
+    folder : of the data set; its manifest.json or a SHA256SUMS (there, or one folder up) is the record. known : hashes by
+    name that hold without one. own : a folder of the user's, whose SHA256SUMS may be anything, is read without a record.
     """
 
-    def __init__(self, folder: Path, known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, known: Mapping[str, str] | None = None, *, own: bool = False) -> None:
         self.folder = folder
         self.recorded = {folder / name: digest for name, digest in (known or {}).items()}
-        self.recorded.update(recorded_hashes(folder))
+        if not own:
+            self.recorded.update(recorded_hashes(folder))
 
     def packed_bytes(self, path: Path) -> bytes:
         """The file as it lies on the disk, compared with its record."""

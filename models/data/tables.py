@@ -97,7 +97,7 @@ def _chosen(texts: Sequence[str], mask: NDArray[np.bool_]) -> tuple[str, ...]:
 
 def _rows(path: Path, text: str | None, label: str | None, separator: str | None) -> list[Row]:
     """All rows with their text and label, checked."""
-    content = Reader(path.parent).text(path)
+    content = Reader(path.parent, own=True).text(path)
     if not content.strip():
         raise ModelError(f"{path} is empty; expected texts with labels")
     if unpacked_suffix(path) in (".jsonl", ".ndjson"):

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -116,19 +117,19 @@ class WordVocabulary:
     def pad_id(self) -> int:
         return PAD_ID
 
+    @cached_property
     def _index(self) -> dict[str, int]:
-        return {word: number for number, word in enumerate(self.words)}
+        # What stands for padding must not come out of a text.
+        return {word: number for number, word in enumerate(self.words) if number != PAD_ID}
 
     def encode_words(self, words: Sequence[str]) -> NDArray[np.int32]:
         """Numbers ``[n]`` of words that are cut already."""
-        index = self._index()
+        index = self._index
         return np.fromiter((index.get(word, UNKNOWN_ID) for word in words), dtype=np.int32, count=len(words))
 
     def encode_many(self, texts: Iterable[str]) -> EncodedTexts:
         """Every text cut and numbered; ModelError for a text without a word."""
-        cut, index = splitter(self.split), self._index()
-        # What stands for padding must not come out of a text.
-        index.pop(PAD)
+        cut, index = splitter(self.split), self._index
         lengths, parts = [], []
         for text in texts:
             words = cut(_prepared(text, self.lower))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import http.server
 import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from models.data.fetching import fetch, guard_response
+from models.data.fetching import download, fetch, guard_response
 from models.data.loading import load
 from models.data.manifest import verify
 from models.data.places import data_folder
@@ -236,6 +238,37 @@ def test_the_real_downloader_hands_limits_and_timeout_to_pooch(monkeypatch, tmp_
     assert seen["timeout"] == 60 and seen["headers"]["Accept-Encoding"] == "identity"
     with pytest.raises(ModelError, match="not https"):
         seen["hooks"]["response"](response("https://a.org/x", "http://b.org/y"), timeout=60)
+
+
+def test_the_guard_is_really_called_for_every_answer(tmp_path):
+    """pooch and requests themselves, against a server of this process, which has no https."""
+    pytest.importorskip("pooch")
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(302 if self.path == "/moved" else 200)
+            self.send_header("Location", "/x") if self.path == "/moved" else None
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"data")
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            for path in ("/moved", "/x"):
+                out = io.BytesIO()
+                with pytest.raises(ModelError, match="which is not https"):
+                    download(f"http://127.0.0.1:{server.server_port}{path}", out, a_set(GOOD).sources[0])
+                assert out.getvalue() == b""
+        finally:
+            server.shutdown()
+    # The redirect was refused before it was followed.
+    assert asked == ["/moved", "/x"]
 
 
 def test_a_source_that_does_not_answer_is_one_line(tmp_path):

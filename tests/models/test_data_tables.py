@@ -150,6 +150,9 @@ def test_bytes_that_are_no_text_name_their_line(tmp_path):
         load(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf" + csv_text().encode())
     assert load(tmp_path / "b.csv").classes == ("bad", "good")
+    # Whatever lies beside a file of the user's is not ours to judge.
+    (tmp_path / "SHA256SUMS").write_text("SHA256 (b.csv) = 00\n")
+    assert load(tmp_path / "b.csv").classes == ("bad", "good")
     (tmp_path / "c.csv.xz").write_bytes(lzma.compress(csv_text().encode())[:-20])
     with pytest.raises(ModelError, match=r"c.csv.xz cannot be unpacked .*cut short"):
         load(tmp_path / "c.csv.xz")
