@@ -124,7 +124,7 @@ def summarise(runs: Sequence[RunResult]) -> list[ArmSummary]:
             test=tuple(run.test_bits_per_byte for run in group),
             validation=tuple(run.validation_bits_per_byte for run in group),
             n_parameters=group[0].n_parameters,
-            verdicts=tuple(run.causality.verdict for run in group),
+            verdicts=tuple(run.causality.verdict for run in group if run.causality),
         )
         for arm, group in arms.items()
     ]
@@ -225,9 +225,13 @@ def _context(data: RunData) -> dict[str, Any]:
         "summaries": summaries,
         "pairs": pairs(summaries),
         "causal": all(v == "causal" for s in summaries for v in s.verdicts),
-        "largest_change": max((run.causality.max_logit_change for run in data.runs), default=float("nan")),
-        "largest_mismatch": max((run.causality.chunked_vs_step for run in data.runs), default=float("nan")),
-        "positions": len(first.causality.checked_positions) if first else 0,
+        "largest_change": max(
+            (run.causality.max_logit_change for run in data.runs if run.causality), default=float("nan")
+        ),
+        "largest_mismatch": max(
+            (run.causality.chunked_vs_step for run in data.runs if run.causality), default=float("nan")
+        ),
+        "positions": len(first.causality.checked_positions) if first and first.causality else 0,
         "first": first,
         "macro": data.macro,
         "macro_digest": data.macro.digest,

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from .diagnostics import LayerDiagnostics, diagnose
     from .errors import ModelError
     from .evaluation import bits_per_byte
+    from .language import EncodedText, evaluate_lm
+    from .leaks import leak_report
+    from .ngram import KneserNey
     from .recipes import RECIPES, Recipe
     from .result import RunResult
+    from .scoring import open_run
     from .training import run_job, train
 
 __all__ = [
@@ -34,6 +38,8 @@ __all__ = [
     "AstromorphicForSequenceClassification",
     "AstromorphicModel",
     "AstromorphicState",
+    "EncodedText",
+    "KneserNey",
     "LayerDiagnostics",
     "ModelError",
     "Recipe",
@@ -41,9 +47,12 @@ __all__ = [
     "bits_per_byte",
     "causality_verdict",
     "diagnose",
+    "evaluate_lm",
+    "leak_report",
     "main_arms",
     "matched_gain",
     "matching_activation",
+    "open_run",
     "run_job",
     "train",
 ]
@@ -55,6 +64,8 @@ _WHERE = {
     "AstromorphicForSequenceClassification": "astromorphic",
     "AstromorphicModel": "astromorphic",
     "AstromorphicState": "astromorphic",
+    "EncodedText": "language",
+    "KneserNey": "ngram",
     "LayerDiagnostics": "diagnostics",
     "ModelError": "errors",
     "RECIPES": "recipes",
@@ -63,9 +74,12 @@ _WHERE = {
     "bits_per_byte": "evaluation",
     "causality_verdict": "causality",
     "diagnose": "diagnostics",
+    "evaluate_lm": "language",
+    "leak_report": "leaks",
     "main_arms": "arms",
     "matched_gain": "arms",
     "matching_activation": "arms",
+    "open_run": "scoring",
     "run_job": "training",
     "train": "training",
 }

@@ -1,4 +1,7 @@
-"""Bits per byte: every byte of a text scored exactly once, with stated context. Never the trainer's own loss."""
+"""The nats of a text: every token scored exactly once, with stated context. Never the trainer's own loss.
+
+`models.language` turns them into perplexities and bits per byte and says whether they may be called so.
+"""
 
 from __future__ import annotations
 
@@ -61,25 +64,53 @@ def bits_per_byte(
 
     Raises ModelError for a text, context, stride or batch size that cannot be scored with this model.
     """
+    text = _bytes_of(model, data)
+    nats, context, stride = score_tokens(
+        model, text, context=context, stride=stride, batch_size=batch_size, unit="bytes"
+    )
+    return Score(
+        nats,
+        len(text),
+        EvaluationPolicy(bytes_scored=len(text), tokens_scored=len(text), context=context, stride=stride),
+    )
+
+
+@torch.no_grad()
+def score_tokens(
+    model: PreTrainedModel,
+    text: Tensor,
+    *,
+    context: int | None = None,
+    stride: int | None = None,
+    batch_size: int = 32,
+    unit: str = "tokens",
+) -> tuple[float, int, int]:
+    """(total nats summed in float64, context, stride) of int64 token numbers ``[tokens]``; windows as in `bits_per_byte`.
+
+    The first token has no context and is charged log(vocabulary). `unit` is what messages call a token.
+    Raises ModelError as `bits_per_byte` does.
+    """
     limit = int(model.config.max_position_embeddings)
     context = limit if context is None else context
     if not _is_whole(context) or not 2 <= context <= limit:
         raise ModelError(
-            f"context is {context!r} bytes; expected 2 (one byte to predict another from) to {limit}, the model's "
+            f"context is {context!r} {unit}; expected 2 (one {unit[:-1]} to predict another from) to {limit}, the model's "
             "max_position_embeddings"
             if limit > 1
-            else "max_position_embeddings is 1; expected at least 2, one byte to predict another from"
+            else f"max_position_embeddings is 1; expected at least 2, one {unit[:-1]} to predict another from"
         )
     stride = context // 2 if stride is None else stride
     if not _is_whole(stride) or not 1 <= stride <= context // 2:
-        raise ModelError(f"stride is {stride!r}; expected 1 to {context // 2}, half of the context of {context} bytes")
+        raise ModelError(f"stride is {stride!r}; expected 1 to {context // 2}, half of the context of {context} {unit}")
     if not _is_whole(batch_size) or batch_size < 1:
         raise ModelError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
-    text = _token_ids(model, data)
+    check_tokens(text, int(model.config.vocab_size))
     nats = math.log(model.config.vocab_size)
     was_training = model.training
     model.eval()
     try:
+        # Logits in float64 of a large vocabulary would fill the memory: at most some 256 MB at once.
+        batch_size = max(1, min(batch_size, 2**25 // (context * model.config.vocab_size)))
         windows = [w for w in _windows(len(text), context, stride) if w[1]]
         for group in _same_shape(windows, batch_size):
             new = group[0][1]
@@ -88,14 +119,25 @@ def bits_per_byte(
             nats += _nats(logits, rows[:, -new:])
     finally:
         model.train(was_training)
-    return Score(nats, len(text), EvaluationPolicy(bytes_scored=len(text), context=context, stride=stride))
+    return nats, context, stride
+
+
+def check_tokens(text: Tensor, vocab_size: int) -> None:
+    """ModelError for no tokens at all, and for numbers that a vocabulary of this size does not have."""
+    if text.ndim != 1 or not len(text):
+        raise ModelError(f"the text to score has shape {list(text.shape)}; expected [tokens] with at least one token")
+    if int(text.min()) < 0 or int(text.max()) >= vocab_size:
+        raise ModelError(
+            f"the text to score holds the token {int(text.max() if int(text.min()) >= 0 else text.min())} but vocab_size "
+            f"is {vocab_size}; encode it with the tokenizer that the model was trained with"
+        )
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _token_ids(model: PreTrainedModel, data: NDArray[np.uint8] | bytes) -> Tensor:
+def _bytes_of(model: PreTrainedModel, data: NDArray[np.uint8] | bytes) -> Tensor:
     """The bytes as int64 ``[bytes]`` on the CPU; refuses what is no text of bytes, and bytes outside the vocabulary."""
     array = np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else data
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.ndim != 1:
@@ -140,7 +182,7 @@ def carried_state_difference(model: PreTrainedModel, data: NDArray[np.uint8], *,
         raise ModelError(f"data has {len(data)} bytes; expected 2 to {limit}, one context of the model")
     if not _is_whole(piece) or piece < 1:
         raise ModelError(f"piece is {piece!r} bytes; expected a whole number of at least 1")
-    ids = _token_ids(model, data)[None].to(model.device)
+    ids = _bytes_of(model, data)[None].to(model.device)
     was_training = model.training
     model.eval()
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ModelError
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 
 class _Record(BaseModel):
@@ -19,12 +21,58 @@ class _Record(BaseModel):
 
 
 class CurvePoint(_Record):
-    """One point of the learning curve; the training value is the mean over the steps since the previous point."""
+    """One point of the learning curve.
+
+    The training loss is the mean over the steps since the previous point (with label smoothing, if any); losses are nats per
+    token or example. Bits per byte are those of a language model, accuracies (0 to 1) those of a classifier;
+    test_accuracy is there only if the recipe asked for it, and nothing is ever chosen by it. `epoch` counts passes
+    over the training data, `tokens` what a language model has read.
+    """
 
     step: int = Field(ge=0)
-    tokens: int = Field(ge=0)
-    train_bits_per_byte: float
-    validation_bits_per_byte: float
+    epoch: float | None = None
+    tokens: int | None = Field(default=None, ge=0)
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    test_accuracy: float | None = None
+    train_bits_per_byte: float | None = None
+    validation_bits_per_byte: float | None = None
+
+
+class SplitScore(_Record):
+    """What a split of the data was scored at.
+
+    A classifier: `n` examples, loss in nats per example, accuracy 0 to 1. A language model: `n` tokens, loss in nats per
+    token, total nats, and the same total per word, as perplexities, and in bits per byte. These are null for a model that
+    sees the future: what it scores is no probability of the text.
+    """
+
+    n: int = Field(ge=1)
+    loss: float
+    accuracy: float | None = None
+    nats: float | None = None
+    words: int | None = None
+    bytes: int | None = None
+    bits_per_byte: float | None = None
+    perplexity_per_token: float | None = None
+    perplexity_per_word: float | None = None
+
+
+class DataRecord(_Record):
+    """What a run was trained on: kind of task, where the data came from, how text became numbers, how it was prepared.
+
+    `location` is the folder or file that the user named, as given; None for data that come with the package or are found
+    by their name.
+    """
+
+    kind: Literal["language", "text_classification", "image_classification"] = "language"
+    source: str
+    location: str | None = None
+    tokenizer: str | None = None
+    classes: list[str] = []
+    options: dict[str, Any] = {}
+    n_train: int | None = None
 
 
 class CausalityVerdict(_Record):
@@ -45,13 +93,21 @@ class CausalityVerdict(_Record):
 
 
 class EvaluationPolicy(_Record):
-    """What a bits-per-byte number means: what was scored and with how much context."""
+    """What a language model's number means: what was scored and with how much context, in tokens.
+
+    Every token is scored once. The first has no context and is charged log(vocabulary) nats ("uniform").
+    reevaluated_tokens of the text were predicted again, each from its prefix alone; per token that differed by
+    reevaluated_difference nats on average (0 for a model that does not see the future).
+    """
 
     bytes_scored: int = Field(ge=0)
+    tokens_scored: int | None = Field(default=None, ge=1)
     context: int = Field(ge=1)
     stride: int = Field(ge=1)
     first_byte: Literal["uniform"] = "uniform"
     carried_state_max_difference: float | None = None
+    reevaluated_tokens: int | None = None
+    reevaluated_difference: float | None = None
 
 
 class OperatingPoint(_Record):
@@ -70,8 +126,9 @@ class OperatingPoint(_Record):
 class RunResult(_Record):
     """One training run: what was trained, on what, how it went and what came out.
 
-    Bits per byte throughout. An interrupted run went on from step `resumed_from_step` (its last resume), and
-    `wall_time_s` counts from there.
+    `scores` are those of the weights that lie beside the record: of step `chosen_step`, the last one or the one that
+    validation picked. An interrupted run went on from step `resumed_from_step` (its last resume), and `wall_time_s`
+    counts from there.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -83,14 +140,17 @@ class RunResult(_Record):
     macro_digest: str | None = None
     n_parameters: int = Field(ge=0)
     steps: int = Field(ge=0)
-    tokens_per_step: int = Field(ge=1)
+    steps_per_epoch: int | None = None
+    tokens_per_step: int | None = Field(default=None, ge=1)
+    chosen_step: int = Field(ge=0)
+    chosen_epoch: float | None = None
     learning_curve: list[CurvePoint]
-    validation_bits_per_byte: float
-    test_bits_per_byte: float
-    evaluation: dict[str, EvaluationPolicy]
-    causality: CausalityVerdict
+    scores: dict[Literal["validation", "test"], SplitScore]
+    evaluation: dict[str, EvaluationPolicy] = {}
+    causality: CausalityVerdict | None = None
     operating_point: OperatingPoint | None = None
     resumed_from_step: int | None = None
+    data: DataRecord
     data_digest: str
     weights_digest: str
     wall_time_s: float = Field(ge=0)
@@ -98,6 +158,48 @@ class RunResult(_Record):
     dtype: str
     versions: dict[str, str]
     git_revision: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "language", "text_classification" or "image_classification"."""
+        return self.data.kind
+
+    @property
+    def validation_bits_per_byte(self) -> float:
+        """Bits per byte on validation text; ModelError for a classifier or a model that sees the future."""
+        return self._bits_per_byte("validation")
+
+    @property
+    def test_bits_per_byte(self) -> float:
+        """Bits per byte on test text; ModelError for a classifier or a model that sees the future."""
+        return self._bits_per_byte("test")
+
+    def _bits_per_byte(self, split: Literal["validation", "test"]) -> float:
+        found = self.scores[split].bits_per_byte
+        if found is None:
+            what = (
+                f"{self.arm!r} is not a language model" if self.kind == "language" else f"task {self.task!r} is no text"
+            )
+            raise ModelError(f"{split} has no bits per byte: {what}; read scores[{split!r}] instead")
+        return found
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Accuracy (0 to 1) on validation examples; ModelError for a language model."""
+        return self._accuracy("validation")
+
+    @property
+    def test_accuracy(self) -> float:
+        """Accuracy (0 to 1) on test examples, of the weights that validation picked; ModelError for a language model."""
+        return self._accuracy("test")
+
+    def _accuracy(self, split: Literal["validation", "test"]) -> float:
+        found = self.scores[split].accuracy
+        if found is None:
+            raise ModelError(
+                f"{split} has no accuracy: task {self.task!r} is {self.kind}; read scores[{split!r}] instead"
+            )
+        return found
 
     def dumps(self) -> str:
         """Canonical JSON: sorted keys, two spaces, newline at the end; NaN is refused."""
@@ -114,18 +216,21 @@ class RunResult(_Record):
 
     @classmethod
     def loads(cls, text: str, *, source: str = "run record") -> RunResult:
-        """Parse a record. Raises ValueError for broken JSON, another major version, unknown or missing fields."""
+        """Parse a record. Raises ValueError for broken JSON, a newer major version, unknown or missing fields.
+
+        Records of version 1 (bytes of the shipped text, scores of the last step) are brought up to the present one.
+        """
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
             raise ModelError(f"{source} is not JSON ({error}); the file is damaged, train again") from None
         version = content.get("schema_version") if isinstance(content, dict) else None
-        if not isinstance(version, str) or version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        if not isinstance(version, str) or version.split(".")[0] not in ("1", SCHEMA_VERSION.split(".")[0]):
             raise ModelError(
                 f"{source} has schema_version {version!r}; expected {SCHEMA_VERSION}, made by this version of astromorphic"
             )
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(_migrated(content))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -138,3 +243,43 @@ class RunResult(_Record):
         if not file.is_file():
             raise ModelError(f"run record {file} does not exist; the run did not finish or the folder is wrong")
         return cls.loads(file.read_text(encoding="utf-8"), source=str(file))
+
+
+def _migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 1 as one of this version; what it did not know is null or at the value that it then had."""
+    if not str(content["schema_version"]).startswith("1."):
+        return content
+    new = {key: value for key, value in content.items() if not key.endswith("_bits_per_byte")}
+    new["schema_version"] = SCHEMA_VERSION
+    if isinstance(new.get("recipe"), dict):
+        new["recipe"] = {**_defaults_of_recipe(), **new["recipe"]}
+    new["scores"] = {}
+    for split in ("validation", "test"):
+        bits = content.get(f"{split}_bits_per_byte")
+        scored = (content.get("evaluation") or {}).get(split, {}).get("bytes_scored")
+        if isinstance(bits, int | float) and math.isfinite(bits) and isinstance(scored, int) and scored > 0:
+            loss = bits * math.log(2.0)
+            causal = (content.get("causality") or {}).get("verdict") == "causal"
+            new["scores"][split] = {
+                "n": scored, "loss": loss, "nats": loss * scored, "bytes": scored, "bits_per_byte": bits if causal else None,
+                "perplexity_per_token": 2.0**bits if causal else None,
+            }  # fmt: skip
+        elif bits is not None:
+            raise ModelError(f"run record: {split}_bits_per_byte is {bits!r:.60} of {scored!r} bytes; train again")
+    new["learning_curve"] = [
+        {
+            **point,
+            "train_loss": point["train_bits_per_byte"] * math.log(2.0),
+            "validation_loss": point["validation_bits_per_byte"] * math.log(2.0),
+        }
+        for point in content.get("learning_curve", [])
+    ]
+    new["chosen_step"] = content.get("steps")
+    new["data"] = {"kind": "language", "source": "", "tokenizer": "bytes"}
+    return new
+
+
+def _defaults_of_recipe() -> dict[str, Any]:
+    from .recipes import Recipe
+
+    return {field.name: field.default for field in fields(Recipe) if field.default is not MISSING}

@@ -1,0 +1,96 @@
+"""`astromorphic train` and `evaluate` on a user's files: one line of result, all units, one line for each fault."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from astromorphic.cli import main
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture
+def films(tmp_path):
+    file = tmp_path / "films.csv"
+    rows = [f"{'good' if i % 2 else 'bad'} film number {i},{'pos' if i % 2 else 'neg'}" for i in range(80)]
+    file.write_text("text,label\n" + "\n".join(rows) + "\n")
+    return file
+
+
+def test_a_table_is_learnt_and_scored_again(films, tmp_path, capsys):
+    out = tmp_path / "run"
+    settings = ["--set", "hidden_size=16", "--set", "epochs=3", "--set", "learning_rate=0.01", "--set", "test=0.2"]
+    command = ["train", str(films), "--model", "katharopoulos", "--preset", "smoke", *settings, "--out", str(out)]
+    assert call(*command) == 0
+    line = capsys.readouterr().out.strip()
+    assert line.count("\n") == 0 and line.startswith(f"{out}: test accuracy 100.00 % of 16, validation 100.00 % of 6;")
+    assert "weights picked by validation accuracy, epoch" in line
+    record = json.loads((out / "run.json").read_text())
+    assert record["arm"] == "katharopoulos" and record["config"]["mixer"] == "linear"
+    assert record["data"]["options"]["test"] == 0.2 and record["recipe"]["learning_rate"] == 0.01
+    assert call("evaluate", str(out)) == 0
+    scored = capsys.readouterr().out
+    assert "accuracy     100.00 % of 16" in scored and "record       100.00 % when it was trained" in scored
+
+
+def test_a_model_that_sees_the_future_is_not_given_a_perplexity(tmp_path, capsys):
+    file = tmp_path / "my.txt"
+    file.write_bytes(bytes(range(97, 123)) * 60)
+    out = tmp_path / "run"
+    settings = [
+        "--set",
+        "causal=false",
+        "--set",
+        "max_position_embeddings=16",
+        "--set",
+        "steps=2",
+        "--set",
+        "evaluate_every=2",
+    ]
+    assert call("train", str(file), "--preset", "smoke", *settings, "--out", str(out)) == 0
+    assert "not a language model" in (line := capsys.readouterr().out) and "per byte" not in line
+    assert call("evaluate", str(out), "--split", "validation", "--reevaluate", "30") == 0
+    text = capsys.readouterr().out
+    assert "not a language model" in text and "perplexity" not in text and "causality    leaks" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "imdb", "--data", "nowhere", "--out", "r"), ("imdb", "astromorphic data fetch imdb")),
+        (("train", "cifar10", "--data", "nowhere", "--out", "r"), ("cifar10", "astromorphic data fetch cifar10")),
+        (("train", "imdb", "--model", "astromorfic", "--out", "r"), ("'astromorfic'", "did you mean 'astromorphic'")),
+        (("train", "imdb", "--preset", "papr", "--out", "r"), ("'papr'", "did you mean 'paper'")),
+        (
+            ("train", "shakespeare", "--set", "lerning_rate=1", "--out", "r"),
+            ("lerning_rate", "did you mean 'learning_rate'"),
+        ),
+        (("train", "shakespeare", "--set", "learning_rate=-1", "--out", "r"), ("learning_rate is -1", "above 0")),
+        (("train", "shakespeare", "--set", "select=accuracy", "--out", "r"), ("select is 'accuracy'", "classifiers")),
+        (("train", "my.csv", "--out", "r"), ("'my.csv'", "no such file")),
+        (("train", "text_file", "--out", "r"), ("'text_file'", "give the file")),
+        (("evaluate", "nowhere"), ("nowhere", "run.json")),
+        (("evaluate", "nowhere", "--split", "train"), ("'train'", "validation")),
+    ],
+)
+def test_faults_are_one_line(arguments, words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == 2
+    captured = capfd.readouterr()
+    assert captured.err.count("\n") == 1 and captured.out == "", captured.err
+    for word in words:
+        assert word in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_text_is_named_with_its_place(tmp_path, capfd):
+    file = tmp_path / "films.csv"
+    file.write_text("text,label\ngood,1\n,0\n")
+    assert call("train", str(file), "--out", str(tmp_path / "run")) == 2
+    assert "films.csv" in (line := capfd.readouterr().err) and "3" in line and not (tmp_path / "run").exists()
