@@ -252,11 +252,14 @@ def generate(
 def figures(
     name: Annotated[str, typer.Argument(help="Name of a figure, or 'all' or 'list'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
+    runs: Annotated[
+        Path | None, typer.Option("--runs", help="Folder with trained models, for table1, fig4 and exponents.")
+    ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Make a figure with the data behind it."""
-    from figures.gallery import FIGURES, make, missing, titles
+    from figures.gallery import FIGURES, from_runs, make, missing, titles
 
     if name == "list":
         for key, title in titles().items():
@@ -264,11 +267,13 @@ def figures(
         return
     for key in FIGURES if name == "all" else [name]:
         lacks = missing(key) if name == "all" else None
+        if name == "all" and from_runs(key) and runs is None:
+            lacks = "made from trained models; name their folder with --runs DIR"
         if lacks:
             print(f"{key} is left out: {lacks}")
             continue
         with progress_bar(f"figure {key}") as advance:
-            paths = make(key, out, quick=quick, seed=seed, progress=advance if key != "responses" else None)
+            paths = make(key, out, quick=quick, seed=seed, runs=runs, progress=advance if key != "responses" else None)
         for path in paths:
             print(path)
 
