@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .astromorphic import (
         AstromorphicConfig,
         AstromorphicForCausalLM,
+        AstromorphicForImageClassification,
+        AstromorphicForSequenceClassification,
         AstromorphicModel,
         AstromorphicState,
     )
@@ -27,6 +29,8 @@ __all__ = [
     "RECIPES",
     "AstromorphicConfig",
     "AstromorphicForCausalLM",
+    "AstromorphicForImageClassification",
+    "AstromorphicForSequenceClassification",
     "AstromorphicModel",
     "AstromorphicState",
     "ModelError",
@@ -44,6 +48,8 @@ __all__ = [
 _WHERE = {
     "AstromorphicConfig": "astromorphic",
     "AstromorphicForCausalLM": "astromorphic",
+    "AstromorphicForImageClassification": "astromorphic",
+    "AstromorphicForSequenceClassification": "astromorphic",
     "AstromorphicModel": "astromorphic",
     "AstromorphicState": "astromorphic",
     "ModelError": "errors",

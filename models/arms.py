@@ -51,7 +51,7 @@ def matching_activation(context: int = 64, **settings: Any) -> float:
     from .tasks import load_task
 
     config = AstromorphicConfig.from_preset("tuned", **{**MAIN_SIZE, "max_position_embeddings": context, **settings})
-    measured = initial_activation(config, load_task("shakespeare").validation, max(context // 2, 1))
+    measured = initial_activation(config, load_task("shakespeare").validation.ids, max(context // 2, 1))
     if measured is None:
         raise ModelError(f"mixer {config.mixer!r} accumulates no activation; gains are matched for 'astromorphic' only")
     return float(f"{measured:.3g}")

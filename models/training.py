@@ -8,41 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
-from transformers import (
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    default_data_collator,
-)
-from transformers.trainer_callback import PrinterCallback
+from transformers import PreTrainedModel, TrainerState
 
 from .astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from .causality import causality_verdict
 from .checkpoints import find_checkpoint
 from .errors import ModelError
-from .evaluation import bits_per_byte, carried_state_difference
 from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
 from .result import CurvePoint, OperatingPoint, RunResult
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
-from .tasks.shakespeare import ByteText, RandomBlocks
+from .tasks.base import Batches, Task
+from .tasks.shakespeare import ByteText, language_task
+from .trainer import BestWeights, LearningCurve, Progress, check_precision, is_over, make_trainer, picked, points
 
-Progress = Callable[[int, int, dict[str, float]], None]
 RUN_FILE = "run.json"
 WEIGHTS_FILE = "model.safetensors"
 _SETTINGS_FILE = "settings.json"
@@ -52,70 +42,27 @@ LARGEST_SEED = 2**32 - 1
 _DERIVED = ("branch_gain", "hebbian_scale", "hidden_dim", "macro_digest")
 
 
-class _BlockTrainer(Trainer):
-    """The library's loop with two changes: no pickled arguments are left behind, and vectors are not decayed."""
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        (Path(output_dir or self.args.output_dir or ".") / "training_args.bin").unlink(missing_ok=True)
-
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        return [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
-
-
-class _LearningCurve(TrainerCallback):
-    """Score validation bytes at every log point; kept in the trainer's own history, so that it survives a resume."""
-
-    def __init__(self, data: ByteText, recipe: Recipe, progress: Progress | None) -> None:
-        self.data, self.recipe, self.progress = data, recipe, progress
-        self.metrics: dict[str, float] = {}
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        if state.global_step >= state.max_steps:
-            control.should_log = True
-        if self.progress is not None:
-            self.progress(state.global_step, state.max_steps, dict(self.metrics))
-        return control
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, model: Any = None,
-        **kwargs: Any,
-    ) -> None:  # fmt: skip
-        if logs is None or "loss" not in logs or model is None:
-            return
-        if not math.isfinite(logs["loss"]):
-            raise ModelError(
-                f"the training loss is {logs['loss']} at step {state.global_step}; lower the recipe's learning_rate"
-            )
-        score = bits_per_byte(model, self.data.validation[: self.recipe.curve_bytes])
-        self.metrics = {
-            "train_bits_per_byte": logs["loss"] / math.log(2.0),
-            "validation_bits_per_byte": score.bits_per_byte,
-        }
-        state.log_history[-1].update(self.metrics)
-        if self.progress is not None:
-            self.progress(state.global_step, state.max_steps, dict(self.metrics))
-
-
 def train(
     config: AstromorphicConfig,
-    task: str = "shakespeare",
+    task: str | Task = "shakespeare",
     recipe: str | Recipe = "default",
     out_dir: str | os.PathLike[str] = ".",
     seed: int = 0,
     arm: str = "model",
     progress: Progress | None = None,
     *,
-    data: ByteText | None = None,
+    data: ByteText | str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> RunResult:
     """Train `config` from `seed` and write config.json, model.safetensors and, last, run.json into `out_dir`.
 
-    Interrupted runs continue from their newest complete checkpoint and end with the same weights (same machine, versions
-    and thread count); a finished one is returned as it is. `progress(step, total_steps, metrics)` is called after every
-    step, and again when the metrics are new; `data` replaces the task's text.
+    task : a name (see `models.tasks.load_task`, which gets `data`, a folder or file, and `options`) or a `Task`. Where the
+    recipe chooses by validation, the weights are those of the point that validation picks; the test split is scored
+    once, with the weights that stay. Interrupted runs continue from their newest complete checkpoint and end with the
+    same weights (same machine, versions and thread count); a finished one is returned as it is. `progress(step,
+    total_steps, metrics)` is called after every step, and again when the metrics are new.
+
     Raises ModelError if the settings cannot be trained, if `out_dir` holds something else or a run of other settings or
     versions, or if the loss is no longer finite; OutputError if the folder cannot be written. Nothing is written before
     all settings are known to be good.
@@ -124,38 +71,93 @@ def train(
     recipe = Recipe.resolve(recipe)
     _check_seed(seed)
     out = Path(out_dir)
-    text = data if data is not None else load_task(task)
+    work = out / "checkpoints"
+    loaded = _loaded(task, data, options)
+    _check_recipe(recipe, loaded)
+    check_precision(recipe, device)
     settings = {
-        "task": task, "arm": arm, "seed": seed, "recipe": asdict(recipe), "config": config.settings(), "data_digest": text.digest,
+        "task": loaded.name, "arm": arm, "seed": seed, "recipe": asdict(recipe), "config": config.settings(),
+        "data_options": loaded.options, "data_digest": loaded.digest,
     }  # fmt: skip
-    finished = _finished(out, settings)
+    finished = _finished(out, settings, loaded)
     if finished is not None:
         return finished
     _check_alone()
     _check_folder(out)
-    _check_trainable(config, text)
+    loaded.check(config)
     from bridge.artifact import exclusive, output_folder
 
-    work = out / "checkpoints"
     with own_random_state(seed), quiet_library(), contextlib.ExitStack() as held:
-        model = AstromorphicForCausalLM(config)
-        blocks = RandomBlocks(text.train, config.max_position_embeddings, recipe.steps * recipe.batch_size, seed)
-        half = max(config.max_position_embeddings // 2, 1)
-        start = mean_activation(model, text.validation, half)
+        model = loaded.build(config)
+        batches = loaded.batches(config, recipe, seed)
+        recipe.plan(batches.steps_per_epoch)
+        start = _activation(model, loaded)
         held.enter_context(exclusive(output_folder(out)))
         checkpoint = _claim(work, settings)
-        trainer = _trainer(model, blocks, recipe, work, seed, _LearningCurve(text, recipe, progress), device)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        end = mean_activation(model, text.validation, half)
+        best = BestWeights(work)
+        trainer = make_trainer(
+            model, batches, recipe, work, seed, LearningCurve(loaded, recipe, best, progress), device
+        )
+        earlier = None if checkpoint is None else TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if earlier is not None and is_over(earlier.log_history, recipe):
+            # Stopped early, and then killed before its record was written: there is nothing left to train.
+            state = earlier
+        else:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            state = trainer.state
+        chosen = picked(state.log_history, recipe.select)
+        if recipe.select != "last" and chosen is not None:
+            best.load_into(model, int(chosen["step"]))
+        end = _activation(model, loaded)
         point = None
         if start is not None and end is not None:
-            point = OperatingPoint(tokens=half, activation_start=start, activation_end=end, gains=learned_gains(model))
+            point = OperatingPoint(
+                tokens=_half(model), activation_start=start, activation_end=end, gains=learned_gains(model)
+            )
         resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
-        result = _record(model, text, recipe, settings, trainer.state, started, point, resumed)
-        _publish(model, out)
+        result = _record(model, loaded, batches, recipe, settings, state, started, point, resumed)
+        _publish(model, loaded, out)
         result.save(out / RUN_FILE)
         shutil.rmtree(work)
     return result
+
+
+def _loaded(task: str | Task, data: Any, options: Mapping[str, Any] | None) -> Task:
+    if isinstance(task, Task):
+        if data is not None or options:
+            raise ModelError(f"task {task.name!r} is loaded already; give data and options with its name instead")
+        return task
+    if isinstance(data, ByteText):
+        return language_task(data, name=task)
+    return load_task(task, data, **dict(options or {}))
+
+
+def _check_recipe(recipe: Recipe, task: Task) -> None:
+    """Settings of a recipe that the kind of task has no use for would be silently without effect."""
+    language = task.kind == "language"
+    unfit = {
+        "label_smoothing": language and recipe.label_smoothing > 0,
+        "select": language and recipe.select == "accuracy",
+        "test_curve": language and recipe.test_curve,
+        "mixup": task.kind != "image_classification" and recipe.mixup > 0,
+    }
+    for name, wrong in unfit.items():
+        if wrong:
+            kinds = "images" if name == "mixup" else "classifiers"
+            raise ModelError(
+                f"recipe {recipe.name}: {name} is {getattr(recipe, name)!r}, which is for {kinds}; task {task.name!r} is {task.kind}"
+            )
+
+
+def _half(model: PreTrainedModel) -> int:
+    return max(int(model.config.max_position_embeddings) // 2, 1)
+
+
+def _activation(model: PreTrainedModel, task: Task) -> float | None:
+    """The operating point is defined on a stream of tokens; classifiers have none."""
+    if task.kind != "language" or not isinstance(model, AstromorphicForCausalLM):
+        return None
+    return mean_activation(model, task.validation.ids, _half(model))  # type: ignore[attr-defined]
 
 
 def _check_seed(seed: int) -> None:
@@ -190,62 +192,10 @@ def _content(folder: Path) -> list[Path]:
     return [p for p in folder.iterdir() if not is_temporary(p)] if folder.is_dir() else []
 
 
-def _check_trainable(config: AstromorphicConfig, text: ByteText) -> None:
-    if config.vocab_size < 256:
-        raise ModelError(f"vocab_size is {config.vocab_size}; expected at least 256, one for every byte value")
-    length = config.max_position_embeddings
-    shortest = min(len(part) for part in (text.train, text.validation, text.test))
-    if not 2 <= length <= shortest:
-        raise ModelError(
-            f"max_position_embeddings is {length}; expected 2 to {shortest} to train on {text.name}: a block predicts "
-            "bytes from earlier ones, and every split must hold one"
-        )
-    config.check_memory(copies=4)
-
-
-def _trainer(
-    model: AstromorphicForCausalLM,
-    blocks: RandomBlocks,
-    recipe: Recipe,
-    work: Path,
-    seed: int,
-    curve: _LearningCurve,
-    device: str,
-) -> Trainer:
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        adam_beta2=recipe.beta2,
-        max_grad_norm=recipe.gradient_clip,
-        lr_scheduler_type="cosine",
-        warmup_steps=recipe.warmup_steps,
-        train_sampling_strategy="sequential",  # the blocks are drawn at random already
-        logging_strategy="steps",
-        logging_steps=recipe.evaluate_every,
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=recipe.save_every,
-        save_total_limit=2,
-        seed=seed,
-        data_seed=seed,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
-    trainer = _BlockTrainer(
-        model=model, args=arguments, train_dataset=blocks, data_collator=default_data_collator, callbacks=[curve]
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
 def _record(
-    model: AstromorphicForCausalLM,
-    text: ByteText,
+    model: PreTrainedModel,
+    task: Task,
+    batches: Batches,
     recipe: Recipe,
     settings: dict[str, Any],
     state: TrainerState,
@@ -253,37 +203,37 @@ def _record(
     point: OperatingPoint | None,
     resumed_from_step: int | None,
 ) -> RunResult:
-    validation = bits_per_byte(model, text.validation[: recipe.final_bytes])
-    test = bits_per_byte(model, text.test[: recipe.final_bytes])
-    context = model.config.max_position_embeddings
-    carried = carried_state_difference(model, text.validation[:context]) if model.config.causal else None
-    tokens_per_step = recipe.batch_size * context
+    how = {"verdict": causality_verdict(model)} if task.kind == "language" else {}
+    scored = {split: task.score(model, split, recipe, **how) for split in ("validation", "test")}  # type: ignore[arg-type]
+    per_step = task.tokens_per_step(model.config, recipe)
+    fields = CurvePoint.model_fields.keys() - {"step", "epoch", "tokens"}
     curve = [
         CurvePoint(
             step=int(entry["step"]),
-            tokens=int(entry["step"]) * tokens_per_step,
-            train_bits_per_byte=entry["train_bits_per_byte"],
-            validation_bits_per_byte=entry["validation_bits_per_byte"],
+            epoch=entry["step"] / batches.steps_per_epoch,
+            tokens=None if per_step is None else int(entry["step"]) * per_step,
+            **{name: entry[name] for name in fields if name in entry},
         )
-        for entry in state.log_history
-        if "validation_bits_per_byte" in entry
+        for entry in points(state.log_history)
     ]
+    chosen = picked(state.log_history, recipe.select)
+    chosen_step = state.global_step if chosen is None else int(chosen["step"])
     return RunResult(
-        **settings,
+        **{name: value for name, value in settings.items() if name != "data_options"},
         macro_digest=model.config.macro_digest,
         n_parameters=sum(p.numel() for p in model.parameters()),
         steps=state.global_step,
-        tokens_per_step=tokens_per_step,
+        steps_per_epoch=batches.steps_per_epoch,
+        tokens_per_step=per_step,
+        chosen_step=chosen_step,
+        chosen_epoch=chosen_step / batches.steps_per_epoch,
         learning_curve=curve,
-        validation_bits_per_byte=validation.bits_per_byte,
-        test_bits_per_byte=test.bits_per_byte,
-        evaluation={
-            "validation": validation.policy.model_copy(update={"carried_state_max_difference": carried}),
-            "test": test.policy,
-        },
-        causality=causality_verdict(model),
+        scores={split: score for split, (score, _) in scored.items()},  # type: ignore[misc]
+        evaluation={split: policy for split, (_, policy) in scored.items() if policy is not None},
+        causality=how.get("verdict"),
         operating_point=point,
         resumed_from_step=resumed_from_step,
+        data=task.record(),
         weights_digest=weights_digest(model),
         wall_time_s=time.monotonic() - started,
         device=str(model.device),
@@ -293,26 +243,28 @@ def _record(
     )
 
 
-def _publish(model: AstromorphicForCausalLM, out: Path) -> None:
+def _publish(model: PreTrainedModel, task: Task, out: Path) -> None:
     """Write the model beside its place and move it in file by file, so that no reader sees half a file."""
     staging = out / ".model.partial"
     shutil.rmtree(staging, ignore_errors=True)
     model.save_pretrained(staging)
+    task.save(staging)
     for file in sorted(staging.iterdir()):
         os.replace(file, out / file.name)
     staging.rmdir()
 
 
-def _finished(out: Path, settings: dict[str, Any]) -> RunResult | None:
+def _finished(out: Path, settings: dict[str, Any], task: Task) -> RunResult | None:
     """The record in `out` if its weights are there too; a record without weights counts as unfinished."""
     if not (out / RUN_FILE).is_file():
         return None
     result = RunResult.load(out / RUN_FILE)
-    _compare(out, {name: getattr(result, name) for name in settings}, settings)
+    there = {name: getattr(result, name) for name in settings if name != "data_options"}
+    _compare(out, {**there, "data_options": result.data.options}, settings)
     if not (out / WEIGHTS_FILE).is_file():
         return None
     with quiet_library():
-        found = weights_digest(AstromorphicForCausalLM.from_pretrained(out))
+        found = weights_digest(task.load(out))
     if found != result.weights_digest:
         raise ModelError(
             f"{out / WEIGHTS_FILE} does not hold the weights that {RUN_FILE} is about (digest {found[:12]}..., expected "
@@ -370,15 +322,17 @@ class _Queue(Protocol):
     def put(self, item: Any) -> None: ...
 
 
-_JOB_KEYS = frozenset({"config", "macro", "task", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"})
+_JOB_KEYS = frozenset(
+    {"config", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"}
+)
 
 
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train` with arguments that can be sent to another process (spawn), returning run.json's content as a dictionary.
 
     Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional macro (text of the macro file
-    that the settings came from, which a dictionary cannot carry), task, recipe (a name, a
-    `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's
+    that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see `load_task`),
+    recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's
     queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
     """
     unknown = set(job) - _JOB_KEYS
@@ -405,6 +359,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
         result = train(
             config,
             task=job.get("task", "shakespeare"),
+            data=job.get("data"),
+            options=job.get("options"),
             recipe=Recipe.resolve(job.get("recipe", "default")),
             out_dir=job["out_dir"],
             seed=seed,

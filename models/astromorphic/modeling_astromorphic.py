@@ -5,7 +5,6 @@ Layers work on ``[batch, time, model]``; the operators of `models.ops` on ``[bat
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
@@ -22,44 +21,79 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from ..errors import ModelError
 from ..ops.chunked import causal_chunked
 from ..ops.features import feature_map, position_code
+from ..ops.precision import widen
+from ..ops.random_features import draw_weights, random_features
 from ..ops.reference import encoder
 from ..ops.response import Power, make_response
-from ..ops.softmax import SoftmaxState, causal_softmax
+from ..ops.scaling import per_valid_token
+from ..ops.softmax import SoftmaxState, bidirectional_softmax, causal_softmax
 from ..ops.state import HebbianState
 from ..ops.step import causal_step
 from ..surroundings import quiet_library
 from .configuration_astromorphic import AstromorphicConfig
+from .folder import check_folder, tensor_name
+from .layout import Layout
 from .state import AstromorphicState, LayerState, PositionCode
 
 if TYPE_CHECKING:
     from bridge.artifact import MacroParameters
 
-WEIGHTS_FILE = "model.safetensors"
+
+class Features(nn.Module):
+    """phi: elu + 1 (eq. 4), or random features with fixed weights that are stored with the model."""
+
+    def __init__(self, config: AstromorphicConfig) -> None:
+        super().__init__()
+        self.kind, self.clip = config.feature_map, float(config.feature_clip)
+        self.shape = (config.num_attention_heads, int(config.hidden_dim or config.head_width), config.head_width)
+        if self.kind != "elu":
+            self.register_buffer("weight", torch.empty(self.shape))
+            self.register_buffer("phase", torch.empty(self.shape[:2]))
+
+    def forward(self, x: Tensor, shift: str = "none", mask: Tensor | None = None) -> Tensor:
+        """phi(x), ``[batch, time, heads, m]``; `shift` as in `models.ops.random_features`."""
+        if self.kind == "elu":
+            return feature_map(x)
+        weight, phase = self.get_buffer("weight"), self.get_buffer("phase")
+        scaled = widen(x) * self.shape[2] ** -0.25
+        return random_features(scaled, weight, phase, kind=self.kind, clip=self.clip, shift=shift, mask=mask)
 
 
 class AstromorphicMixer(nn.Module):
     """The attention branch of one layer; the mixers `linear` and `kozachkov` are settings of the same operator."""
 
-    def __init__(self, config: AstromorphicConfig) -> None:
+    def __init__(self, config: AstromorphicConfig, layout: Layout | None = None, index: int = 0) -> None:
         super().__init__()
+        self.layout, self.index = layout or Layout(config.max_position_embeddings), index
         self.heads, self.d = config.num_attention_heads, config.head_width
         self.m: int = config.hidden_dim or self.d
-        self.kind, self.causal = config.mixer, config.causal
+        self.kind, self.causal = config.mixer, config.causal and not self.layout.bidirectional
         self.branch_gain = float(config.branch_gain)
         linear = config.mixer in ("linear", "kozachkov")
         self.placement = "none" if linear else config.sigmoid_placement
-        self.scale = 1.0 if config.mixer == "linear" else float(config.hebbian_scale or 1.0)
+        self.scale = 1.0 if config.mixer == "linear" else config.scale_for(self.layout)
         response = config.response or {}
         self.response = Power(1.0) if linear else make_response(response["family"], response["parameters"])
+        self.reading = "sum_then_power" if linear else config.calcium_reading
         self.distance, self.distance_decay = config.distance, float(config.distance_decay)
-        self.query = nn.Linear(config.hidden_size, self.heads * self.m)
-        self.key = nn.Linear(config.hidden_size, self.heads * self.m)
+        self.branch_norm = config.branch_norm
+        self.query = nn.Linear(config.hidden_size, self.heads * config.query_width)
+        self.key = nn.Linear(config.hidden_size, self.heads * config.query_width)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size) if config.out_proj else None
         self.gain = nn.Parameter(torch.ones(self.heads)) if config.learnable_gain else None
         coded = config.position_code and config.mixer == "astromorphic"
-        shape = (self.heads, self.m, config.max_position_embeddings)
+        if coded and config.distance == "grid" and self.layout.grid is None:
+            raise ModelError('distance is "grid", the rows and columns of an image; use "absnorm" for text')
+        self.distance_options: dict[str, Any] = {}
+        if config.distance in ("clipped", "grid"):
+            self.distance_options = {"clip": config.distance_clip, "grid": self.layout.grid}
+        shape = (1 if config.share_position_matrix else self.heads, self.m, self.layout.length)
         self.position_matrix = nn.Parameter(torch.empty(shape)) if coded else None
+        self.features = Features(config) if config.mixer != "softmax" else None
+        # Keys may be rescaled as a whole where they enter numerator and normaliser alike.
+        homogeneous = self.placement == "none" and self.response == Power(1.0) and not coded
+        self.key_shift = "sequence" if homogeneous and not self.causal else "none"
 
     def forward(
         self,
@@ -74,11 +108,14 @@ class AstromorphicMixer(nn.Module):
         x ``[batch, time, model]``, positions ``[time]`` or ``[batch, time]``, mask ``[batch, time]`` or None.
         """
         batch, time, _ = x.shape
-        q = self.query(x).view(batch, time, self.heads, self.m)
-        k = self.key(x).view(batch, time, self.heads, self.m)
+        q = self.query(x).view(batch, time, self.heads, -1)
+        k = self.key(x).view(batch, time, self.heads, -1)
         v = self.value(x).view(batch, time, self.heads, self.d)
         code, keep = self._position_code(known)
         out, new_state = self._mix(q, k, v, None if code is None else code[positions], mask, state)
+        if self.branch_norm:
+            # The branch may be as small as 1e-6 of the residual: the guard is far below its square.
+            out = out * (out.square().mean(-1, keepdim=True) + 1e-20).rsqrt()
         out = out * self.branch_gain
         if self.gain is not None:
             out = out * self.gain[:, None]
@@ -93,20 +130,27 @@ class AstromorphicMixer(nn.Module):
         wants_gradient = torch.is_grad_enabled() and matrix.requires_grad
         if known is not None and not wants_gradient and known.belongs_to(matrix):
             return known.code, known
-        code = position_code(matrix, self.distance, decay=self.distance_decay)
+        code = position_code(matrix, self.distance, decay=self.distance_decay, **self.distance_options)
         # A code that hangs in a graph must not outlive it. Taken while training, it would be out of date at once.
         return code, None if wants_gradient or self.training else PositionCode(code, matrix.detach().clone())
 
     def _mix(
         self, q: Tensor, k: Tensor, v: Tensor, code: Tensor | None, mask: Tensor | None, state: LayerState
     ) -> tuple[Tensor, LayerState]:
+        if self.kind == "softmax" and self.layout.bidirectional:
+            return bidirectional_softmax(q, k, v, mask=mask), None
         if self.kind == "softmax":
             past = state if isinstance(state, SoftmaxState) else None
             return causal_softmax(q, k, v, mask=mask, initial_state=past)
-        query, key = feature_map(q), feature_map(k)
+        assert self.features is not None
+        query, key = self.features(q, shift="token"), self.features(k, shift=self.key_shift, mask=mask)
         settings: dict[str, Any] = {
-            "response": self.response, "scale": self.scale, "placement": self.placement, "code": code, "mask": mask,
+            "response": self.response, "placement": self.placement, "code": code, "mask": mask,
+            "reading": self.reading,
         }  # fmt: skip
+        if self.scale is None:
+            return per_valid_token(query, key, v, form=encoder, **settings), None
+        settings["scale"] = self.scale
         if not self.causal:
             return encoder(query, key, v, **settings), None
         past_hebbian = state if isinstance(state, HebbianState) else None
@@ -118,9 +162,9 @@ class AstromorphicMixer(nn.Module):
 class AstromorphicBlock(nn.Module):
     """Y = LN(attention + X); LN(FFN(Y) + Y) (Algorithm 1), or the pre-norm order."""
 
-    def __init__(self, config: AstromorphicConfig) -> None:
+    def __init__(self, config: AstromorphicConfig, layout: Layout | None = None, index: int = 0) -> None:
         super().__init__()
-        self.mixer = AstromorphicMixer(config) if config.mixer != "none" else None
+        self.mixer = AstromorphicMixer(config, layout, index) if config.mixer != "none" else None
         self.pre_norm = config.norm_placement == "pre"
         self.mixer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.up = nn.Linear(config.hidden_size, config.intermediate_size)
@@ -131,6 +175,16 @@ class AstromorphicBlock(nn.Module):
         )
         self.activation = nn.GELU()
         self.dropout = nn.Dropout(float(config.dropout))
+        self.drops_sum = config.dropout_placement == "residual"
+        # 0 in the first layer, the setting in the last.
+        self.left_out = float(config.stochastic_depth) * index / max(config.num_hidden_layers - 1, 1)
+
+    def _add(self, x: Tensor, branch: Tensor) -> Tensor:
+        """x + branch, with dropout on either, and while training the branch of some samples left out."""
+        if self.left_out and self.training:
+            kept = torch.rand(x.shape[0], 1, 1, device=x.device) >= self.left_out
+            branch = branch * (kept / (1.0 - self.left_out)).to(branch.dtype)
+        return self.dropout(x + branch) if self.drops_sum else x + self.dropout(branch)
 
     def _branch(
         self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState, known: PositionCode | None
@@ -140,7 +194,7 @@ class AstromorphicBlock(nn.Module):
         return self.mixer(x, positions, mask, state, known)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.down(self.activation(self.up(x))))
+        return self.down(self.activation(self.up(x)))
 
     def forward(
         self,
@@ -153,45 +207,11 @@ class AstromorphicBlock(nn.Module):
         """``[batch, time, model]`` in and out, with the layer's new state and the position code to keep."""
         if self.pre_norm:
             branch, new_state, keep = self._branch(self.mixer_norm(x), positions, mask, state, known)
-            x = x + self.dropout(branch)
-            return x + self._feed_forward(self.feed_forward_norm(x)), new_state, keep
+            x = self._add(x, branch)
+            return self._add(x, self._feed_forward(self.feed_forward_norm(x))), new_state, keep
         branch, new_state, keep = self._branch(x, positions, mask, state, known)
-        x = self.mixer_norm(x + self.dropout(branch))
-        return self.feed_forward_norm(x + self._feed_forward(x)), new_state, keep
-
-
-def _check_folder(folder: Path) -> None:
-    """Raise ModelError unless `folder` is that of one saved model of ours, with weights that are no pickle."""
-    if not folder.exists():
-        raise ModelError(f"{folder} does not exist; name the folder of a saved model (nothing is downloaded)")
-    if not folder.is_dir():
-        raise ModelError(f"{folder} is a file; name the folder of a saved model, such as {folder.parent}")
-    # Without its own config.json a checkpoint would be loaded into the default architecture, silently if shapes match.
-    if not (folder / "config.json").is_file():
-        within = sorted({*folder.glob("*/config.json"), *folder.glob("*/*/config.json")})
-        names = ", ".join(str(file.parent.relative_to(folder)) for file in within[:4])
-        more = f" ... ({len(within)} in all)" if len(within) > 4 else ""
-        remedy = f"one of its folders {names}{more}" if within else "the folder of a saved model"
-        raise ModelError(f"{folder} holds no config.json; name {remedy}")
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelError(
-            f"{folder / 'config.json'} is damaged ({type(error).__name__}); save the model again, or name another folder"
-        ) from error
-    if kind != AstromorphicConfig.model_type:
-        raise ModelError(
-            f"{folder} holds a model of type {kind!r}, expected {AstromorphicConfig.model_type!r}; name another folder"
-        )
-    if (folder / WEIGHTS_FILE).is_file() or (folder / f"{WEIGHTS_FILE}.index.json").is_file():
-        return
-    pickles = sorted(file.name for suffix in ("bin", "pt", "pth", "ckpt") for file in folder.glob(f"*.{suffix}"))
-    if pickles:
-        raise ModelError(
-            f"{folder} holds no {WEIGHTS_FILE} but {pickles[0]}, a pickle, which could run code and is never loaded; "
-            "save the model with save_pretrained"
-        )
-    raise ModelError(f"{folder} holds config.json but no {WEIGHTS_FILE}; train again, or name another folder")
+        x = self.mixer_norm(self._add(x, branch))
+        return self.feed_forward_norm(self._add(x, self._feed_forward(x))), new_state, keep
 
 
 class AstromorphicPreTrainedModel(PreTrainedModel):
@@ -218,8 +238,17 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
                     init.normal_(
                         projection.weight, mean=0.0, std=self.config.query_key_init * projection.in_features**-0.5
                     )
+            if module.features is not None and module.features.kind != "elu":
+                # Every layer draws its own.
+                weight, phase = draw_weights(
+                    *module.features.shape,
+                    seed=self.config.feature_seed + 2**32 * module.index,
+                    orthogonal=self.config.orthogonal_features,
+                )
+                init.copy_(module.features.get_buffer("weight"), weight)
+                init.copy_(module.features.get_buffer("phase"), phase)
             if module.position_matrix is not None:
-                std = self.config.position_matrix_std or self.config.max_position_embeddings**-0.5
+                std = self.config.position_matrix_std or module.layout.length**-0.5
                 init.normal_(module.position_matrix, mean=0.0, std=std)
             if module.gain is not None:
                 init.ones_(module.gain)
@@ -240,7 +269,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         if kwargs.get("use_safetensors") is False:
             raise ModelError("use_safetensors is False; pickles could run code and are never loaded")
         folder = Path(path, kwargs.get("subfolder") or "")
-        _check_folder(folder)
+        check_folder(folder)
         wants_info = kwargs.pop("output_loading_info", False)
         # Shapes are compared here, where one message can name all that differ.
         kwargs.setdefault("ignore_mismatched_sizes", True)
@@ -266,7 +295,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
             ) from error
         model, info = loaded
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
-        wrong = {kind: sorted(map(_tensor_name, info[kind])) for kind in kinds if info.get(kind)}
+        wrong = {kind: sorted(map(tensor_name, info[kind])) for kind in kinds if info.get(kind)}
         if wrong and not allow_mismatch:
             what = "; ".join(
                 f"{k.replace('_', ' ')}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in wrong.items()
@@ -293,25 +322,23 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
                 file.chmod(mode)
 
 
-def _tensor_name(key: Any) -> str:
-    """A key as the library reports it: a name, or a name with the shapes in the file and in the model."""
-    if isinstance(key, str):
-        return key
-    name, *shapes = key
-    return f"{name} is {' instead of '.join(str(list(shape)) for shape in shapes)}"
-
-
 class AstromorphicModel(AstromorphicPreTrainedModel):
     """Embeddings and layers; returns hidden states and the state after the last token.
 
     Raises ModelError if the weights cannot fit into memory (see `AstromorphicConfig.check_memory`).
     """
 
-    def __init__(self, config: AstromorphicConfig) -> None:
+    def __init__(self, config: AstromorphicConfig, bidirectional: bool = False) -> None:
         super().__init__(config)
         if torch.empty(0).device.type != "meta":  # there, weights take no memory: parameter counts, loading
             config.check_memory()
-        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.causal = config.causal and not bidirectional
+        layout = Layout(config.max_position_embeddings, bidirectional)
+        self.embed = nn.Embedding(config.vocab_size, config.embedding_size or config.hidden_size)
+        self.embed.weight.requires_grad_(config.train_embeddings)
+        self.embed_projection = (
+            nn.Linear(config.embedding_size, config.hidden_size) if config.embedding_size is not None else None
+        )
         self.embed_positions = (
             nn.Embedding(config.max_position_embeddings, config.hidden_size) if config.position_embeddings else None
         )
@@ -319,7 +346,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None
         )
         self.dropout = nn.Dropout(float(config.dropout))
-        self.layers = nn.ModuleList([AstromorphicBlock(config) for _ in range(config.num_hidden_layers)])
+        self.layers = nn.ModuleList([AstromorphicBlock(config, layout, i) for i in range(config.num_hidden_layers)])
         self.final_norm = (
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_placement == "pre" else None
         )
@@ -350,6 +377,8 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
         x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
+        if self.embed_projection is not None:
+            x = self.embed_projection(x)
         batch, time = x.shape[:2]
         state = past_key_values
         if state is not None and not isinstance(state, AstromorphicState):
@@ -360,7 +389,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
             raise ModelError(
                 f"the state has {state.batch_size} rows but the input has {batch}; give a state of the same batch"
             )
-        if state is not None and not self.config.causal and state.seen:
+        if state is not None and not self.causal and state.seen:
             raise ModelError("a model with causal=False has no state to continue from; pass the whole sequence")
         seen = 0 if state is None else state.seen
         mask = None
@@ -387,7 +416,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         if self.final_norm is not None:
             x = self.final_norm(x)
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
-        after = AstromorphicState(layers, counted, seen + time, codes) if wanted and self.config.causal else None
+        after = AstromorphicState(layers, counted, seen + time, codes) if wanted and self.causal else None
         return BaseModelOutputWithPast(last_hidden_state=x, past_key_values=after)  # type: ignore[arg-type]
 
     def _positions(
@@ -424,6 +453,11 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
+        if config.tie_word_embeddings and config.embedding_size not in (None, config.hidden_size):
+            raise ModelError(
+                f"embedding_size is {config.embedding_size} and tie_word_embeddings True, which needs an output of width "
+                f"hidden_size = {config.hidden_size}; set tie_word_embeddings=False"
+            )
         self.model = AstromorphicModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()

@@ -1,7 +1,8 @@
 """Named settings of the architecture: the paper's readings, its controls and our own default.
 
 Each preset is a set of config fields. `paper` rows keep the printed scale 1/(100 D) and have no output projection;
-they start with an attention branch that is numerically dead, which is why `tuned` exists.
+they start with an attention branch that is numerically dead, which is why `tuned` exists. `NETWORKS` holds what is
+different for classifiers.
 """
 
 from __future__ import annotations
@@ -53,6 +54,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "response": LINEAR,
         "hebbian_scale": lambda hidden_size, width: 1.0 / (100.0 * hidden_size),
     },
+    # The original neuron-astrocyte transformer: softmax attention in expectation, with m fixed random neurons per head.
+    "kozachkov_random_features": {
+        **_CONTROL,
+        "mixer": "kozachkov",
+        "sigmoid_placement": "none",
+        "response": LINEAR,
+        "hebbian_scale": 1.0,
+        "feature_map": "exponential",
+        "hidden_dim": lambda hidden_size, width: 4 * width,
+    },
     "katharopoulos": {
         **_CONTROL,
         "mixer": "linear",
@@ -62,4 +73,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "softmax": {**_CONTROL, "mixer": "softmax"},
     "none": {**_CONTROL, "mixer": "none"},
+}
+
+# The paper's scaling parameter m is 500 D in its Tables S1 (IMDB) and S2 (CIFAR-10), 100 D in S3 (WikiText-2).
+_500_D: dict[str, Any] = {"hebbian_scale": lambda hidden_size, width: 1.0 / (500.0 * hidden_size)}
+_PAPER_ROWS = ("paper_eq11", "paper_eq18", "paper_alg1")
+_CODED_ROWS = (*_PAPER_ROWS, "tuned")
+
+# What a preset changes for a kind of network.
+NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
+    "causal_lm": {},
+    # "Dropout after the residual and before LayerNorm" is stated for IMDB.
+    "sequence": {
+        **{name: {**_500_D, "dropout_placement": "residual"} for name in _PAPER_ROWS},
+        "kozachkov": _500_D,
+    },
+    "image": {
+        **{name: {"distance": "grid", **(_500_D if name in _PAPER_ROWS else {})} for name in _CODED_ROWS},
+        "kozachkov": _500_D,
+    },
 }

@@ -1,4 +1,74 @@
 """Data sets: what they are, where they come from, how they are read and turned into numbers. No network is built here.
 
-`kinds` holds the three shapes that data have when they reach a task: labelled texts, labelled images, plain text.
+    splits = models.data.load("imdb")                                       # texts, images or bytes, in three splits
+    vocabulary = models.data.WordVocabulary.build(splits.train.texts, size=30_000)
+    encoded = vocabulary.encode_many(splits.train.texts).truncated(400)     # one flat array and offsets
+    order = models.data.training_order(encoded.lengths, 64, epochs=5, seed=0)
+    items = models.data.TextItems(encoded, splits.train.labels, order)      # for a DataLoader that reads in sequence
+    collate = models.data.PadBatch(vocabulary.pad_id)
+
+`kinds` holds the three shapes that data have when they reach a task: labelled texts, labelled images, plain text. Importing
+this package loads neither torch nor transformers.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batches import LanguageBlocks, PadBatch, TextItems, check_vocabulary, language_blocks
+    from .encoded import EncodedTexts
+    from .fetch import fetch
+    from .glove import find_glove, glove_embeddings
+    from .images import AugmentedBatch, Augmentation, ImageItems
+    from .kinds import LabelledImages, LabelledTexts, Splits
+    from .loading import load
+    from .order import epoch_order, padding_share, training_order
+    from .places import data_folder
+    from .plain_text import wikitext_words
+    from .sets import SETS
+    from .subwords import ByteTokenizer, GPT2Tokenizer
+    from .vocabulary import WordVocabulary
+
+_WHERE = {
+    "AugmentedBatch": "images",
+    "Augmentation": "images",
+    "ByteTokenizer": "subwords",
+    "EncodedTexts": "encoded",
+    "GPT2Tokenizer": "subwords",
+    "ImageItems": "images",
+    "LabelledImages": "kinds",
+    "LabelledTexts": "kinds",
+    "LanguageBlocks": "batches",
+    "PadBatch": "batches",
+    "SETS": "sets",
+    "Splits": "kinds",
+    "TextItems": "batches",
+    "WordVocabulary": "vocabulary",
+    "check_vocabulary": "batches",
+    "data_folder": "places",
+    "epoch_order": "order",
+    "fetch": "fetch",
+    "find_glove": "glove",
+    "glove_embeddings": "glove",
+    "language_blocks": "batches",
+    "load": "loading",
+    "padding_share": "order",
+    "training_order": "order",
+    "wikitext_words": "plain_text",
+}
+__all__ = list(_WHERE)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    # `fetch` is a module as well, which the import has just put here under the same name.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

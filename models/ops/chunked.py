@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..errors import ModelError
+from .calcium import calcium_over_time
 from .linear import causal_linear
 from .precision import without_autocast
 from .response import Response
@@ -28,6 +29,7 @@ def causal_chunked(
     mask: Tensor | None = None,
     initial_state: HebbianState | None = None,
     chunk: int | None = None,
+    reading: str = "sum_then_power",
 ) -> tuple[Tensor, HebbianState]:
     """`causal_naive` computed in chunks; same arguments, results, final state and gradients.
 
@@ -40,7 +42,9 @@ def causal_chunked(
         raise ModelError(f"chunk is {chunk}; expected at least 1 token")
     p = prepare(query, key, value, code, mask)
     batch, _, heads, m = p.q.shape
-    state = initial_state or empty_state(batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device)
+    state = initial_state or empty_state(
+        batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device, reading=reading
+    )
     start = state.hebbian
     if placement == "none":
         numerator, final = causal_linear(p.q, p.kappa, p.v, start, chunk=chunk or LINEAR_CHUNK)
@@ -53,6 +57,5 @@ def causal_chunked(
         else:
             numerator = centred + 0.5 * p.q.sum(-1, keepdim=True)
             numerator = scale * numerator if placement == "outside" else numerator
-    activation = p.k.cumsum(dim=1) + state.activation[:, None]
-    last = activation[:, -1] if activation.shape[1] else state.activation
-    return normalise(numerator, p.q, response(activation), p.keep), HebbianState(final, last)
+    g, last = calcium_over_time(p.k, p.keep, state.activation, response, reading)
+    return normalise(numerator, p.q, g, p.keep), HebbianState(final, last)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .calcium import calcium_of_all, calcium_step
 from .precision import without_autocast
 from .response import Response
 from .state import HebbianState, check_placement, empty_state, normalise, prepare
@@ -40,16 +41,18 @@ def encoder(
     placement: str = "centred",
     code: Tensor | None = None,
     mask: Tensor | None = None,
+    reading: str = "sum_then_power",
 ) -> Tensor:
     """Bidirectional attention: one global H and g for all queries (eq. 11, 14, 15-17). As a decoder it leaks the future.
 
     query, key: phi(q), phi(k) ``[batch, time, heads, m]``; value ``[batch, time, heads, d]``; code: W_astro^T
-    ``[time, heads, m]`` or with a batch dimension; mask ``[batch, time]``. Returns ``[batch, time, heads, d]``.
+    ``[time, heads, m]`` or with a batch dimension; mask ``[batch, time]``; reading of the calcium as in
+    `models.ops.calcium`. Returns ``[batch, time, heads, d]``.
     """
     p = prepare(query, key, value, code, mask)
     s = torch.einsum("bthm,bthd->bhmd", p.kappa, p.v)
     h = activate(s, scale, placement)
-    g = response(p.k.sum(dim=1, keepdim=True))
+    g = calcium_of_all(p.k, p.keep, response, reading)
     return normalise(torch.einsum("bthm,bhmd->bthd", p.q, h), p.q, g, p.keep)
 
 
@@ -65,6 +68,7 @@ def causal_naive(
     code: Tensor | None = None,
     mask: Tensor | None = None,
     initial_state: HebbianState | None = None,
+    reading: str = "sum_then_power",
 ) -> tuple[Tensor, HebbianState]:
     """The causal recurrence, one token at a time; shapes as in `encoder`, plus the state after the last token.
 
@@ -73,15 +77,17 @@ def causal_naive(
     """
     p = prepare(query, key, value, code, mask)
     batch, time, heads, m = p.q.shape
-    state = initial_state or empty_state(batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device)
+    state = initial_state or empty_state(
+        batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device, reading=reading
+    )
     s, big_g = state
     outputs = []
     for t in range(time):
         s = s + p.kappa[:, t, :, :, None] * p.v[:, t, :, None, :]
-        big_g = big_g + p.k[:, t]
         h = activate(s, scale, placement)
         numerator = torch.einsum("bhm,bhmd->bhd", p.q[:, t], h)
         keep = None if p.keep is None else p.keep[:, t]
-        outputs.append(normalise(numerator, p.q[:, t], response(big_g), keep))
+        g, big_g = calcium_step(p.k[:, t], keep, big_g, response, reading)
+        outputs.append(normalise(numerator, p.q[:, t], g, keep))
     out = torch.stack(outputs, dim=1) if outputs else p.v[:, :0]
     return out, HebbianState(s, big_g)

@@ -51,3 +51,20 @@ def causal_softmax(
     if mask is not None:
         out = out.masked_fill(~mask.bool()[:, :, None, None], 0.0)
     return out, SoftmaxState(keys, values, valid)
+
+
+def bidirectional_softmax(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(m)) v over all real tokens, ``[batch, time, heads, d]``; rows of masked queries are zero.
+
+    Query, key ``[batch, time, heads, m]`` without feature map; mask ``[batch, time]``, True for real tokens.
+    """
+    if mask is None:
+        q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+    drop = ~mask.bool()[:, :, None, None]
+    # Replaced, not only left out: a weight of zero times a NaN in the padding would be NaN.
+    q, k, v = (x.masked_fill(drop, 0.0).transpose(1, 2) for x in (query, key, value))
+    allowed = mask.bool()
+    # A row of nothing but padding would be a softmax over nothing, which is NaN, also in the gradient.
+    allowed = (allowed | ~allowed.any(dim=1, keepdim=True))[:, None, None, :]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed).transpose(1, 2).masked_fill(drop, 0.0)

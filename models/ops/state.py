@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from .calcium import calcium_width
 from .precision import state_dtype, widen
 
 PLACEMENTS = ("inside", "outside", "none", "centred")
@@ -16,8 +17,8 @@ PLACEMENTS = ("inside", "outside", "none", "centred")
 class HebbianState(NamedTuple):
     """State after some tokens: constant in their number.
 
-    hebbian: S = sum of kappa^T v, ``[batch, heads, m, d]``; activation: G = sum of phi(k), ``[batch, heads, m]``.
-    Both start at 0.
+    hebbian: S = sum of kappa^T v, ``[batch, heads, m, d]``; activation: G = sum of phi(k), ``[batch, heads, m]``, or what
+    another reading of the calcium carries (`models.ops.calcium`). Both start at 0.
     """
 
     hebbian: Tensor
@@ -25,13 +26,20 @@ class HebbianState(NamedTuple):
 
 
 def empty_state(
-    batch: int, heads: int, m: int, d: int, *, dtype: torch.dtype, device: torch.device | str | None = None
+    batch: int,
+    heads: int,
+    m: int,
+    d: int,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str | None = None,
+    reading: str = "sum_then_power",
 ) -> HebbianState:
     """S_0 = 0 and G_0 = 0, in float32 or better."""
     wide = state_dtype(dtype)
     return HebbianState(
         torch.zeros(batch, heads, m, d, dtype=wide, device=device),
-        torch.zeros(batch, heads, m, dtype=wide, device=device),
+        torch.zeros(batch, heads, calcium_width(m, reading), dtype=wide, device=device),
     )
 
 

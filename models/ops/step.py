@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from .calcium import calcium_step
 from .precision import without_autocast
 from .reference import activate
 from .response import Response
@@ -24,6 +25,7 @@ def causal_step(
     placement: str = "centred",
     code: Tensor | None = None,
     mask: Tensor | None = None,
+    reading: str = "sum_then_power",
 ) -> tuple[Tensor, HebbianState]:
     """Advance by one token: query, key ``[batch, 1, heads, m]``, value ``[batch, 1, heads, d]``, mask ``[batch, 1]``.
 
@@ -33,9 +35,9 @@ def causal_step(
         raise ModelError(f"causal_step takes one token, got {query.shape[1]}; use causal_chunked for longer pieces")
     p = prepare(query, key, value, code, mask)
     hebbian = state.hebbian + p.kappa[:, 0, :, :, None] * p.v[:, 0, :, None, :]
-    activation = state.activation + p.k[:, 0]
     h = activate(hebbian, scale, placement)
     numerator = torch.matmul(p.q[:, 0, :, None, :], h).squeeze(-2)
     keep = None if p.keep is None else p.keep[:, 0]
-    out = normalise(numerator, p.q[:, 0], response(activation), keep)
+    g, activation = calcium_step(p.k[:, 0], keep, state.activation, response, reading)
+    out = normalise(numerator, p.q[:, 0], g, keep)
     return out[:, None], HebbianState(hebbian, activation)

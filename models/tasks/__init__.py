@@ -1,23 +1,34 @@
-"""The task suite: one module per task, reached by name."""
+"""The task suite: one module per kind of task, reached by name; `presets` holds the numbers of their recipes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..errors import ModelError
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .shakespeare import ByteText
+    import os
+    from pathlib import Path
 
-TASKS = ("shakespeare",)
+    from .base import Task
 
-__all__ = ["TASKS", "load_task"]
+TASKS = ("shakespeare", "imdb", "cifar10", "wikitext2", "enwik8")
+# A user's own files, given by their path: what their presets are called.
+FILES = ("text_file", "table")
+
+__all__ = ["FILES", "TASKS", "load_task"]
 
 
-def load_task(name: str) -> ByteText:
-    """The task's data; ValueError for an unknown name."""
-    if name not in TASKS:
-        raise ModelError(f"task is {name!r}; expected one of {', '.join(TASKS)}")
-    from .shakespeare import load
+def load_task(
+    name: str, data: str | os.PathLike[str] | None = None, *, saved: Path | None = None, **options: Any
+) -> Task:
+    """The task with its data loaded.
 
-    return load()
+    name : shakespeare, imdb, cifar10, wikitext2, enwik8; the path of a file (.csv, .tsv, .jsonl: texts with labels;
+    anything else: plain text); or "text_file" or "table" with the file as `data`. data : for a named task the folder that
+    holds the data sets (default: ASTROMORPHIC_DATA, or the cache that `astromorphic data fetch` fills). options : how the data
+    are prepared, see `models.tasks.loading`. saved : a run folder whose vocabulary to use instead of making one.
+
+    Raises ModelError for an unknown name or option, and for data that are missing, damaged or do not fit.
+    """
+    from .loading import load
+
+    return load(name, data, saved=saved, **options)

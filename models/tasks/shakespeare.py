@@ -11,18 +11,16 @@ import hashlib
 import lzma
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from ..errors import ModelError
+from ..language import EncodedText
+from .language import LanguageTask
 
 RAW_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-VOCAB_SIZE = 256
+SOURCE = "Tiny Shakespeare (char-rnn), part of this package; public domain"
 
 
 @dataclass(frozen=True)
@@ -58,24 +56,7 @@ def load() -> ByteText:
     return ByteText.from_bytes("shakespeare", raw)
 
 
-class RandomBlocks(Dataset[dict[str, Tensor]]):
-    """A map-style set of `count` blocks of `length` bytes, drawn uniformly from `data` by one explicit seed.
-
-    Item i is always the same block, so a resumed run reads the same data whatever it has skipped.
-    """
-
-    def __init__(self, data: NDArray[np.uint8], length: int, count: int, seed: int) -> None:
-        if len(data) < length:
-            raise ModelError(f"the text has {len(data)} bytes; expected at least one block of {length}")
-        generator = torch.Generator().manual_seed(seed)
-        self.offsets = torch.randint(0, len(data) - length + 1, (count,), generator=generator)
-        self.data = torch.from_numpy(np.array(data, dtype=np.uint8))
-        self.length = length
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def __getitem__(self, index: Any) -> dict[str, Tensor]:
-        start = int(self.offsets[index])
-        block = self.data[start : start + self.length].long()
-        return {"input_ids": block, "labels": block}
+def language_task(text: ByteText, name: str | None = None, source: str = "") -> LanguageTask:
+    """A text in three splits as a task of bytes."""
+    parts = [EncodedText.of_bytes(part.tobytes()) for part in (text.train, text.validation, text.test)]
+    return LanguageTask(name or text.name, *parts, digest=text.digest, source=source)

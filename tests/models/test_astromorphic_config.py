@@ -13,6 +13,7 @@ import torch
 from models import AstromorphicConfig, AstromorphicForCausalLM
 from models.arms import main_arms
 from models.astromorphic import configuration_astromorphic
+from models.astromorphic.layout import Layout
 from models.astromorphic.presets import PRESETS
 from models.errors import ModelError
 from models.ops.response import Hyperbola, Power
@@ -38,7 +39,7 @@ MACRO = Path(__file__).parents[2] / "bridge" / "presets" / "fig3_published_hyper
         ({"dropout": 1.0}, "dropout is 1.0; expected a finite number at least 0 and below 1"),
         ({"mixer": "attention"}, "mixer is 'attention'; expected one of astromorphic, softmax"),
         ({"sigmoid_placement": "center"}, "sigmoid_placement is 'center'; expected one of inside"),
-        ({"distance": "raw"}, "distance is 'raw'"),
+        ({"distance": "row"}, "distance is 'row'"),
         ({"norm_placement": "mid"}, "norm_placement is 'mid'; expected one of post, pre"),
         ({"position_code": 1}, "position_code is 1; expected True or False"),
         ({"causal": False, "mixer": "softmax"}, "causal=False is the literal eq. 18"),
@@ -162,7 +163,7 @@ def test_memory_is_checked_with_the_copies_that_training_holds(monkeypatch):
 def test_derived_defaults():
     config = AstromorphicConfig(hidden_size=96, num_attention_heads=3, max_position_embeddings=200)
     assert config.hidden_dim == config.head_width == 32
-    assert config.hebbian_scale == 1 / 200
+    assert config.scale_for(Layout(200)) == 1 / 200
     assert config.response == {"family": "power", "parameters": {"alpha": 0.25}}
     scaled = AstromorphicConfig.from_preset("rmaat", hidden_size=96, num_attention_heads=3)
     assert scaled.hebbian_scale == 1 / 32

@@ -1,0 +1,87 @@
+"""What a classifier may be given: checked before any work, with one line that names the fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    from .configuration_astromorphic import AstromorphicConfig
+
+
+def _in_range(values: Tensor, limit: int) -> tuple[int, int] | None:
+    """Smallest and largest value where one is outside 0 ... limit-1; None if none is, or if a graph is being compiled."""
+    if values.numel() == 0 or values.device.type == "meta" or torch.compiler.is_compiling():
+        return None
+    low, high = (int(x) for x in torch.stack(torch.aminmax(values)).tolist())
+    return None if low >= 0 and high < limit else (low, high)
+
+
+def check_tokens(input_ids: Tensor, vocab_size: int) -> None:
+    """Raise ModelError unless `input_ids` are ``[batch, time]`` numbers of the vocabulary."""
+    if input_ids.dim() != 2 or input_ids.is_floating_point() or input_ids.is_complex():
+        raise ModelError(
+            f"input_ids are {tuple(input_ids.shape)} of {input_ids.dtype}; expected whole numbers [batch, time]"
+        )
+    outside = _in_range(input_ids, vocab_size)
+    if outside:
+        raise ModelError(
+            f"input_ids run from {outside[0]} to {outside[1]}; expected 0 to {vocab_size - 1}: the tokenizer and the "
+            f"model's vocab_size = {vocab_size} do not belong together"
+        )
+
+
+def check_mask(mask: Tensor, batch: int, time: int) -> None:
+    """Raise ModelError unless `mask` is ``[batch, time]``."""
+    if tuple(mask.shape) != (batch, time):
+        raise ModelError(
+            f"attention_mask is {tuple(mask.shape)}; expected {(batch, time)}, 1 for real tokens and 0 for padding"
+        )
+
+
+def check_length(time: int, limit: int) -> None:
+    """Raise ModelError for an empty sequence, or one that the position tables cannot hold."""
+    if time == 0:
+        raise ModelError("the sequence has no tokens; give every row at least one column, padding if need be")
+
+
+def check_pixels(pixels: Tensor, config: AstromorphicConfig) -> None:
+    """Raise ModelError unless `pixels` are floats ``[batch, channels, height, width]`` of the configured size."""
+    height, width = config.image_shape
+    expected = f"[batch, {config.num_channels}, {height}, {width}]"
+    if pixels.dim() != 4 or tuple(pixels.shape[1:]) != (config.num_channels, height, width):
+        swapped = pixels.dim() == 4 and tuple(pixels.shape[1:]) == (height, width, config.num_channels)
+        remedy = "move the channels to the second place" if swapped else "resize the images, or set image_size"
+        raise ModelError(f"pixel_values are {tuple(pixels.shape)}; expected {expected}; {remedy}")
+    if not pixels.is_floating_point():
+        raise ModelError(f"pixel_values are {pixels.dtype}; expected floating point, scaled to about -1 to 1")
+
+
+def check_labels(labels: Tensor, batch: int, config: AstromorphicConfig) -> None:
+    """Raise ModelError unless `labels` fit the problem: classes ``[batch]``, or numbers ``[batch, num_labels]``."""
+    count, kind = config.num_labels or 1, config.problem_type
+    table = tuple(labels.shape) == (batch, count) and labels.is_floating_point()
+    if kind in ("multi_label_classification", "regression"):
+        if not table and not (kind == "regression" and count == 1 and tuple(labels.shape) == (batch,)):
+            raise ModelError(
+                f"labels are {tuple(labels.shape)} of {labels.dtype}; expected floating point {(batch, count)} for "
+                f"problem_type {kind!r}"
+            )
+        return
+    if table:  # shares of the classes, as mixing of samples makes them
+        return
+    if tuple(labels.shape) != (batch,) or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ModelError(
+            f"labels are {tuple(labels.shape)} of {labels.dtype}; expected whole numbers {(batch,)}, or shares of the "
+            f"classes {(batch, count)} in floating point"
+        )
+    outside = _in_range(labels, count)
+    if outside:
+        raise ModelError(
+            f"labels run from {outside[0]} to {outside[1]}; expected 0 to {count - 1}: count the classes from 0, or set "
+            "num_labels"
+        )

@@ -1,0 +1,119 @@
+"""Data sets and collate functions for torch's DataLoader and the transformers Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import ModelError
+from .encoded import EncodedTexts
+
+Item = dict[str, Any]
+
+
+class TextItems(Dataset[Item]):
+    """Texts one at a time: ``input_ids`` int64 ``[length]`` and ``labels`` int64 ``[]``.
+
+    order : indices to read in, with repeats (see `training_order`); None reads each text once, in its place.
+    """
+
+    def __init__(
+        self, encoded: EncodedTexts, labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
+    ) -> None:
+        if len(encoded) != len(labels):
+            raise ModelError(f"{len(encoded)} texts and {len(labels)} labels; expected one label per text")
+        self.encoded, self.labels = encoded, labels
+        self.order = _checked_order(order, len(encoded))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: Any) -> Item:
+        place = int(self.order[index])
+        ids = torch.from_numpy(self.encoded[place].astype(np.int64))
+        return {"input_ids": ids, "labels": torch.tensor(int(self.labels[place]))}
+
+
+class PadBatch:
+    """Collate function: pads on the right to the longest text of the batch.
+
+    Gives ``input_ids`` and ``attention_mask`` int64 ``[batch, longest]`` (mask 1 for tokens, 0 for padding) and ``labels``
+    int64 ``[batch]``. multiple : lengths are rounded up to it (fewer shapes for compiled code).
+    """
+
+    def __init__(self, pad_id: int, multiple: int = 1) -> None:
+        if multiple < 1:
+            raise ModelError(f"multiple is {multiple!r}; expected at least 1")
+        self.pad_id, self.multiple = pad_id, multiple
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        lengths = [len(item["input_ids"]) for item in items]
+        longest = -(-max(lengths) // self.multiple) * self.multiple
+        ids = torch.full((len(items), longest), self.pad_id, dtype=torch.int64)
+        mask = torch.zeros((len(items), longest), dtype=torch.int64)
+        for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
+            ids[row, :length] = item["input_ids"]
+            mask[row, :length] = 1
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if "labels" in items[0]:
+            batch["labels"] = torch.stack([torch.as_tensor(item["labels"]) for item in items])
+        return batch
+
+
+class LanguageBlocks(Dataset[Item]):
+    """`count` blocks of `length` tokens, drawn uniformly from `tokens` ``[n]`` by one explicit seed.
+
+    Item i is always the same block, so that a resumed run reads the same data. ``labels`` are the ``input_ids``; the
+    network shifts them.
+    """
+
+    def __init__(self, tokens: NDArray[Any], length: int, count: int, seed: int) -> None:
+        if len(tokens) < length:
+            raise ModelError(f"the text has {len(tokens)} tokens; expected at least one block of {length}")
+        generator = torch.Generator().manual_seed(seed)
+        self.offsets = torch.randint(0, len(tokens) - length + 1, (count,), generator=generator)
+        # The smallest type that torch can index with later; bytes stay bytes.
+        kept = np.uint8 if tokens.dtype == np.uint8 else np.int32
+        self.tokens = torch.from_numpy(np.array(tokens, dtype=kept))
+        self.length = length
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, index: Any) -> Item:
+        start = int(self.offsets[index])
+        block = self.tokens[start : start + self.length].long()
+        return {"input_ids": block, "labels": block}
+
+
+def language_blocks(tokens: NDArray[Any], length: int, count: int, seed: int) -> LanguageBlocks:
+    """`LanguageBlocks`, after a look at the numbers: ModelError if a setting is not a whole number above 0."""
+    for name, value in (("length", length), ("count", count)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ModelError(f"{name} is {value!r}; expected a whole number of at least 1")
+    return LanguageBlocks(tokens, length, count, seed)
+
+
+def check_vocabulary(encoded: EncodedTexts | NDArray[Any], vocab_size: int) -> None:
+    """ModelError if a token does not fit a network with `vocab_size` embeddings."""
+    tokens = encoded.tokens if isinstance(encoded, EncodedTexts) else encoded
+    if len(tokens) and (int(tokens.max()) >= vocab_size or int(tokens.min()) < 0):
+        worst = int(tokens.max()) if int(tokens.max()) >= vocab_size else int(tokens.min())
+        raise ModelError(
+            f"token {worst} does not fit the network's vocab_size {vocab_size}; set vocab_size to that of the tokenizer"
+        )
+
+
+def _checked_order(order: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
+    if order is None:
+        return np.arange(n)
+    wrong = np.flatnonzero((order < 0) | (order >= n))
+    if len(wrong):
+        raise ModelError(f"the order names item {order[wrong[0]]} of {n}; make it from the lengths of these texts")
+    return order

@@ -1,0 +1,94 @@
+"""Fixed random features of the softmax kernel: phi(x) . phi(y) = exp(x . y) on average over the draw of W.
+
+The feature maps of the original neuron-astrocyte transformer (Kozachkov, Kastanenka, Krotov 2023), where m counts hidden
+neurons. W is ``[heads, m, d]`` of N(0, 1), b uniform in [0, 2 pi); queries and keys carry a factor d^(-1/4) each, so
+that x . y is the scaled score of softmax attention:
+
+    exponential        exp(W x - |x|^2/2) / sqrt(m)                       positive, never more than exp(|w|^2/2)
+    truncated          min(exp(W x - |x|^2/2), clip) / sqrt(m)            a firing rate with a ceiling
+    cosine             sqrt(2/m) cos(W x + b) exp(|x|^2/2)                of either sign
+    positive_cosine    sqrt(2/m) max(cos(W x + b), 0) exp(|x|^2/2)        rates are not negative
+
+The first and the third are unbiased; the other two are not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from .precision import widen, without_autocast
+
+RANDOM_FEATURES = ("exponential", "cosine", "truncated", "positive_cosine")
+
+
+def draw_weights(heads: int, m: int, d: int, *, seed: int, orthogonal: bool = False) -> tuple[Tensor, Tensor]:
+    """W ``[heads, m, d]`` and b ``[heads, m]`` in float32 on the CPU, the same for the same seed on every machine.
+
+    orthogonal : rows in blocks of d are orthogonal, with the lengths of independent rows, so that every row alone is
+        still N(0, 1).
+    """
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu")
+
+    weight = normal(heads, m, d)
+    if orthogonal:
+        length = weight.norm(dim=-1, keepdim=True)
+        blocks = [_rotation(normal(heads, d, d)) for _ in range(-(-m // d))]
+        weight = torch.cat(blocks, dim=1)[:, :m] * length
+    phase = torch.rand(heads, m, generator=generator, dtype=torch.float64, device="cpu") * (2.0 * math.pi)
+    return weight.float(), phase.float()
+
+
+def _rotation(x: Tensor) -> Tensor:
+    """Orthogonal matrices, uniformly distributed, from matrices of N(0, 1)."""
+    q, r = torch.linalg.qr(x)
+    return q * torch.diagonal(r, dim1=-2, dim2=-1).sign()[..., None, :]
+
+
+@without_autocast
+def random_features(
+    x: Tensor, weight: Tensor, phase: Tensor, *, kind: str = "exponential", clip: float = 10.0, shift: str = "none",
+    mask: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """phi(x) ``[batch, time, heads, m]`` of x ``[batch, time, heads, d]``, which carries its factor d^(-1/4) already.
+
+    shift : "none" gives phi itself. "token" gives phi times a positive factor per token and head that keeps it in range; for
+        queries, where such a factor changes no output. "sequence" gives it times one factor for the whole sequence and head,
+        which changes no output where keys enter numerator and normaliser alike (no code, no sigmoid, g linear); it looks at
+        all tokens, so it is for the encoder. mask : ``[batch, time]``, for "sequence".
+
+    Raises ModelError for an unknown kind.
+    """
+    if kind not in RANDOM_FEATURES:
+        raise ModelError(f"feature map is {kind!r}; expected one of {', '.join(RANDOM_FEATURES)}")
+    wide = widen(x)
+    projected = torch.einsum("bthd,hmd->bthm", wide, weight.to(wide.dtype))
+    half = 0.5 * wide.square().sum(-1, keepdim=True)
+    m = weight.shape[-2]
+    if kind in ("exponential", "truncated"):
+        exponent = projected - half
+        if kind == "truncated":
+            exponent = exponent.clamp_max(math.log(clip))
+        return (exponent - _offset(exponent, shift, mask)).exp() * m**-0.5
+    wave = (projected + phase.to(wide.dtype)).cos()
+    if kind == "positive_cosine":
+        wave = wave.clamp_min(0.0)
+    return wave * (half - _offset(half, shift, mask)).exp() * (2.0 / m) ** 0.5
+
+
+def _offset(exponent: Tensor, shift: str, mask: Tensor | None) -> Tensor | float:
+    if shift == "none":
+        return 0.0
+    largest = exponent.detach().amax(dim=-1, keepdim=True)
+    if shift == "token" or not largest.shape[1]:
+        return largest
+    if mask is not None:
+        largest = largest.masked_fill(~mask.bool()[:, :, None, None], -torch.inf)
+    largest = largest.amax(dim=1, keepdim=True)
+    return torch.where(largest.isfinite(), largest, 0.0)

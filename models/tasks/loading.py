@@ -1,0 +1,204 @@
+"""From a name or a file to a task: which data, how they are prepared, and which options each kind takes."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from . import FILES, TASKS
+
+if TYPE_CHECKING:
+    from ..data.kinds import Splits
+    from ..data.vocabulary import WordVocabulary
+    from .base import Kind, Task
+
+# What the preparation of each kind of data takes beyond the options of its loader, with the value it has if not given.
+#   tokens, vocabulary : see `tokens`; of words the most frequent (None: all).
+#   lower_case, words, length, keep : texts as words, see `WordVocabulary` and `EncodedTexts.truncated`.
+#   embeddings : "learned"; "glove", the vectors in the data folder; "glove_if_there", the same with 300 numbers, if they are there;
+#                or a file of vectors.
+#   augment : see `image_classification`.
+PREPARATION: Mapping[str, Mapping[str, Any]] = {
+    "language": {"tokens": "bytes", "vocabulary": None},
+    "text_classification": {
+        "vocabulary": 20_000, "lower_case": True, "words": "words", "length": 400, "keep": "head", "embeddings": "learned",
+    },
+    "image_classification": {"augment": "crop_flip"},
+}  # fmt: skip
+_KINDS: Mapping[str, Kind] = {
+    "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
+    "enwik8": "language", "text_file": "language", "table": "text_classification",
+}  # fmt: skip
+
+
+def family(name: str) -> str:
+    """What the presets of a task go by: its name, or "text_file" or "table" for a file. ModelError if it is neither."""
+    from ..data.reading import unpacked_suffix
+    from ..data.tables import TABLES
+
+    if not isinstance(name, str):
+        raise ModelError(f"task is {name!r}; expected one of {', '.join(TASKS)}, or the path of a file")
+    if name in _KINDS:
+        return name
+    path = Path(name).expanduser()
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise ModelError(f"task is {name!r}, and there is no such file; expected a text, .csv, .tsv or .jsonl")
+        return "table" if unpacked_suffix(path) in TABLES else "text_file"
+    near = difflib.get_close_matches(name, _KINDS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ModelError(f"task is {name!r}; {hint}expected one of {', '.join(TASKS)}, or the path of a file")
+
+
+def kind_of(name: str) -> Kind:
+    """Which kind of task a name or file is."""
+    return _KINDS[family(name)]
+
+
+def option_names(name: str) -> list[str]:
+    """Every option of the data of a task."""
+    own = list(PREPARATION[kind_of(name)])
+    return own + [one for one in _loader_options(name) if one not in own] if family(name) != "shakespeare" else []
+
+
+def _loader_options(name: str) -> list[str]:
+    from ..data.loading import LOADERS, load_table, load_text_file
+
+    by_family = {**LOADERS, "text_file": load_text_file, "table": load_table}
+    taken = inspect.signature(by_family[family(name)]).parameters
+    # The one is the task's own word for the seed that cuts the data, so that it is not the seed of the run.
+    return ["split_seed" if one == "seed" else one for one in taken if one not in ("folder", "path")]
+
+
+def load(name: str, data: Any = None, *, saved: Path | None = None, **options: Any) -> Task:
+    """See `models.tasks.load_task`."""
+    which, kind = family(name), kind_of(name)
+    for option in options:
+        if option not in (known := option_names(name)):
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ModelError(f"data of {name} have no option {option!r}; {hint}they take {', '.join(known) or 'none'}")
+    if which == "shakespeare":
+        from .shakespeare import SOURCE, language_task
+        from .shakespeare import load as load_shakespeare
+
+        if data is not None:
+            raise ModelError(
+                f"task is 'shakespeare', whose text is part of this package, and data is {os.fspath(data)!r}; "
+                "give the file as the task instead"
+            )
+        return language_task(load_shakespeare(), source=SOURCE)
+    prepared = {**PREPARATION[kind], **{key: options[key] for key in PREPARATION[kind] if key in options}}
+    taken = {
+        ("seed" if key == "split_seed" else key): value for key, value in options.items() if key not in PREPARATION[kind]
+    }
+    splits, location, folder = _splits(name, which, data, taken)
+    recorded = prepared | {("split_seed" if key == "seed" else key): _plain(value) for key, value in taken.items()}
+    make = {"language": _language, "text_classification": _texts, "image_classification": _images}[kind]
+    return make(splits, prepared, recorded, location, folder, saved)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _splits(name: str, which: str, data: Any, options: dict[str, Any]) -> tuple[Splits[Any], str | None, Any]:
+    """The data, the place that the user named, and the folder where further files (GloVe, GPT-2) are looked for."""
+    from ..data.loading import load as load_data
+
+    if which in FILES:
+        if name not in FILES and data is not None:
+            raise ModelError(f"task is the file {name} and data is {os.fspath(data)!r}; give the file once")
+        file = name if name not in FILES else data
+        if file is None:
+            raise ModelError(f"task is {name!r}; give the file as the task, or with data")
+        return load_data(file, **options), os.fspath(file), None
+    return load_data(which, folder=data, **options), None if data is None else os.fspath(data), data
+
+
+def _language(
+    splits: Splits[bytes], prepared: dict[str, Any], recorded: dict[str, Any], location: str | None, folder: Any,
+    saved: Path | None,
+) -> Task:  # fmt: skip
+    from ..language import EncodedText
+    from .language import LanguageTask
+    from .tokens import make_tokens, whole_characters
+
+    raw = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    if prepared["tokens"] != "bytes":
+        raw = {split: whole_characters(text, f"{splits.name}, {split}") for split, text in raw.items()}
+    tokens = make_tokens(prepared["tokens"], raw["train"], prepared["vocabulary"], folder, saved)
+    parts = [EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text) for text in raw.values()]
+    return LanguageTask(
+        splits.name, *parts, digest=splits.digest, source=splits.source, tokenizer=tokens, location=location, options=recorded
+    )
+
+
+def _texts(
+    splits: Splits[Any], prepared: dict[str, Any], recorded: dict[str, Any], location: str | None, folder: Any, saved: Path | None
+) -> Task:  # fmt: skip
+    from ..data.vocabulary import WordVocabulary
+    from .text_classification import TextClassificationTask
+    from .tokens import VOCABULARY_FILE
+
+    if saved is not None:
+        vocabulary = WordVocabulary.load(saved / VOCABULARY_FILE)
+    else:
+        size = prepared["vocabulary"]
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+            raise ModelError(f"vocabulary is {size!r}; expected None for all words, or a whole number of at least 3")
+        if not isinstance(prepared["lower_case"], bool):
+            raise ModelError(f"lower_case is {prepared['lower_case']!r}; expected True or False")
+        vocabulary = WordVocabulary.build(
+            splits.train.texts, size=size, lower=prepared["lower_case"], split=str(prepared["words"])
+        )
+    # The weights of a finished run hold the vectors already.
+    embeddings, note = (None, None) if saved is not None else _embeddings(prepared["embeddings"], vocabulary, folder)
+    return TextClassificationTask(
+        splits, vocabulary, prepared["length"], keep=prepared["keep"], embeddings=embeddings, location=location,
+        options=recorded | ({} if note is None else {"vectors": note}),
+    )  # fmt: skip
+
+
+def _embeddings(
+    wanted: Any, vocabulary: WordVocabulary, folder: Any
+) -> tuple[NDArray[np.float32] | None, dict[str, Any] | None]:
+    """Vectors to start from, and what a record should say about them."""
+    from ..data.glove import find_glove, glove_embeddings
+
+    if wanted in (None, "learned"):
+        return None, None
+    if not isinstance(wanted, str | os.PathLike):
+        raise ModelError(f"embeddings is {wanted!r}; expected learned, glove, glove_if_there or a file of vectors")
+    if wanted == "glove_if_there":
+        file = find_glove(folder)
+        try:
+            found = None if file is None else glove_embeddings(vocabulary, file, dimension=300)
+        except ModelError:
+            found = None
+        if found is None:
+            return None, {"source": "learned: no GloVe vectors of 300 numbers in the data folder"}
+    else:
+        found = glove_embeddings(vocabulary, find_glove(folder) if wanted == "glove" else wanted)
+    return found.matrix, {
+        "source": Path(found.source).name, "token_share": round(found.token_share, 4), "dimension": int(found.matrix.shape[1])
+    }
+
+
+def _images(
+    splits: Splits[Any], prepared: dict[str, Any], recorded: dict[str, Any], location: str | None, folder: Any, saved: Path | None
+) -> Task:  # fmt: skip
+    from .image_classification import ImageClassificationTask
+
+    return ImageClassificationTask(splits, augment=prepared["augment"], location=location, options=recorded)

@@ -1,0 +1,92 @@
+"""From what a user names (task, model, preset, changes) to what `train` takes: the loaded task, a configuration, a recipe."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import ModelError
+from ..recipes import Recipe
+from .presets import task_preset
+
+if TYPE_CHECKING:
+    from ..astromorphic import AstromorphicConfig
+    from .base import Task
+
+NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_classification": "image"}
+# The name by which people ask for our own variant.
+OURS = {"astromorphic": "tuned"}
+
+
+class Prepared(NamedTuple):
+    """What `models.train` takes."""
+
+    task: Task
+    config: AstromorphicConfig
+    recipe: Recipe
+
+
+def model_names() -> list[str]:
+    """What `--model` takes: "astromorphic" (ours), the paper's readings and all controls."""
+    from ..astromorphic.presets import PRESETS
+
+    return [*OURS, *(name for name in PRESETS if name not in OURS.values())]
+
+
+def prepare(
+    task: str,
+    model: str = "astromorphic",
+    preset: str = "tuned",
+    *,
+    data: Any = None,
+    macro: Any = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Load the task and put its preset, the model's and the user's changes together.
+
+    changes : settings of the model, the recipe or the data, by name; each name belongs to one of the three. macro : a macro
+    file whose response our variant uses. Names and the preset are checked before data are read.
+    """
+    from .loading import family, kind_of, load, option_names
+
+    which = family(task)
+    chosen = task_preset(which, preset)
+    known_models = model_names()
+    if model not in known_models and model not in OURS.values():
+        near = difflib.get_close_matches(model, known_models, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ModelError(f"unknown model {model!r}: {hint}choose from {', '.join(known_models)}")
+    architecture = OURS.get(model, model)
+    if macro is not None and architecture != "tuned":
+        raise ModelError(f"model is {model!r} and a macro file is given; its response is used by 'astromorphic' alone")
+
+    recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
+    from ..astromorphic import AstromorphicConfig
+
+    model_settings = list(AstromorphicConfig().settings())
+    for name in changes or {}:
+        if name not in (every := [*model_settings, *recipe_names, *data_names]):
+            near = difflib.get_close_matches(name, every, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ModelError(
+                f"unknown setting of the model, the recipe or the data {name!r}: {hint}choose from "
+                f"{', '.join(sorted(model_settings))}; {', '.join(recipe_names)}; {', '.join(data_names) or 'no data options'}"
+            )
+    given = dict(changes or {})
+    # The data's word first: `train`, `test` and `text` of a table are no settings of anything else.
+    for_data = {name: given.pop(name) for name in list(given) if name in data_names}
+    for_recipe = {name: given.pop(name) for name in list(given) if name in recipe_names}
+    recipe = chosen.recipe.changed(for_recipe)
+
+    loaded = load(task, data, **{**chosen.data, **for_data})
+    settings = {**chosen.model, **loaded.settings(), **given}
+    if "hidden_size" in given or "num_attention_heads" in given:
+        # The preset's width per head belongs to its own size.
+        settings = {k: v for k, v in settings.items() if k != "hidden_dim" or k in given}
+    network = NETWORKS[kind_of(task)]
+    if macro is not None:
+        config = AstromorphicConfig.from_macro(macro, network=network, **settings)
+    else:
+        config = AstromorphicConfig.from_preset(architecture, network=network, **settings)
+    return Prepared(loaded, config, recipe)

@@ -1,0 +1,170 @@
+"""The numbers of every task's recipes, in one place: budget, network and preparation of the data.
+
+`paper` is Tables S1 to S3 to the letter, `tuned` is ours, `smoke` shows within seconds that everything works. What the
+tables leave open is a choice: weight decay 0.01 and beta2 0.999 (the defaults of AdamW), a constant rate, no clipping, dropout
+0.1, feed-forward layers of 4 D, the last epoch's weights. Readings of the layer are presets of the model, not of the task.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import ModelError
+from ..recipes import RECIPES, Recipe
+
+# The library clips by a largest norm only; this one is never reached.
+NO_CLIP = 1e9
+
+
+@dataclass(frozen=True)
+class TaskPreset:
+    """A recipe with the settings of the network and the options of the data that belong to it."""
+
+    recipe: Recipe
+    model: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+_EPOCHS: dict[str, Any] = {"steps": None, "evaluate_every": None, "save_every": None}
+_PAPER: dict[str, Any] = {
+    "warmup_steps": 0, "weight_decay": 0.01, "beta2": 0.999, "gradient_clip": NO_CLIP, "schedule": "constant", **_EPOCHS,
+}  # fmt: skip
+
+# As `models.arms.MAIN_SIZE`, whose comment says why.
+_SHAKESPEARE = {
+    "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "hidden_dim": 16, "intermediate_size": 512,
+    "norm_placement": "pre", "initializer_range": 0.1, "query_key_init": 3.0, "max_position_embeddings": 64,
+}  # fmt: skip
+_BYTES = {**_SHAKESPEARE, "hidden_size": 256, "num_hidden_layers": 2, "intermediate_size": 1024, "hidden_dim": 32,
+          "max_position_embeddings": 256}  # fmt: skip
+_LANGUAGE = Recipe(
+    "tuned", steps=4000, batch_size=8, learning_rate=3e-3, warmup_steps=200, evaluate_every=400, save_every=400,
+    curve_bytes=32768,
+)  # fmt: skip
+_LANGUAGE_SMOKE = Recipe(
+    "smoke", steps=20, batch_size=4, learning_rate=1e-2, warmup_steps=2, evaluate_every=10, curve_bytes=512, final_bytes=1024,
+    save_every=10,
+)  # fmt: skip
+
+_IMDB_SIZE = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 512}
+_IMDB_WORDS = {"vocabulary": 20_000, "lower_case": True, "length": 400}
+_CIFAR_SIZE = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 1024, "patch_size": 2}
+_WIKITEXT_SIZE = {"hidden_size": 768, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": 3072,
+                  "max_position_embeddings": 512}  # fmt: skip
+
+# One classification smoke run: a few hundred examples, a tiny network, seconds.
+_CLASSIFIER_SMOKE = Recipe(
+    "smoke", epochs=2, batch_size=16, learning_rate=3e-3, warmup_steps=2, train_items=256, evaluate_items=128,
+    select="accuracy", **_EPOCHS,
+)  # fmt: skip
+
+PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
+    {
+        "shakespeare": {
+            **{name: TaskPreset(recipe, _SHAKESPEARE) for name, recipe in RECIPES.items()},
+            "tuned": TaskPreset(RECIPES["default"], _SHAKESPEARE),
+        },
+        "imdb": {
+            "paper": TaskPreset(
+                Recipe("paper", epochs=120, batch_size=64, learning_rate=1e-5, **_PAPER),
+                {**_IMDB_SIZE, "dropout": 0.1},
+                # GloVe 840B is cased, 300 numbers a word.
+                {"vocabulary": 100_000, "lower_case": False, "length": 400, "embeddings": "glove_if_there", "validation": 2_500},
+            ),
+            "tuned": TaskPreset(
+                Recipe(
+                    "tuned", epochs=4, batch_size=64, learning_rate=1e-3, warmup_steps=100, weight_decay=0.01, beta2=0.999,
+                    select="accuracy", **_EPOCHS,
+                ),
+                {**_IMDB_SIZE, "dropout": 0.2},
+                {**_IMDB_WORDS, "validation": 2_500},
+            ),
+            "smoke": TaskPreset(
+                _CLASSIFIER_SMOKE,
+                {**_IMDB_SIZE, "hidden_size": 32, "intermediate_size": 64},
+                {"vocabulary": 2_000, "lower_case": True, "length": 64, "validation": 2_500},
+            ),
+        },
+        "cifar10": {
+            "paper": TaskPreset(
+                Recipe("paper", epochs=250, batch_size=32, learning_rate=1e-3, **_PAPER),
+                {**_CIFAR_SIZE, "dropout": 0.1},
+                {"augment": "crop_flip", "validation": 5_000},
+            ),
+            "tuned": TaskPreset(
+                Recipe(
+                    "tuned", epochs=100, batch_size=128, learning_rate=1e-3, warmup_steps=1000, weight_decay=0.05,
+                    beta2=0.999, label_smoothing=0.1, mixup=0.8, mixed_precision="bf16", select="accuracy", **_EPOCHS,
+                ),
+                {**_CIFAR_SIZE, "norm_placement": "pre", "stem": "coatnet", "stochastic_depth": 0.1},
+                {"augment": "randaugment", "validation": 5_000},
+            ),
+            "smoke": TaskPreset(
+                _CLASSIFIER_SMOKE,
+                {**_CIFAR_SIZE, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
+                 "patch_size": 4},
+                {"augment": "none", "validation": 5_000},
+            ),
+        },
+        "wikitext2": {
+            "paper": TaskPreset(
+                Recipe("paper", epochs=50, batch_size=24, learning_rate=1e-5, curve_bytes=65536, **_PAPER),
+                {**_WIKITEXT_SIZE, "dropout": 0.1},
+                {"tokens": "gpt2"},
+            ),
+            "tuned": TaskPreset(
+                Recipe(
+                    "tuned", epochs=30, batch_size=24, learning_rate=1e-3, warmup_steps=200, weight_decay=0.1,
+                    select="loss", curve_bytes=65536, mixed_precision="bf16", **_EPOCHS,
+                ),
+                {**_WIKITEXT_SIZE, "norm_placement": "pre", "dropout": 0.3},
+                {"tokens": "gpt2"},
+            ),
+            "smoke": TaskPreset(
+                _LANGUAGE_SMOKE,
+                {**_SHAKESPEARE, "hidden_size": 32, "hidden_dim": 8, "intermediate_size": 64},
+                {"tokens": "words", "vocabulary": 2_000},
+            ),
+        },
+        "enwik8": {
+            "tuned": TaskPreset(_LANGUAGE, _BYTES),
+            "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE),
+        },
+        "text_file": {
+            "tuned": TaskPreset(_LANGUAGE, _BYTES, {"tokens": "bytes"}),
+            "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE, {"tokens": "bytes"}),
+        },
+        "table": {
+            "tuned": TaskPreset(
+                Recipe(
+                    "tuned", epochs=10, batch_size=32, learning_rate=1e-3, warmup_steps=50, weight_decay=0.01, beta2=0.999,
+                    select="accuracy", **_EPOCHS,
+                ),
+                {**_IMDB_SIZE, "dropout": 0.2},
+                _IMDB_WORDS,
+            ),
+            "smoke": TaskPreset(
+                _CLASSIFIER_SMOKE,
+                {**_IMDB_SIZE, "hidden_size": 32, "intermediate_size": 64},
+                {"vocabulary": 2_000, "lower_case": True, "length": 64},
+            ),
+        },
+    }
+)
+
+
+def task_preset(family: str, name: str) -> TaskPreset:
+    """A preset by the kind of data (a task's name, "text_file" or "table") and its name.
+
+    Raises ModelError with the names there are and the nearest match.
+    """
+    known = PRESETS[family]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ModelError(f"unknown preset {name!r} of {family}: {hint}choose from {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,117 @@
+"""One label per text: word numbers, cut to a length and padded, through the bidirectional layer. Metric: accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..astromorphic import AstromorphicForSequenceClassification
+from ..data.batches import PadBatch
+from ..data.encoded import EncodedTexts
+from ..errors import ModelError
+from .base import SPLITS, Split
+from .classification import ClassificationTask
+from .tokens import VOCABULARY_FILE
+
+if TYPE_CHECKING:
+    from ..astromorphic import AstromorphicConfig
+    from ..data.kinds import LabelledTexts, Splits
+    from ..data.vocabulary import WordVocabulary
+
+
+class TextClassificationTask(ClassificationTask):
+    """Labelled texts as numbers; of each at most `length` words are read, the first or (`keep` "head+tail") first and last.
+
+    embeddings : vectors ``[vocabulary, width]`` that the token embedding starts from; None for random ones.
+    Raises ModelError for a text that has no words.
+    """
+
+    kind = "text_classification"
+
+    def __init__(
+        self,
+        splits: Splits[LabelledTexts],
+        encoder: WordVocabulary,
+        length: int,
+        *,
+        keep: str = "head",
+        embeddings: NDArray[np.float32] | None = None,
+        location: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise ModelError(f"length is {length!r}; expected a whole number of words of at least 1")
+        self.name, self.digest, self.source, self.classes = splits.name, splits.digest, splits.source, splits.classes
+        self.location, self.options = location, options or {}
+        self.encoder, self.length, self.embeddings = encoder, length, embeddings
+        self.tokenizer = f"words ({len(encoder):,}, {'lower case' if encoder.lower else 'cased'}, {encoder.split})"
+        self.labels = {split: np.asarray(getattr(splits, split).labels, dtype=np.int64) for split in SPLITS}
+        self.encoded = {split: self._encoded(split, getattr(splits, split).texts, keep) for split in SPLITS}
+        self._lengths = {split: self.encoded[split].lengths for split in SPLITS}
+        self._pad = PadBatch(encoder.pad_id)
+
+    def _encoded(self, split: Split, texts: tuple[str, ...], keep: Any) -> EncodedTexts:
+        try:
+            return self.encoder.encode_many(texts).truncated(self.length, keep)
+        except ModelError as error:
+            raise ModelError(f"{self.name}, {split}: {error}") from None
+
+    def lengths(self, split: Split) -> NDArray[np.int64]:
+        return self._lengths[split]
+
+    def settings(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "vocab_size": len(self.encoder),
+            "max_position_embeddings": self.length,
+            "pad_token_id": self.encoder.pad_id,
+        }
+        if self.embeddings is not None:
+            found["embedding_size"] = int(self.embeddings.shape[1])
+        return super().settings() | found
+
+    def check(self, config: AstromorphicConfig) -> None:
+        super().check(config)
+        if config.vocab_size < len(self.encoder):
+            raise ModelError(
+                f"vocab_size is {config.vocab_size}; expected at least {len(self.encoder)}, the words of {self.tokenizer}; "
+                "leave it out, or set the task's vocabulary"
+            )
+        longest = max(int(lengths.max()) for lengths in self._lengths.values())
+        if config.max_position_embeddings < longest:
+            raise ModelError(
+                f"max_position_embeddings is {config.max_position_embeddings} and texts of {self.name} have up to {longest} "
+                "words; set the task's length, which cuts them, instead"
+            )
+        config.check_memory(copies=4, network="sequence")
+
+    def build(self, config: AstromorphicConfig) -> AstromorphicForSequenceClassification:
+        model = AstromorphicForSequenceClassification(config)
+        if self.embeddings is not None:
+            weight = model.get_input_embeddings().weight
+            if tuple(weight.shape[1:]) != self.embeddings.shape[1:]:
+                raise ModelError(
+                    f"embedding_size is {weight.shape[1]}; the pretrained vectors have {self.embeddings.shape[1]} numbers"
+                )
+            with torch.no_grad():
+                weight[: len(self.embeddings)] = torch.from_numpy(self.embeddings)
+        return model
+
+    def load(self, folder: Path) -> AstromorphicForSequenceClassification:
+        return AstromorphicForSequenceClassification.from_pretrained(folder)
+
+    def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
+        encoded, labels = self.encoded[split], self.labels[split]
+        return self._pad(
+            [
+                {"input_ids": torch.from_numpy(encoded[int(i)].astype(np.int64)), "labels": torch.tensor(int(labels[i]))}
+                for i in items
+            ]
+        )
+
+    def save(self, folder: Path) -> None:
+        self.encoder.save(folder / VOCABULARY_FILE)

@@ -1,0 +1,102 @@
+"""How the text of a language task becomes tokens: bytes, words of the training text, or GPT-2's byte pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.vocabulary import UNKNOWN_ID, WordVocabulary
+from ..errors import ModelError
+from ..language import EncodedText, count_words
+
+if TYPE_CHECKING:
+    from ..data.subwords import GPT2Tokenizer
+
+VOCABULARY_FILE = "vocabulary.json"
+TOKENS = ("bytes", "words", "gpt2")
+
+
+class WordTokens:
+    """The words of each line and <eos> at its end, as word-level scores of WikiText count; rare ones are <unk>."""
+
+    def __init__(self, vocabulary: WordVocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.name = f"words ({len(vocabulary):,})"
+
+    @classmethod
+    def of(cls, text: bytes, size: int | None = None) -> WordTokens:
+        """The words of the training text, the `size` most frequent of them (<pad> and <unk> included)."""
+        from ..data.plain_text import wikitext_words
+
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 3):
+            raise ModelError(f"vocabulary is {size!r}; expected None for all words, or a whole number of at least 3")
+        found = WordVocabulary.from_words(wikitext_words(text))
+        return cls(WordVocabulary(found.words[:size], found.counts[:size], found.lower, found.split))
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def encode_text(self, text: bytes) -> EncodedText:
+        from ..data.plain_text import wikitext_words
+
+        words = wikitext_words(text)
+        ids = self.vocabulary.encode_words(words)
+        unknown = sum(word not in self._known for word in words) if (ids == UNKNOWN_ID).any() else 0
+        return EncodedText(ids, len(text), len(words), self.name, unknown)
+
+    @property
+    def _known(self) -> set[str]:
+        # The texts of WikiText hold <unk> themselves; that is the word they have there.
+        if not hasattr(self, "_words"):
+            self._words = set(self.vocabulary.words)
+        return self._words
+
+    def save(self, folder: Path) -> None:
+        self.vocabulary.save(folder / VOCABULARY_FILE)
+
+
+class GPT2Tokens:
+    """GPT-2's byte pairs; nothing is kept in the run folder, as the encoding is always the same."""
+
+    name = "gpt2"
+
+    def __init__(self, tokenizer: GPT2Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def __len__(self) -> int:
+        return int(self.tokenizer.vocab_size)
+
+    def encode_text(self, text: bytes) -> EncodedText:
+        return EncodedText(self.tokenizer.encode(text), len(text), count_words(text), self.name)
+
+    def save(self, folder: Path) -> None:
+        return
+
+
+def whole_characters(raw: bytes, name: str) -> bytes:
+    """`raw` without the parts of characters that a cut by position left at its ends; ModelError if it is no UTF-8."""
+    start = next((i for i in range(min(4, len(raw))) if raw[i] & 0xC0 != 0x80), 0)
+    for end in range(len(raw), max(start, len(raw) - 4), -1):
+        try:
+            raw[start:end].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return raw[start:end]
+    raise ModelError(f"{name} is not UTF-8; expected text for words and byte pairs, or set tokens=bytes")
+
+
+def make_tokens(
+    kind: str, train: bytes, size: int | None, folder: Any = None, saved: Path | None = None
+) -> WordTokens | GPT2Tokens | None:
+    """The tokens named `kind` ("bytes" is None); words are those of `train`, or of a run folder `saved`."""
+    if kind not in TOKENS:
+        raise ModelError(f"tokens is {kind!r}; expected one of {', '.join(TOKENS)}")
+    if kind != "words" and size is not None:
+        raise ModelError(f"vocabulary is {size!r} and tokens {kind!r}, which have a fixed number; set tokens=words")
+    if kind == "words":
+        return WordTokens.of(train, size) if saved is None else WordTokens(WordVocabulary.load(saved / VOCABULARY_FILE))
+    if kind == "gpt2":
+        from ..data.subwords import GPT2Tokenizer
+
+        return GPT2Tokens(GPT2Tokenizer.find(folder))
+    return None

@@ -1,0 +1,223 @@
+"""The library's training loop with what a run here needs: scores at points of a curve, the best weights, an early end."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from .errors import ModelError
+from .recipes import Recipe
+from .tasks.base import Batches, Task
+
+Progress = Callable[[int, int, dict[str, float]], None]
+# The trainer's history holds one entry per point; this key tells ours from the library's.
+_VALIDATION = "validation_loss"
+
+
+def better(entry: dict[str, Any], than: dict[str, Any] | None, select: str) -> bool:
+    """Whether validation picks the point `entry` over an earlier one: higher accuracy (at equal accuracy lower loss), or lower loss."""
+    if than is None:
+        return True
+    if select == "accuracy":
+        one, other = ((e["validation_accuracy"], -e[_VALIDATION]) for e in (entry, than))
+        return bool(one > other)
+    return bool(entry[_VALIDATION] < than[_VALIDATION])
+
+
+def points(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points of the learning curve in a trainer's history."""
+    return [entry for entry in history if _VALIDATION in entry]
+
+
+def picked(history: list[dict[str, Any]], select: str) -> dict[str, Any] | None:
+    """The point that validation picks, the earliest of equals; the last one for `select` "last"; None without points."""
+    best: dict[str, Any] | None = None
+    for entry in points(history):
+        if select == "last" or better(entry, best, select):
+            best = entry
+    return best
+
+
+def is_over(history: list[dict[str, Any]], recipe: Recipe) -> bool:
+    """Whether the recipe's patience is used up."""
+    if recipe.patience is None:
+        return False
+    curve, best = points(history), picked(history, recipe.select)
+    return best is not None and len([e for e in curve if e["step"] > best["step"]]) >= recipe.patience
+
+
+class BestWeights:
+    """``best-<step>.safetensors`` in the folder of the checkpoints, whole or not at all.
+
+    What any kept checkpoint would call the best so far is kept with it, so that a run resumed from there finds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"best-{step}.safetensors"
+
+    def write(self, model: nn.Module, step: int) -> None:
+        # Copies: tied weights share memory, which the format refuses.
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+        staging = self.folder / f".best-{step}.partial"
+        save_file(tensors, staging)
+        with staging.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(staging, self.path(step))
+
+    def forget_before(self, step: int) -> None:
+        for file in self.folder.glob("best-*.safetensors"):
+            number = file.stem.removeprefix("best-")
+            if number.isdigit() and int(number) < step:
+                file.unlink()
+
+    def load_into(self, model: nn.Module, step: int) -> None:
+        """ModelError if the file is missing or does not fit."""
+        try:
+            model.load_state_dict(load_file(self.path(step)))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"{self.path(step)} does not load ({type(error).__name__}); remove the folder's checkpoints and train again"
+            ) from None
+
+
+class TaskTrainer(Trainer):
+    """No pickled arguments are left behind, vectors are not decayed, and classifiers have the loss of their recipe."""
+
+    task: Task
+    recipe: Recipe
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        (Path(output_dir or self.args.output_dir or ".") / "training_args.bin").unlink(missing_ok=True)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        return [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if self.task.kind == "language":
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        batch = self.task.augmented(dict(inputs), self.recipe)
+        labels = batch.pop("labels")
+        logits = model(**batch).logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        return (loss, {"logits": logits}) if kwargs.get("return_outputs") else loss
+
+
+class LearningCurve(TrainerCallback):
+    """Score validation data at every log point; kept in the trainer's own history, so that it survives a resume."""
+
+    def __init__(self, task: Task, recipe: Recipe, best: BestWeights, progress: Progress | None) -> None:
+        self.task, self.recipe, self.best, self.progress = task, recipe, best, progress
+        self.metrics: dict[str, float] = {}
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+        if self.progress is not None:
+            self.progress(state.global_step, state.max_steps, dict(self.metrics))
+        return control
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, model: Any = None,
+        **kwargs: Any,
+    ) -> TrainerControl:  # fmt: skip
+        if logs is None or "loss" not in logs or model is None:
+            return control
+        if not math.isfinite(logs["loss"]):
+            raise ModelError(
+                f"the training loss is {logs['loss']} at step {state.global_step}; lower the recipe's learning_rate"
+            )
+        found = {f"validation_{k}": v for k, v in self.task.point(model, self.recipe).items()}
+        if not math.isfinite(found[_VALIDATION]):
+            raise ModelError(
+                f"the validation loss is {found[_VALIDATION]} at step {state.global_step}; lower the recipe's learning_rate"
+            )
+        if self.recipe.test_curve:
+            found |= {f"test_{k}": v for k, v in self.task.point(model, self.recipe, "test").items() if k == "accuracy"}
+        self.metrics = {"train_loss": logs["loss"], **self.task.train_metrics(logs["loss"]), **found}
+        earlier = picked(state.log_history[:-1], self.recipe.select)
+        state.log_history[-1].update(self.metrics)
+        if self.recipe.select != "last" and better(state.log_history[-1], earlier, self.recipe.select):
+            self.best.write(model, state.global_step)
+        if is_over(state.log_history, self.recipe):
+            # The checkpoint of this step is written first: the folder then holds a whole run.
+            control.should_training_stop = True
+            control.should_save = True
+        if self.progress is not None:
+            self.progress(state.global_step, state.max_steps, dict(self.metrics))
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        steps = [int(name) for p in self.best.folder.glob("checkpoint-*") if (name := p.name[11:]).isdigit()]
+        kept = picked([e for e in state.log_history if e["step"] <= min(steps, default=0)], self.recipe.select)
+        if kept is not None:
+            self.best.forget_before(int(kept["step"]))
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    batches: Batches,
+    recipe: Recipe,
+    work: Path,
+    seed: int,
+    curve: LearningCurve,
+    device: str,
+) -> TaskTrainer:
+    """The loop for this run: batches in their order, AdamW, the recipe's schedule, checkpoints in `work`."""
+    steps, every, save_every = recipe.plan(batches.steps_per_epoch)
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        max_steps=steps,
+        per_device_train_batch_size=1,  # an item is a batch already
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        adam_beta2=recipe.beta2,
+        max_grad_norm=recipe.gradient_clip,
+        lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
+        warmup_steps=recipe.warmup_steps,
+        train_sampling_strategy="sequential",  # their order is random already
+        logging_strategy="steps",
+        logging_steps=every,
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=save_every,
+        save_total_limit=2,
+        seed=seed,
+        data_seed=seed,
+        bf16=recipe.mixed_precision == "bf16",
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = TaskTrainer(
+        model=model, args=arguments, train_dataset=batches, data_collator=_only_item, callbacks=[curve]
+    )
+    trainer.task, trainer.recipe = curve.task, recipe
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _only_item(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return items[0]
+
+
+def check_precision(recipe: Recipe, device: str) -> None:
+    """ModelError if the device has no bfloat16 of its own."""
+    if recipe.mixed_precision == "bf16" and device != "cpu" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        raise ModelError(f"mixed_precision is 'bf16' and device {device} computes none; use mixed_precision=no")
