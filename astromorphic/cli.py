@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from .assignments import AssignmentError, parse_assignments
-from .console import progress_bar
+from .console import progress_bar, scored_progress_bar
 
 app = typer.Typer(
     add_completion=False,
@@ -216,19 +216,43 @@ def macro_check(file: MacroArgument) -> None:
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Argument(help="shakespeare.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="shakespeare, imdb, cifar10, wikitext2, enwik8; or a file: .csv, .tsv, .jsonl with text and label, or any text."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
-    model: Annotated[str, typer.Option("--model", help="astromorphic.")] = "astromorphic",
-    preset: Annotated[str, typer.Option("--preset", help="Recipe: quick, default or smoke.")] = "default",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat, kozachkov, kozachkov_random_features, "
+            "katharopoulos, softmax, none.",
+        ),
+    ] = "astromorphic",
+    preset: Annotated[
+        str, typer.Option("--preset", help="Recipe: paper, tuned or smoke (shakespeare also: quick, default).")
+    ] = "tuned",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder that holds the data sets; for the tasks text_file and table the file."),
+    ] = None,
     macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,
-    set_: SetOption = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model, the recipe or the data."),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a model and write weights (safetensors) and run.json."""
+    """Train a model and write weights (safetensors), vocabulary and run.json.
+
+    Interrupted, it continues when the same command is given again; finished, it is not repeated.
+    """
     from . import commands
 
-    with progress_bar(f"training on {task}") as advance:
-        result = commands.train(task, model, preset, macro, parse_assignments(set_ or []), seed, out, advance)
+    with scored_progress_bar(f"training on {task}") as advance:
+        result = commands.train(task, model, preset, data, macro, parse_assignments(set_ or []), seed, out, advance)
     print(result)
 
 
@@ -281,6 +305,29 @@ def _rates(text: str | None) -> list[float] | None:
 
 
 @app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Other data, as in train; default: those the run was trained on.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="test or validation.")] = "test",
+    context: Annotated[
+        int | None, typer.Option("--context", min=2, help="Tokens of a window; default: all the model's positions.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, help="Tokens a window moves by; default: half the context.")
+    ] = None,
+    reevaluate: Annotated[
+        int, typer.Option("--reevaluate", min=0, help="Tokens to predict again, each from its prefix alone.")
+    ] = 2000,
+) -> None:
+    """Score a trained model again: accuracy, or perplexities, bits per byte and the verdict on causality."""
+    from . import commands
+
+    print(commands.evaluate(folder, data, split, context, stride, reevaluate))
+
+
+@app.command()
 def generate(
     folder: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     prompt: Annotated[str, typer.Option("--prompt", help="Text to continue.")],
@@ -324,6 +371,56 @@ def figures(
             paths = make(key, out, quick=quick, seed=seed, runs=runs, progress=advance if key != "responses" else None)
         for path in paths:
             print(path)
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, fetch, check.")
+app.add_typer(data_app, name="data")
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the data sets; default: ASTROMORPHIC_DATA, else the user's cache."),
+]
+
+
+@data_app.command("list")
+def data_list(data: DataOption = None) -> None:
+    """List the known data sets with size, licence, and whether they are here."""
+    from . import data_commands
+
+    print(data_commands.table(data))
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set of `astromorphic data list`.")],
+    data: DataOption = None,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", metavar="HASH", help="Of the file, where none is registered.")
+    ] = None,
+    accept_unverified: Annotated[
+        bool,
+        typer.Option("--accept-unverified", help="Take what comes where no hash is registered, and print its hash."),
+    ] = False,
+) -> None:
+    """Show the licence, download, check and unpack. A complete folder is left alone, a damaged one replaced."""
+    from . import data_commands
+
+    print(data_commands.notice(name, sha256, accept_unverified), file=sys.stderr)
+    with progress_bar(f"fetching {name}") as advance:
+        text = data_commands.fetch(name, data, sha256, accept_unverified, advance)
+    print(text)
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str | None, typer.Argument(help="A data set; default: all that are here.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Compare every file with its recorded hash; exit status 2 names the first one that differs."""
+    from . import data_commands
+
+    with progress_bar("checking") as advance:
+        text = data_commands.check(name, data, advance)
+    print(text)
 
 
 @app.command()

@@ -87,39 +87,64 @@ def train(
     task: str,
     model: str,
     preset: str,
+    data: Path | None,
     macro: Path | None,
     changes: Mapping[str, Any],
     seed: int,
     out: Path,
-    progress: Advance,
+    progress: Callable[[int, int, Mapping[str, float]], None],
 ) -> str:
     """Train and return a summary as text."""
-    from biosim.registry import choose
-    from models.recipes import RECIPES
-    from models.tasks import TASKS
-
-    choose("task", task, TASKS)
-    choose("model", model, ["astromorphic"])
-    recipe = RECIPES[choose("preset", preset, RECIPES)]
     for name, value in changes.items():
-        if isinstance(value, list):
+        # The proportions of a cut and the names of classes are lists; nothing else is.
+        if isinstance(value, list) and name not in ("split", "classes", "image_size"):
             raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
-    # What takes seconds to import comes after what can be refused without it.
-    from models import AstromorphicConfig
-    from models import train as train_model
-    from models.arms import MAIN_SIZE
+    # Wrong names are found before what takes seconds to import.
+    from models.tasks.loading import family
+    from models.tasks.presets import task_preset
 
-    for name in changes:
-        choose("setting of the model", name, AstromorphicConfig().settings())
-    size = {**MAIN_SIZE, "max_position_embeddings": 64, **changes}
-    config = AstromorphicConfig.from_macro(macro, **size) if macro else AstromorphicConfig(**size)
-    result = train_model(
-        config, task, recipe, out, seed, arm=model, progress=lambda step, total, metrics: progress(step, total)
+    task_preset(family(task), preset)
+    from models import train as train_model
+    from models.tasks.prepare import prepare
+
+    task_, config, recipe = prepare(task, model, preset, data=data, macro=macro, changes=changes)
+    result = train_model(config, task_, recipe, out, seed, arm=model, progress=progress)
+    return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
+
+
+def _scores(result: Any) -> str:
+    """Test and validation in the unit of the task, and what has to be known about them."""
+    test, validation = result.scores["test"], result.scores["validation"]
+    epoch = "" if result.chosen_epoch is None else f", epoch {result.chosen_epoch:.3g}"
+    picked = {"last": f"last weights{epoch}"}.get(
+        result.recipe["select"], f"weights picked by validation {result.recipe['select']}{epoch}"
     )
-    return (
-        f"{out}: test {result.test_bits_per_byte:.4f}, validation {result.validation_bits_per_byte:.4f} bits per byte; "
-        f"{result.causality.verdict}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
-    )
+    if result.kind != "language":
+        return (
+            f"test accuracy {100 * test.accuracy:.2f} % of {test.n:,}, validation {100 * validation.accuracy:.2f} % of "
+            f"{validation.n:,}; {picked}"
+        )
+    if result.causality is None or result.causality.verdict != "causal":
+        return f"not a language model: test {test.loss:.4f} nats per token in one pass that sees the future; {picked}"
+    if test.bits_per_byte is not None and validation.bits_per_byte is not None:
+        words = f"test {test.bits_per_byte:.4f}, validation {validation.bits_per_byte:.4f} bits per byte"
+    else:
+        words = f"test {test.loss:.4f}, validation {validation.loss:.4f} nats per token"
+    if result.data.tokenizer != "bytes" and test.perplexity_per_token is not None:
+        words += f"; test perplexity {test.perplexity_per_token:.2f} per token ({result.data.tokenizer})"
+    return f"{words}; {result.causality.verdict}; {picked}"
+
+
+def evaluate(
+    folder: Path, data: Path | None, split: str, context: int | None, stride: int | None, reevaluate: int
+) -> str:
+    """Score a run folder again and say it in all units."""
+    from biosim.registry import choose
+
+    choose("split", split, ["test", "validation"])
+    from models.scoring import score_run
+
+    return score_run(folder, data=data, split=split, context=context, stride=stride, reevaluate=reevaluate)
 
 
 def generate(folder: Path, prompt: str, length: int | None, temperature: float, seed: int) -> str:

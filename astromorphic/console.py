@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
 
@@ -13,11 +13,27 @@ Advance = Callable[[int, int], None]
 notices = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def score_in_words(metrics: Mapping[str, float]) -> str:
+    """The latest validation score of a training run, in the unit of its task; "" before the first."""
+    if "validation_accuracy" in metrics:
+        return f"{100 * metrics['validation_accuracy']:.2f} %"
+    if "validation_bits_per_byte" in metrics:
+        return f"{metrics['validation_bits_per_byte']:.3f} bits/byte"
+    return ""
+
+
 @contextlib.contextmanager
-def progress_bar(description: str) -> Iterator[Advance]:
+def scored_progress_bar(description: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
+    """As `progress_bar`, for a function (done, total, metrics) of a training run: the latest score stands beside the bar."""
+    with progress_bar(description, score=True) as advance:
+        yield lambda done, total, metrics: advance(done, total, score_in_words(metrics))
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, *, score: bool = False) -> Iterator[Callable[..., None]]:
     """Yield a function (done, total) that moves a bar; without a terminal it does nothing."""
     if not notices.is_terminal:
-        yield lambda done, total: None
+        yield lambda *_: None
         return
     from rich.progress import (
         BarColumn,
@@ -28,9 +44,10 @@ def progress_bar(description: str) -> Iterator[Advance]:
         TimeRemainingColumn,
     )
 
+    scores = [TextColumn("{task.fields[score]}")] if score else []
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *scores, TimeElapsedColumn(), TimeRemainingColumn(),
         console=notices,
     ) as bar:  # fmt: skip
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(description, total=None, score="")
+        yield lambda done, total, latest="": bar.update(task, completed=done, total=total, score=latest)

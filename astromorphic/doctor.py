@@ -25,7 +25,8 @@ class Finding:
 
 NEEDED = (
     "numpy", "scipy", "pandas", "xarray", "h5netcdf", "h5py", "numba", "lmfit", "SALib", "pydantic", "typer", "rich",
-    "matplotlib", "jinja2", "torch", "transformers", "accelerate", "safetensors",
+    "matplotlib", "jinja2", "torch", "transformers", "accelerate", "safetensors", "tokenizers",
+    "pooch",
 )  # fmt: skip
 
 # Package, what works without it, and the extra that brings it.
@@ -34,6 +35,7 @@ OPTIONAL = (
     ("distributed", "sweeps run on this machine's cores", "cluster"),
     ("neo", "spike times come from CSV files", "spikes"),
     ("pynwb", "spike times come from CSV files", "spikes"),
+    ("kornia", "crop, flip, erasing, mixup and cutmix of images work", "vision"),
     ("sbi", "bridge.infer takes method='importance'", "inference"),
 )
 

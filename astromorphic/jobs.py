@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
-from .console import notices
+from .console import notices, score_in_words
 
 if TYPE_CHECKING:
     from models import RunResult
@@ -157,10 +157,9 @@ class _Bars:
                     if self.stop.is_set():
                         return
                     continue
-                score = item["metrics"].get("validation_bits_per_byte")
                 bars.update(
                     tasks[(item["arm"], item["seed"])],
                     completed=item["step"],
                     total=item["total"],
-                    score="" if score is None else f"{score:.3f} bits/byte",
+                    score=score_in_words(item["metrics"]),
                 )

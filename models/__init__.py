@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AstromorphicState,
     )
     from .causality import causality_verdict
+    from .diagnostics import LayerDiagnostics, diagnose
     from .errors import ModelError
     from .evaluation import bits_per_byte
     from .recipes import RECIPES, Recipe
@@ -33,11 +34,13 @@ __all__ = [
     "AstromorphicForSequenceClassification",
     "AstromorphicModel",
     "AstromorphicState",
+    "LayerDiagnostics",
     "ModelError",
     "Recipe",
     "RunResult",
     "bits_per_byte",
     "causality_verdict",
+    "diagnose",
     "main_arms",
     "matched_gain",
     "matching_activation",
@@ -52,12 +55,14 @@ _WHERE = {
     "AstromorphicForSequenceClassification": "astromorphic",
     "AstromorphicModel": "astromorphic",
     "AstromorphicState": "astromorphic",
+    "LayerDiagnostics": "diagnostics",
     "ModelError": "errors",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "RunResult": "result",
     "bits_per_byte": "evaluation",
     "causality_verdict": "causality",
+    "diagnose": "diagnostics",
     "main_arms": "arms",
     "matched_gain": "arms",
     "matching_activation": "arms",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -61,6 +63,37 @@ def causality_verdict(
         chunked_vs_step=difference,
         checked_positions=positions,
     )
+
+
+class PrefixDifference(NamedTuple):
+    """Largest difference between the logits of one pass and of each prefix alone, and the largest logit."""
+
+    difference: float
+    largest: float
+
+
+@torch.no_grad()
+def prefix_difference(
+    model: PreTrainedModel, *, length: int | None = None, n_positions: int = 16, seed: int = 0
+) -> PrefixDifference:
+    """Compare one pass over random tokens with re-running prefixes from scratch, which finds what depends on the length.
+
+    All prefixes up to length 16, else `n_positions` of them drawn by `seed`.
+    """
+    limit = int(model.config.max_position_embeddings)
+    length = min(limit, length or limit)
+    if length < 2:
+        raise ModelError(f"length is {length}; expected at least 2 tokens to have a future")
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, int(model.config.vocab_size), (1, length), generator=generator).to(model.device)
+    positions = list(range(length)) if length <= 16 else torch.randperm(length, generator=generator)[:n_positions].tolist()
+    was_training = model.training
+    model.eval()
+    try:
+        whole = model(input_ids=ids, use_cache=False).logits[0]
+        return PrefixDifference(_pass_against_prefixes(model, ids, positions, whole), float(whole.abs().max()))
+    finally:
+        model.train(was_training)
 
 
 def _future(length: int, positions: list[int], device: torch.device) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor
 from .astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from .astromorphic.modeling_astromorphic import AstromorphicMixer
 from .errors import ModelError
-from .ops.features import feature_map
 from .surroundings import own_random_state
 
 BLOCKS = 64
@@ -33,7 +32,7 @@ def mean_activation(model: AstromorphicForCausalLM, data: NDArray[np.uint8], tok
     blocks = np.stack([data[start : start + tokens] for start in np.unique(starts)])
     sums: list[Tensor] = []
     hooks = [
-        mixer.key.register_forward_hook(lambda _, __, keys: sums.append(feature_map(keys).double().sum(dim=1).mean()))
+        mixer.key.register_forward_hook(lambda _, __, keys, mixer=mixer: sums.append(_summed(mixer, keys)))
         for mixer in mixers
     ]
     was_training = model.training
@@ -45,6 +44,13 @@ def mean_activation(model: AstromorphicForCausalLM, data: NDArray[np.uint8], tok
         for hook in hooks:
             hook.remove()
     return float(torch.stack(sums).mean())
+
+
+def _summed(mixer: AstromorphicMixer, keys: Tensor) -> Tensor:
+    """Mean over the batch, heads and features of sum_t phi(k_t); keys ``[batch, time, heads * width]``."""
+    assert mixer.features is not None
+    features = mixer.features(keys.view(*keys.shape[:2], mixer.heads, -1)).flatten(2)
+    return features.double().sum(dim=1).mean()
 
 
 def initial_activation(config: AstromorphicConfig, data: NDArray[np.uint8], tokens: int, seed: int = 0) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -87,7 +88,7 @@ class BestWeights:
         """ModelError if the file is missing or does not fit."""
         try:
             model.load_state_dict(load_file(self.path(step)))
-        except (OSError, RuntimeError, ValueError) as error:
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise ModelError(
                 f"{self.path(step)} does not load ({type(error).__name__}); remove the folder's checkpoints and train again"
             ) from None

@@ -1,7 +1,8 @@
-"""The astromorphic transformer as a Hugging Face model; importing this registers it with the Auto classes.
+"""The astromorphic transformer as Hugging Face models; importing this registers them with the Auto classes.
 
-After ``import models.astromorphic`` the calls ``AutoConfig``, ``AutoModel``,
-``AutoModelForCausalLM`` and those for classification of sequences and images know the model type "astromorphic"; no remote code is involved.
+After ``import models.astromorphic`` the calls ``AutoConfig``, ``AutoModel``, ``AutoModelForCausalLM``,
+``AutoModelForSequenceClassification`` and ``AutoModelForImageClassification.from_pretrained`` know the model type
+"astromorphic"; no remote code is involved.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,6 @@ from .inputs import check_labels, check_length, check_mask, check_pixels, check_
 from .layout import Layout
 from .modeling_astromorphic import AstromorphicBlock, AstromorphicModel, AstromorphicPreTrainedModel
 from .stem import ImageStem
-
-if TYPE_CHECKING:
-    from bridge.artifact import MacroParameters
 
 
 def pool(x: Tensor, mask: Tensor | None, kind: str = "mean") -> Tensor:
@@ -52,25 +48,16 @@ def classification_loss(logits: Tensor, labels: Tensor, problem: str | None) -> 
 
 
 class _Classifier(AstromorphicPreTrainedModel):
-    """What both classifiers share: how they are made from a preset or a macro file, and their output layer."""
+    """What both classifiers share: the output layer and the loss."""
 
-    network = "sequence"
+    config: AstromorphicConfig
+    config_class = AstromorphicConfig
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels or 1
         self.classifier_dropout = nn.Dropout(float(config.classifier_dropout))
         self.classifier = nn.Linear(config.hidden_size, self.num_labels)
-
-    @classmethod
-    def from_preset(cls, name: str, **settings: Any) -> Any:
-        """An untrained network of the named preset, with the scales of this kind; see `AstromorphicConfig.from_preset`."""
-        return cls(AstromorphicConfig.from_preset(name, network=cls.network, **settings))
-
-    @classmethod
-    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> Any:
-        """An untrained network with the response of macro.json; see `AstromorphicConfig.from_macro`."""
-        return cls(AstromorphicConfig.from_macro(macro, network=cls.network, **settings))
 
     def _classified(self, pooled: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor]:
         logits = self.classifier(self.classifier_dropout(pooled))
@@ -92,6 +79,22 @@ class AstromorphicForSequenceClassification(_Classifier):
         self.model = AstromorphicModel(config, bidirectional=True)
         self.post_init()
 
+    @torch.no_grad()
+    def load_embeddings(self, vectors: Tensor) -> None:
+        """Put word vectors ``[vocab_size, embedding_size]`` (GloVe, for instance) into the token embedding.
+
+        `train_embeddings` says whether they stay as they are. Raises ModelError for another shape or values not finite.
+        """
+        weight = self.model.embed.weight
+        if tuple(vectors.shape) != tuple(weight.shape):
+            raise ModelError(
+                f"vectors are {tuple(vectors.shape)}; expected {tuple(weight.shape)}: set vocab_size and embedding_size to "
+                "those of the vectors"
+            )
+        if not bool(torch.isfinite(vectors).all()):
+            raise ModelError("vectors hold NaN or infinity; read their file again")
+        weight.copy_(vectors)
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -112,7 +115,7 @@ class AstromorphicForSequenceClassification(_Classifier):
         given = input_ids if input_ids is not None else inputs_embeds
         assert given is not None
         batch, time = given.shape[:2]
-        check_length(time, self.config.max_position_embeddings)
+        check_length(time)
         if labels is not None:
             check_labels(labels, batch, self.config)
         if attention_mask is not None:
@@ -133,12 +136,15 @@ class AstromorphicForSequenceClassification(_Classifier):
 class AstromorphicVisionModel(AstromorphicPreTrainedModel):
     """Stem, position embeddings and layers; positions are the patches, row by row."""
 
+    config: AstromorphicConfig
+    config_class = AstromorphicConfig
+    network = "image"
     main_input_name = "pixel_values"
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
         if torch.empty(0).device.type != "meta":
-            config.check_memory(network="image")
+            config.check_memory(network=self.network)
         rows, columns = config.patch_grid
         layout = Layout(rows * columns, bidirectional=True, grid=(rows, columns))
         self.stem = ImageStem(config)

@@ -43,8 +43,8 @@ def check_mask(mask: Tensor, batch: int, time: int) -> None:
         )
 
 
-def check_length(time: int, limit: int) -> None:
-    """Raise ModelError for an empty sequence, or one that the position tables cannot hold."""
+def check_length(time: int) -> None:
+    """Raise ModelError for a sequence of no columns."""
     if time == 0:
         raise ModelError("the sequence has no tokens; give every row at least one column, padding if need be")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -32,6 +32,7 @@ from ..ops.step import causal_step
 from ..surroundings import quiet_library
 from .configuration_astromorphic import AstromorphicConfig
 from .folder import check_folder, tensor_name
+from .inputs import check_tokens
 from .layout import Layout
 from .state import AstromorphicState, LayerState, PositionCode
 
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 class Features(nn.Module):
     """phi: elu + 1 (eq. 4), or random features with fixed weights that are stored with the model."""
 
-    def __init__(self, config: AstromorphicConfig) -> None:
+    def __init__(self, config: AstromorphicConfig, index: int = 0) -> None:
         super().__init__()
+        self.index = index
         self.kind, self.clip = config.feature_map, float(config.feature_clip)
         self.shape = (config.num_attention_heads, int(config.hidden_dim or config.head_width), config.head_width)
         if self.kind != "elu":
@@ -90,7 +92,7 @@ class AstromorphicMixer(nn.Module):
             self.distance_options = {"clip": config.distance_clip, "grid": self.layout.grid}
         shape = (1 if config.share_position_matrix else self.heads, self.m, self.layout.length)
         self.position_matrix = nn.Parameter(torch.empty(shape)) if coded else None
-        self.features = Features(config) if config.mixer != "softmax" else None
+        self.features = Features(config, index) if config.mixer != "softmax" else None
         # Keys may be rescaled as a whole where they enter numerator and normaliser alike.
         homogeneous = self.placement == "none" and self.response == Power(1.0) and not coded
         self.key_shift = "sequence" if homogeneous and not self.causal else "none"
@@ -108,19 +110,35 @@ class AstromorphicMixer(nn.Module):
         x ``[batch, time, model]``, positions ``[time]`` or ``[batch, time]``, mask ``[batch, time]`` or None.
         """
         batch, time, _ = x.shape
-        q = self.query(x).view(batch, time, self.heads, -1)
-        k = self.key(x).view(batch, time, self.heads, -1)
-        v = self.value(x).view(batch, time, self.heads, self.d)
+        q, k, v = self.project(x)
         code, keep = self._position_code(known)
-        out, new_state = self._mix(q, k, v, None if code is None else code[positions], mask, state)
+        out, new_state = self.mix(q, k, v, None if code is None else code[positions], mask, state)
+        out = self.scaled(out)
+        flat = out.to(x.dtype).reshape(batch, time, self.heads * self.d)
+        return (flat if self.output is None else self.output(flat)), new_state, keep
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values ``[batch, time, heads, .]``, before the feature map."""
+        shape = (*x.shape[:2], self.heads, -1)
+        return self.query(x).view(shape), self.key(x).view(shape), self.value(x).view(shape)
+
+    def feature_maps(self, q: Tensor, k: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """phi(q) and phi(k), each up to a factor that no output depends on."""
+        assert self.features is not None
+        return self.features(q, shift="token"), self.features(k, shift=self.key_shift, mask=mask)
+
+    def scaled(self, out: Tensor) -> Tensor:
+        """The output of all heads ``[batch, time, heads, d]`` with its norm, if any, and its gains."""
         if self.branch_norm:
             # The branch may be as small as 1e-6 of the residual: the guard is far below its square.
             out = out * (out.square().mean(-1, keepdim=True) + 1e-20).rsqrt()
         out = out * self.branch_gain
-        if self.gain is not None:
-            out = out * self.gain[:, None]
-        flat = out.to(x.dtype).reshape(batch, time, self.heads * self.d)
-        return (flat if self.output is None else self.output(flat)), new_state, keep
+        return out if self.gain is None else out * self.gain[:, None]
+
+    def code_at(self, positions: Tensor) -> Tensor | None:
+        """W_astro^T of positions ``[time]`` or ``[batch, time]``, ``[..., heads, m]``; None for a mixer without a code."""
+        whole, _ = self._position_code(None)
+        return None if whole is None else whole[positions]
 
     def _position_code(self, known: PositionCode | None) -> tuple[Tensor | None, PositionCode | None]:
         """W_astro^T ``[N_max, heads, m]``, always for all N_max positions (see `position_code`), and what may be kept of it."""
@@ -134,16 +152,22 @@ class AstromorphicMixer(nn.Module):
         # A code that hangs in a graph must not outlive it. Taken while training, it would be out of date at once.
         return code, None if wants_gradient or self.training else PositionCode(code, matrix.detach().clone())
 
-    def _mix(
-        self, q: Tensor, k: Tensor, v: Tensor, code: Tensor | None, mask: Tensor | None, state: LayerState
+    def mix(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        code: Tensor | None = None,
+        mask: Tensor | None = None,
+        state: LayerState = None,
     ) -> tuple[Tensor, LayerState]:
+        """The operator alone, ``[batch, time, heads, d]`` and the new state; q, k before the feature map, code per token."""
         if self.kind == "softmax" and self.layout.bidirectional:
             return bidirectional_softmax(q, k, v, mask=mask), None
         if self.kind == "softmax":
             past = state if isinstance(state, SoftmaxState) else None
             return causal_softmax(q, k, v, mask=mask, initial_state=past)
-        assert self.features is not None
-        query, key = self.features(q, shift="token"), self.features(k, shift=self.key_shift, mask=mask)
+        query, key = self.feature_maps(q, k, mask)
         settings: dict[str, Any] = {
             "response": self.response, "placement": self.placement, "code": code, "mask": mask,
             "reading": self.reading,
@@ -218,6 +242,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
     """What all heads share: initialisation, safe loading, and how `generate` handles the state."""
 
     config_class = AstromorphicConfig
+    network = "causal_lm"  # the kind for which presets have their numbers
     base_model_prefix = "model"
     _is_stateful = True
     _no_split_modules = ["AstromorphicBlock"]  # noqa: RUF012 (the library's own declaration)
@@ -226,27 +251,34 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
 
+    @classmethod
+    def from_preset(cls, name: str, **settings: Any) -> Self:
+        """An untrained network of the named preset, with the numbers of its kind; see `AstromorphicConfig.from_preset`."""
+        return cls(AstromorphicConfig.from_preset(name, network=cls.network, **settings))
+
+    @classmethod
+    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> Self:
+        """An untrained network with the response of macro.json; see `AstromorphicConfig.from_macro`."""
+        return cls(AstromorphicConfig.from_macro(macro, network=cls.network, **settings))
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         # `init` leaves parameters alone that came from a checkpoint.
         if isinstance(module, nn.Linear):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+        elif isinstance(module, Features) and module.kind != "elu":
+            # Every layer draws its own.
+            seed = (self.config.feature_seed * 1_000_003 + module.index) % 2**32
+            weight, phase = draw_weights(*module.shape, seed=seed, orthogonal=self.config.orthogonal_features)
+            init.copy_(module.get_buffer("weight"), weight)
+            init.copy_(module.get_buffer("phase"), phase)
         elif isinstance(module, AstromorphicMixer):
             if self.config.query_key_init != 1.0:
                 for projection in (module.query, module.key):
                     init.normal_(
                         projection.weight, mean=0.0, std=self.config.query_key_init * projection.in_features**-0.5
                     )
-            if module.features is not None and module.features.kind != "elu":
-                # Every layer draws its own.
-                weight, phase = draw_weights(
-                    *module.features.shape,
-                    seed=self.config.feature_seed + 2**32 * module.index,
-                    orthogonal=self.config.orthogonal_features,
-                )
-                init.copy_(module.features.get_buffer("weight"), weight)
-                init.copy_(module.features.get_buffer("phase"), phase)
             if module.position_matrix is not None:
                 std = self.config.position_matrix_std or module.layout.length**-0.5
                 init.normal_(module.position_matrix, mean=0.0, std=std)
@@ -282,7 +314,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
             elif "macro" in kwargs:
                 raise ModelError("config and macro are given; give one of the two")
             if isinstance(config, AstromorphicConfig):
-                config.check_memory()
+                config.check_memory(network=cls.network)
             with quiet_library():
                 loaded: Any = super().from_pretrained(path, *args, **kwargs)
         except ModelError as error:
@@ -304,6 +336,9 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
                 f"checkpoint {folder} does not fit the configuration ({what}); "
                 "load it with its own config.json or, in Python, pass allow_mismatch=True"
             )
+        for module in model.modules():
+            if isinstance(module, AstromorphicModel):  # the library makes new parameters while loading
+                module.embed.weight.requires_grad_(model.config.train_embeddings)
         for name, tensor in model.named_parameters():
             if tensor.device.type != "meta" and not bool(tensor.isfinite().all()):
                 raise ModelError(f"checkpoint {folder} holds NaN or infinity in {name}; train again with a lower rate")
@@ -331,7 +366,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
     def __init__(self, config: AstromorphicConfig, bidirectional: bool = False) -> None:
         super().__init__(config)
         if torch.empty(0).device.type != "meta":  # there, weights take no memory: parameter counts, loading
-            config.check_memory()
+            config.check_memory(network="sequence" if bidirectional else self.network)
         self.causal = config.causal and not bidirectional
         layout = Layout(config.max_position_embeddings, bidirectional)
         self.embed = nn.Embedding(config.vocab_size, config.embedding_size or config.hidden_size)
@@ -376,6 +411,9 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
+        # On a GPU the question would hold up every step of generation; there only the classifiers ask it.
+        if input_ids is not None and input_ids.device.type == "cpu":
+            check_tokens(input_ids, self.config.vocab_size)
         x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
         if self.embed_projection is not None:
             x = self.embed_projection(x)
@@ -461,11 +499,6 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         self.model = AstromorphicModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
-
-    @classmethod
-    def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> AstromorphicForCausalLM:
-        """An untrained decoder with the response of macro.json; see `AstromorphicConfig.from_macro`."""
-        return cls(AstromorphicConfig.from_macro(macro, **settings))
 
     def get_output_embeddings(self) -> nn.Module:
         """The language-model head."""

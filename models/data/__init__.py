@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .batches import LanguageBlocks, PadBatch, TextItems, check_vocabulary, language_blocks
     from .encoded import EncodedTexts
-    from .fetch import fetch
+    from .fetching import fetch
     from .glove import find_glove, glove_embeddings
-    from .images import AugmentedBatch, Augmentation, ImageItems
+    from .images import Augmentation, AugmentedBatch, ImageItems
     from .kinds import LabelledImages, LabelledTexts, Splits
     from .loading import load
     from .order import epoch_order, padding_share, training_order
@@ -30,6 +30,34 @@ if TYPE_CHECKING:
     from .sets import SETS
     from .subwords import ByteTokenizer, GPT2Tokenizer
     from .vocabulary import WordVocabulary
+
+__all__ = [
+    "SETS",
+    "Augmentation",
+    "AugmentedBatch",
+    "ByteTokenizer",
+    "EncodedTexts",
+    "GPT2Tokenizer",
+    "ImageItems",
+    "LabelledImages",
+    "LabelledTexts",
+    "LanguageBlocks",
+    "PadBatch",
+    "Splits",
+    "TextItems",
+    "WordVocabulary",
+    "check_vocabulary",
+    "data_folder",
+    "epoch_order",
+    "fetch",
+    "find_glove",
+    "glove_embeddings",
+    "language_blocks",
+    "load",
+    "padding_share",
+    "training_order",
+    "wikitext_words",
+]
 
 _WHERE = {
     "AugmentedBatch": "images",
@@ -49,7 +77,7 @@ _WHERE = {
     "check_vocabulary": "batches",
     "data_folder": "places",
     "epoch_order": "order",
-    "fetch": "fetch",
+    "fetch": "fetching",
     "find_glove": "glove",
     "glove_embeddings": "glove",
     "language_blocks": "batches",
@@ -58,16 +86,12 @@ _WHERE = {
     "training_order": "order",
     "wikitext_words": "plain_text",
 }
-__all__ = list(_WHERE)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
-    # `fetch` is a module as well, which the import has just put here under the same name.
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

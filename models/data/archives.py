@@ -19,7 +19,15 @@ from typing import Literal
 
 from ..errors import ModelError
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 def unpack_archive(
@@ -57,11 +65,19 @@ class _Limit:
         if self.files > self.most_files:
             raise ModelError(f"{self.name} has more than {self.most_files:,} members; it is not the expected archive")
         if self.bytes > self.most_bytes:
-            raise ModelError(f"{self.name} unpacks to more than {self.most_bytes:,} bytes; it is not the expected archive")
+            raise ModelError(
+                f"{self.name} unpacks to more than {self.most_bytes:,} bytes; it is not the expected archive"
+            )
 
     def check_name(self, name: str) -> None:
         parts = PurePosixPath(name).parts
-        if not parts or name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in parts[0] or "\0" in name:
+        if (
+            not parts
+            or name.startswith(("/", "\\"))
+            or ".." in re.split(r"[/\\]", name)
+            or ":" in parts[0]
+            or "\0" in name
+        ):
             raise ModelError(
                 f"{self.name} has a member named {name!r}, which would land outside of the data folder; nothing was unpacked"
             )

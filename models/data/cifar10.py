@@ -99,7 +99,9 @@ def _planes(reader: Reader) -> tuple[Part, Part]:
     train = np.concatenate(parts)
     for images, own, name in ((train, y_train, "y_train"), (test, y_test, "y_test")):
         if len(images) != len(own):
-            raise ModelError(f"{file}: {name} has {len(own):,} labels for {len(images):,} images; copy the folder again")
+            raise ModelError(
+                f"{file}: {name} has {len(own):,} labels for {len(images):,} images; copy the folder again"
+            )
     return (train, y_train), (test, y_test)
 
 

@@ -11,7 +11,11 @@ from ..errors import ModelError
 
 
 def balanced_draw(
-    labels: NDArray[np.int64], count: int, seed: int, contents: Sequence[Hashable] | None = None, what: str = "validation"
+    labels: NDArray[np.int64],
+    count: int,
+    seed: int,
+    contents: Sequence[Hashable] | None = None,
+    what: str = "validation",
 ) -> NDArray[np.bool_]:
     """A mask ``[n]`` of `count` items, each class with its share of `count`, drawn by `seed`.
 

@@ -34,7 +34,7 @@ _PLACES = (
 @dataclass(frozen=True)
 class GloveEmbeddings:
     """matrix : float32 ``[vocabulary, dimension]``, row 0 (padding) zero. found : bool ``[vocabulary]``, words with a vector
-    of their own. token_share, type_share : of the training words that are covered, by count and by kind. source : the file."""
+    of their own. token_share, type_share : of the vocabulary's words that are covered, by count in training and by kind. source : the file."""
 
     matrix: NDArray[np.float32]
     found: NDArray[np.bool_]
@@ -50,7 +50,11 @@ def find_glove(folder: str | os.PathLike[str] | None = None) -> Path | None:
 
 
 def glove_embeddings(
-    vocabulary: WordVocabulary, file: str | os.PathLike[str] | None = None, *, dimension: int | None = None, seed: int = 0
+    vocabulary: WordVocabulary,
+    file: str | os.PathLike[str] | None = None,
+    *,
+    dimension: int | None = None,
+    seed: int = 0,
 ) -> GloveEmbeddings:
     """Vectors for `vocabulary`.
 
@@ -71,7 +75,9 @@ def glove_embeddings(
     wanted = exact.keys() | lowered.keys()
     vectors = dict(_npz_rows(path) if path.suffix.lower() == ".npz" else _text_rows(path, wanted, dimension))
     if not vectors.keys() & wanted:
-        raise ModelError(f"{path} has a vector for none of the {len(vocabulary)} words; is it the right language and case?")
+        raise ModelError(
+            f"{path} has a vector for none of the {len(vocabulary)} words; is it the right language and case?"
+        )
     width = len(next(iter(vectors.values())))
     if dimension is not None and width != dimension:
         raise ModelError(f"{path} has vectors of {width} numbers, expected {dimension}; name another file or dimension")
@@ -118,9 +124,7 @@ def _opened(path: Path, dimension: int | None) -> Iterator[IO[bytes]]:
             yield stream
 
 
-def _text_rows(
-    path: Path, wanted: set[bytes], dimension: int | None
-) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
+def _text_rows(path: Path, wanted: set[bytes], dimension: int | None) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
     """(word, vector) for the words that are wanted; all others are skipped unread, which is most of the file."""
     seen: set[bytes] = set()
     width = dimension

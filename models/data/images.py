@@ -69,7 +69,9 @@ class ImageItems(Dataset[Item]):
     ) -> None:  # fmt: skip
         shape = data.images.shape
         if size is not None and shape[1:3] != (size, size):
-            raise ModelError(f"images are {shape[1]} x {shape[2]}; expected {size} x {size}: scale them, or change the network")
+            raise ModelError(
+                f"images are {shape[1]} x {shape[2]}; expected {size} x {size}: scale them, or change the network"
+            )
         self.images, self.labels, self.mean, self.std = data.images, data.labels, mean, std
         self.order = _checked_order(order, len(data))
 
@@ -92,7 +94,7 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.d
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     """Each of `images` ``[n, c, h, w]`` moved by up to `padding` pixels to each side, zeros coming in."""
-    n, channels, height, width = images.shape
+    n, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, (padding,) * 4)
     shift = (_uniform((2, n), generator, images.device) * (2 * padding + 1)).long().clamp_(max=2 * padding)
     rows = shift[0, :, None] + torch.arange(height, device=images.device)
@@ -109,7 +111,11 @@ def random_flip(images: Tensor, generator: torch.Generator, share: float = 0.5) 
 
 
 def random_erasing(
-    images: Tensor, generator: torch.Generator, share: float = 0.25, area: tuple[float, float] = (0.02, 1 / 3), ratio: float = 10 / 3
+    images: Tensor,
+    generator: torch.Generator,
+    share: float = 0.25,
+    area: tuple[float, float] = (0.02, 1 / 3),
+    ratio: float = 10 / 3,
 ) -> Tensor:
     """A rectangle of each image set to 0 with probability `share` (Zhong et al. 2020).
 
@@ -147,9 +153,7 @@ def mixup(images: Tensor, targets: Tensor, partner: Tensor, own: float) -> tuple
     return own * images + (1 - own) * images[partner], own * targets + (1 - own) * targets[partner]
 
 
-def cutmix(
-    images: Tensor, targets: Tensor, partner: Tensor, box: tuple[int, int, int, int]
-) -> tuple[Tensor, Tensor]:
+def cutmix(images: Tensor, targets: Tensor, partner: Tensor, box: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
     """The rectangle `box` (top, height, left, width) comes from the partner, and the labels by area (Yun et al. 2019)."""
     top, tall, left, wide = box
     mixed = images.clone()
@@ -170,8 +174,9 @@ class Augmentation:
     """
 
     def __init__(
-        self, classes: int = 10, *, crop: int = 4, flip: float = 0.5, policy: str = "none", erase: float = 0.0, mix_up: float = 0.0,
-        cut_mix: float = 0.0, smoothing: float = 0.0, group: int = 8, mean: Sequence[float] = MEAN, std: Sequence[float] = STD,
+        self, classes: int = 10, *, crop: int = 4, flip: float = 0.5, policy: str = "none", erase: float = 0.0,
+        mix_up: float = 0.0, cut_mix: float = 0.0, smoothing: float = 0.0, group: int = 8,
+        mean: Sequence[float] = MEAN, std: Sequence[float] = STD,
     ) -> None:  # fmt: skip
         for name, value in (("flip", flip), ("erase", erase), ("smoothing", smoothing)):
             if not 0 <= value <= 1:

@@ -56,7 +56,5 @@ def load(
     known = [one for one in inspect.signature(loader).parameters if one not in ("folder", "path")]
     for option in options:
         if option not in known:
-            raise ModelError(
-                f"{name} has no option {option!r}; it takes {', '.join(known) if known else 'none'}"
-            )
+            raise ModelError(f"{name} has no option {option!r}; it takes {', '.join(known) if known else 'none'}")
     return loader(*arguments, **options)

@@ -22,7 +22,12 @@ def epoch_order(
     so that batches stay whole, and is left out with `drop_last`.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
-    for name, value, least in (("batch_size", batch_size, 1), ("pool", pool, 1), ("seed", seed, 0), ("epoch", epoch, 0)):
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("pool", pool, 1),
+        ("seed", seed, 0),
+        ("epoch", epoch, 0),
+    ):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}")
     if sizes.ndim != 1 or not len(sizes):
@@ -40,9 +45,7 @@ def epoch_order(
     return batches if drop_last else np.concatenate([batches, rest])
 
 
-def training_order(
-    lengths: ArrayLike, batch_size: int, epochs: int, seed: int, *, pool: int = 50
-) -> NDArray[np.int64]:
+def training_order(lengths: ArrayLike, batch_size: int, epochs: int, seed: int, *, pool: int = 50) -> NDArray[np.int64]:
     """Indices of `epochs` epochs of whole batches, one after the other; a batch that is not full is left out of its epoch.
 
     With fewer texts than a batch holds, the batch is filled by reading texts again.

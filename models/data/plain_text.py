@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +46,8 @@ def load_wikitext2(
     kind, inside = ("tokens", "wikitext-2") if version == "words" else ("raw", "wikitext-2-raw")
     place, reader = _place(folder, "wikitext2")
     head = find(place, "train_head_raw_1MB.txt")
-    parts, name = [], "wikitext2" if version == "words" else "wikitext2_raw"
+    parts: list[bytes] = []
+    name = "wikitext2" if version == "words" else "wikitext2_raw"
     for part in ("train", "valid", "test"):
         file = find(place, f"{inside}/wiki.{part}.{kind}", f"wiki.{part}.{kind}")
         if part == "train" and train == "raw_head":
@@ -58,7 +60,7 @@ def load_wikitext2(
             raise ModelError(f"wikitext2: {missing} is not in {place}; {remedy}")
         parts.append(reader.bytes(file))
     source = f"{SETS['wikitext2'].citation}; {SETS['wikitext2'].licence}"
-    return Splits(name, *parts, digest_of(name, (), *parts), source)
+    return Splits(name, parts[0], parts[1], parts[2], digest_of(name, (), *parts), source)
 
 
 def wikitext_words(raw: bytes) -> list[str]:
@@ -101,6 +103,6 @@ def load_text_file(path: Path, split: tuple[float, float, float] = (90, 5, 5)) -
     return by_position(raw, path.name, f"the file {path.name}; its licence is the user's to know", split)
 
 
-def _place(folder: Path, name: str, known: object = None) -> tuple[Path, Reader]:
+def _place(folder: Path, name: str, known: Mapping[str, str] | None = None) -> tuple[Path, Reader]:
     place = folder / name if (folder / name).is_dir() else folder
-    return place, Reader(place, known)  # type: ignore[arg-type]
+    return place, Reader(place, known)

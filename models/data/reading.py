@@ -10,7 +10,7 @@ import lzma
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from ..errors import ModelError
 from .manifest import recorded_hashes
@@ -81,26 +81,25 @@ def unpack(data: bytes, path: Path) -> bytes:
     suffix = path.suffix.lower()
     if suffix not in PACKED:
         return data
-    packed = io.BytesIO(data)
-    stream: BinaryIO
-    if suffix == ".xz":
-        stream = lzma.LZMAFile(packed)  # type: ignore[assignment]
-    elif suffix == ".gz":
-        stream = gzip.GzipFile(fileobj=packed)  # type: ignore[assignment]
-    else:
-        stream = bz2.BZ2File(packed)  # type: ignore[assignment]
     parts, total = [], 0
     try:
-        while part := stream.read(_CHUNK):
-            total += len(part)
-            if total > LARGEST_TEXT:
-                raise ModelError(
-                    f"{path} unpacks to more than {LARGEST_TEXT / 2**30:g} GiB; cut it into smaller files first"
-                )
-            parts.append(part)
+        with _opened(suffix, io.BytesIO(data)) as stream:
+            while part := stream.read(_CHUNK):
+                total += len(part)
+                if total > LARGEST_TEXT:
+                    raise ModelError(
+                        f"{path} unpacks to more than {LARGEST_TEXT / 2**30:g} GiB; cut it into smaller files first"
+                    )
+                parts.append(part)
     except (lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise ModelError(f"{path} cannot be unpacked ({error}): it is damaged or cut short; copy it again") from None
     return b"".join(parts)
+
+
+def _opened(suffix: str, packed: BinaryIO) -> IO[bytes]:
+    if suffix == ".xz":
+        return lzma.open(packed)
+    return gzip.open(packed) if suffix == ".gz" else bz2.open(packed)  # type: ignore[return-value]
 
 
 def decode(raw: bytes, path: Path) -> str:

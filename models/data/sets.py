@@ -67,7 +67,14 @@ _WIKITEXT_LICENCE = (
     "CC BY-SA 3.0 and GFDL: the texts are articles of Wikipedia by their authors; passing them on asks for attribution "
     "and the same licence"
 )
-_CIFAR_BATCHES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+_CIFAR_BATCHES = {
+    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
 
 SETS: Mapping[str, NamedSet] = MappingProxyType(
     {
@@ -110,17 +117,10 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 ),
                 licence="no licence is named; the authors ask for the citation below",
                 citation="Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009",
-                layout="cifar-10-batches-bin/{data_batch_1..5,test_batch}.bin, or train_1..5_of_5.d2.xz, test.d2.xz and labels.npz",
-                expects=tuple(f"cifar-10-batches-bin/{name}" for name in (*_CIFAR_BATCHES, "test_batch.bin")),
+                layout="cifar-10-batches-bin/{data_batch_1..5,test_batch}.bin, or train_1..5_of_5.d2.xz, test.d2.xz, labels.npz",
+                expects=tuple(f"cifar-10-batches-bin/{name}" for name in _CIFAR_BATCHES),
                 known=MappingProxyType(
-                    {
-                        "cifar-10-batches-bin/data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
-                        "cifar-10-batches-bin/data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
-                        "cifar-10-batches-bin/data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
-                        "cifar-10-batches-bin/data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
-                        "cifar-10-batches-bin/data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
-                        "cifar-10-batches-bin/test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
-                    }
+                    {f"cifar-10-batches-bin/{name}": digest for name, digest in _CIFAR_BATCHES.items()}
                 ),
             ),
             NamedSet(
@@ -149,7 +149,7 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 ),
                 licence=_WIKITEXT_LICENCE,
                 citation="Merity, Xiong, Bradbury, Socher: Pointer Sentinel Mixture Models, ICLR 2017",
-                layout="wikitext-2/wiki.{train,valid,test}.tokens and wikitext-2-raw/wiki.{train,valid,test}.raw, or these files directly",
+                layout="wikitext-2/wiki.{train,valid,test}.tokens and wikitext-2-raw/wiki.{...}.raw, or these files directly",
                 expects=tuple(
                     f"{folder}/wiki.{part}.{kind}"
                     for folder, kind in (("wikitext-2", "tokens"), ("wikitext-2-raw", "raw"))
@@ -176,9 +176,7 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 layout="enwik8, or enwik8_first_4MB.xz",
                 expects=("enwik8",),
                 most_bytes=128 * MIB,
-                known=MappingProxyType(
-                    {"enwik8": "2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8"}
-                ),
+                known=MappingProxyType({"enwik8": "2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8"}),
             ),
             NamedSet(
                 name="shakespeare",
@@ -204,7 +202,7 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 ),
                 licence="Public Domain Dedication and License 1.0 (PDDL)",
                 citation="Pennington, Socher, Manning: GloVe: Global Vectors for Word Representation, EMNLP 2014",
-                layout="glove.840B.300d.zip, kept packed and read from there; or any *.txt[.xz|.gz|.zip], or *.npz with words and vectors",
+                layout="glove.840B.300d.zip, kept packed and read from there; or its text, or an npz with words and vectors",
                 expects=("glove.840B.300d.zip",),
             ),
             NamedSet(

@@ -71,8 +71,15 @@ class GPT2Tokenizer:
                 f"{vocabulary} does not number {GPT2_SIZE:,} entries from 0; expected the vocabulary of GPT-2"
             )
         lines = reader.text(merges).split("\n")
-        pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-        wrong = next((i for i, pair in enumerate(pairs) if len(pair) != 2 or "".join(pair) not in entries), None)
+        pairs: list[tuple[str, str]] = []
+        wrong = None
+        for line in lines:
+            if not line or line.startswith("#version"):
+                continue
+            first, _, second = line.partition(" ")
+            if wrong is None and (not second or first + second not in entries):
+                wrong = len(pairs)
+            pairs.append((first, second))
         if wrong is not None or len(pairs) != 50_000:
             found = f"{len(pairs):,} merges" if wrong is None else f"merge {wrong} is {' '.join(pairs[wrong])!r}"
             raise ModelError(f"{merges}: {found}; expected 50,000 pairs that make entries of {vocabulary.name}")

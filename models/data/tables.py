@@ -139,8 +139,9 @@ def _csv_records(
     limit = csv.field_size_limit(len(content) + 1)
     try:
         names = [name.strip() for name in next(reader)]
-        columns = _column(path, names, text, TEXT_COLUMNS, "text", separator), _column(
-            path, names, label, LABEL_COLUMNS, "label", separator
+        columns = (
+            _column(path, names, text, TEXT_COLUMNS, "text", separator),
+            _column(path, names, label, LABEL_COLUMNS, "label", separator),
         )
         for number, fields in enumerate(reader, 2):
             if not fields:
@@ -157,9 +158,7 @@ def _csv_records(
         csv.field_size_limit(limit)
 
 
-def _json_records(
-    path: Path, content: str, text: str | None, label: str | None
-) -> Iterator[tuple[int, Any, Any]]:
+def _json_records(path: Path, content: str, text: str | None, label: str | None) -> Iterator[tuple[int, Any, Any]]:
     columns: tuple[str, str] | None = None
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
@@ -187,13 +186,17 @@ def _column(
     note = "" if separator is None else f" (separator {separator!r}; name another one if that is wrong)"
     if wanted is not None:
         if names.count(wanted) != 1:
-            raise ModelError(f"{path}: the {what} column {wanted!r} is there {names.count(wanted)} times; columns are {listed}{note}")
+            raise ModelError(
+                f"{path}: the {what} column {wanted!r} is there {names.count(wanted)} times; columns are {listed}{note}"
+            )
         return list(names).index(wanted)
     lower = [name.lower() for name in names]
     found = [i for i, name in enumerate(lower) if name in usual]
     if len(found) != 1:
         problem = "no column has a usual name" if not found else "several columns have usual names"
-        raise ModelError(f"{path}: which column is the {what}? {problem}; columns are {listed}; name it with {what}={note}")
+        raise ModelError(
+            f"{path}: which column is the {what}? {problem}; columns are {listed}; name it with {what}={note}"
+        )
     return found[0]
 
 

@@ -67,7 +67,13 @@ class WordVocabulary:
 
     @classmethod
     def build(
-        cls, texts: Iterable[str], *, size: int | None = None, min_count: int = 1, lower: bool = True, split: str = "words"
+        cls,
+        texts: Iterable[str],
+        *,
+        size: int | None = None,
+        min_count: int = 1,
+        lower: bool = True,
+        split: str = "words",
     ) -> WordVocabulary:
         """From `texts`, which have to be those of the training part.
 
@@ -88,9 +94,7 @@ class WordVocabulary:
         kept = kept if size is None else kept[: size - 2]
         if not kept:
             raise ModelError(f"no word is there {min_count} times; lower min_count or give more texts")
-        return cls(
-            (PAD, UNKNOWN, *(word for _, word in kept)), (0, 0, *(-n for n, _ in kept)), lower, split
-        )
+        return cls((PAD, UNKNOWN, *(word for _, word in kept)), (0, 0, *(-n for n, _ in kept)), lower, split)
 
     @classmethod
     def from_words(cls, words: Iterable[str]) -> WordVocabulary:

@@ -79,8 +79,8 @@ def prepare(query: Tensor, key: Tensor, value: Tensor, code: Tensor | None, mask
 
 def inverse_of_nonzero(normaliser: Tensor) -> Tensor:
     """P = 1/C on the non-zero entries and 0 elsewhere (the paper's "mask" at eq. 17); the gradient is finite."""
-    positive = normaliser > 0
-    return torch.where(positive, 1.0 / torch.where(positive, normaliser, 1.0), 0.0)
+    nonzero = normaliser != 0
+    return torch.where(nonzero, 1.0 / torch.where(nonzero, normaliser, 1.0), 0.0)
 
 
 def normalise(numerator: Tensor, q: Tensor, response: Tensor, keep: Tensor | None) -> Tensor:

@@ -52,6 +52,21 @@ def test_full_pass_equals_step_by_step_and_pieces(tiny, tokens, preset, randomis
         ({"response": {"family": "hyperbola", "parameters": {"kappa": 5.0}}}, {}),
         ({"response": {"family": "logarithm", "parameters": {"kappa": 5.0}}}, {}),
         ({"layer_norm_eps": 0.1}, {}),
+        ({"calcium_reading": "power_then_sum"}, {}),
+        ({"calcium_reading": "scalar"}, {}),
+        ({"calcium_reading": "running"}, {}),
+        ({"calcium_reading": "running", "response": {"family": "hyperbola", "parameters": {"kappa": 5.0}}}, {}),
+        ({"distance": "raw", "position_matrix_std": 0.02}, {}),
+        ({"distance": "signed"}, {}),
+        ({"distance": "clipped", "distance_clip": 3}, {}),
+        ({"distance": "none"}, {}),
+        ({"share_position_matrix": True}, {}),
+        ({"branch_norm": True}, {}),
+        ({"hebbian_scale": "head_width"}, {}),
+        ({"feature_map": "exponential", "hidden_dim": 12}, {}),
+        ({"feature_map": "truncated", "feature_clip": 2.0, "hidden_dim": 12}, {}),
+        ({"feature_map": "positive_cosine", "orthogonal_features": True, "hidden_dim": 12}, {}),
+        ({"embedding_size": 5}, {"tie_word_embeddings": False}),
     ],
     ids=str,
 )
@@ -78,7 +93,8 @@ def test_every_setting_acts_and_keeps_steps_and_files_equal(tiny, tokens, tmp_pa
 
 STRUCTURAL = {
     "norm_placement", "second_norm", "embedding_norm", "position_code", "position_embeddings", "tie_word_embeddings",
-    "hidden_dim", "out_proj", "learnable_gain",
+    "hidden_dim", "out_proj", "learnable_gain", "share_position_matrix", "embedding_size", "feature_map", "feature_clip",
+    "orthogonal_features",
 }  # fmt: skip
 
 

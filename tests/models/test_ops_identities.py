@@ -155,8 +155,8 @@ def test_distances():
     decaying = distance_matrix(5, "exp", decay=0.5)
     assert decaying[1, 1] == 1.0 and torch.isclose(decaying[0, 2], torch.tensor(-1.0).exp())
     assert torch.equal(distance_matrix(1, "absnorm"), torch.zeros(1, 1))
-    with pytest.raises(ValueError, match=r"distance is 'raw'; expected one of absnorm, exp"):
-        distance_matrix(5, "raw")
+    with pytest.raises(ValueError, match=r"distance is 'row'; expected one of absnorm, exp"):
+        distance_matrix(5, "row")
 
 
 def test_position_code_is_the_printed_formula():

@@ -26,7 +26,7 @@ def real_text(name: str) -> bytes:
 def test_shipped_shakespeare_is_the_whole_text_in_order():
     raw = real_text("tinyshakespeare.txt.xz")
     text = load_task("shakespeare")
-    assert b"".join(part.tobytes() for part in (text.train, text.validation, text.test)) == raw
+    assert b"".join(part.ids.tobytes() for part in (text.train, text.validation, text.test)) == raw
 
 
 def test_another_real_text_is_learnt_and_scored_with_its_own_digest(tmp_path):

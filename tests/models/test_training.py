@@ -349,12 +349,12 @@ def test_diverging_run_is_stopped_by_name(text, tmp_path):
 
 
 def test_vectors_are_not_decayed(text, tmp_path):
-    from models.tasks.shakespeare import RandomBlocks
-    from models.training import _LearningCurve, _trainer
+    from models.tasks.shakespeare import language_task
+    from models.trainer import BestWeights, LearningCurve, make_trainer
 
-    model = AstromorphicForCausalLM(config())
-    blocks = RandomBlocks(text.train, 16, 8, 0)
-    trainer = _trainer(model, blocks, RECIPE, tmp_path, 0, _LearningCurve(text, RECIPE, None), "cpu")
+    model, task = AstromorphicForCausalLM(config()), language_task(text)
+    curve = LearningCurve(task, RECIPE, BestWeights(tmp_path), None)
+    trainer = make_trainer(model, task.batches(config(), RECIPE, 0), RECIPE, tmp_path, 0, curve, "cpu")
     decayed = set(trainer.get_decay_parameter_names(model))
     for name, parameter in model.named_parameters():
         assert (name in decayed) == (parameter.dim() >= 2)
@@ -443,5 +443,5 @@ def test_sigkill_and_resume_gives_the_same_weights(tmp_path):
 
 
 def test_unknown_task_is_named():
-    with pytest.raises(ValueError, match="task is 'shakespear'; expected one of shakespeare"):
+    with pytest.raises(ValueError, match="task is 'shakespear'; did you mean 'shakespeare'"):
         load_task("shakespear")

@@ -71,9 +71,7 @@ def fetch(
     from bridge.artifact import exclusive, output_folder
 
     one = named_set(name) if isinstance(name, str) else name
-    if not one.sources:
-        raise ModelError(f"{one.name} is part of this package; there is nothing to fetch")
-    _check_sources(one, sha256, accept_unverified)
+    check_request(one, sha256, accept_unverified)
     root = output_folder(data_folder(folder))
     with exclusive(root):
         _sweep(root)
@@ -101,7 +99,10 @@ def fetch(
     return Fetched(place, True, {record["url"]: record["sha256"] for record in records})
 
 
-def _check_sources(one: NamedSet, sha256: str | None, accept_unverified: bool) -> None:
+def check_request(one: NamedSet, sha256: str | None = None, accept_unverified: bool = False) -> None:
+    """ModelError if `fetch` would refuse before it asks the network: nothing to fetch, no https, a hash too many or too few."""
+    if not one.sources:
+        raise ModelError(f"{one.name} is part of this package; there is nothing to fetch")
     if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
         raise ModelError(f"sha256 is {sha256!r}; expected 64 hexadecimal digits")
     unknown = [source for source in one.sources if source.sha256 is None]
@@ -128,7 +129,9 @@ def _complete(place: Path, one: NamedSet) -> bool:
     if not place.exists():
         return False
     if not place.is_dir() or (read_manifest(place) is None and any(place.iterdir())):
-        raise ModelError(f"{place} exists and is no download of ours; move it away, or choose another folder with --data")
+        raise ModelError(
+            f"{place} exists and is no download of ours; move it away, or choose another folder with --data"
+        )
     try:
         verify(place, one)
     except ModelError:
@@ -144,7 +147,13 @@ def _sweep(root: Path) -> None:
 
 
 def _obtain(
-    source: Source, one: NamedSet, work: Path, content: Path, sha256: str | None, get: Downloader, progress: Progress | None
+    source: Source,
+    one: NamedSet,
+    work: Path,
+    content: Path,
+    sha256: str | None,
+    get: Downloader,
+    progress: Progress | None,
 ) -> dict[str, Any]:
     """Download one source into `work`, check it and put its files into `content`."""
     expected = source.sha256 or (sha256.lower() if sha256 else None)
@@ -159,7 +168,8 @@ def _obtain(
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise
             raise ModelError(
-                f"{source.url} cannot be fetched ({_short(error)}); try again, or put the files there yourself: {one.layout}"
+                f"{source.url} cannot be fetched ({_short(error, source.url)}); try again, or put the files there yourself: "
+                f"{one.layout}"
             ) from None
     if source.size is not None and sink.written != source.size:
         raise ModelError(
@@ -180,7 +190,15 @@ def _obtain(
     return {"url": source.url, "sha256": found, "bytes": sink.written, "compared": expected is not None}
 
 
-def _short(error: Exception) -> str:
+def _short(error: Exception, url: str) -> str:
+    """What went wrong in a few words; the library's own go on about its connection pools."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "Timeout" in kinds or "TimeoutError" in kinds:
+        return f"no answer within {TIMEOUT:g} s"
+    if "ChunkedEncodingError" in kinds:
+        return "the connection was cut"
+    if "ConnectionError" in kinds:
+        return f"no connection to {urlsplit(url).hostname}"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
 
