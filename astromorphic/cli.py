@@ -259,7 +259,9 @@ def train(
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="Name of a study, or 'list'.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the runs; a study adds to what is there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the runs; a study adds to what is there.")
+    ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder that holds the data sets.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="Recipe: paper, tuned or smoke.")] = "tuned",
     arms: Annotated[str | None, typer.Option("--arms", help="Only these, with commas between.")] = None,
@@ -301,7 +303,9 @@ def _rates(text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise AssignmentError(f"--learning-rates {text}: expected numbers with commas between, such as 3e-4,1e-3") from None
+        raise AssignmentError(
+            f"--learning-rates {text}: expected numbers with commas between, such as 3e-4,1e-3"
+        ) from None
 
 
 @app.command()

@@ -17,7 +17,7 @@ ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """preset : of the architecture, see `AstromorphicConfig.from_preset`. macro : name of a preset of `bridge` whose response is used."""
+    """preset : see `AstromorphicConfig.from_preset`. macro : a preset of `bridge` whose response takes the place of the preset's."""
 
     name: str
     preset: str = "tuned"
@@ -49,10 +49,13 @@ def _matched(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
 
 _PRESETS = (
     Arm("astromorphic"),
-    *(Arm(name, name) for name in ("softmax", "katharopoulos", "kozachkov", "paper_eq11", "paper_eq18", "paper_alg1", "none")),
+    *(
+        Arm(name, name)
+        for name in ("softmax", "katharopoulos", "kozachkov", "paper_eq11", "paper_eq18", "paper_alg1", "none")
+    ),
 )
 
-# Fig. 4's four curves, at a scale of 1/N at which the branch is alive, and without a learned gain, which would match gains by itself.
+# Fig. 4's four curves, at a scale of 1/N at which the branch is alive; a learned gain would match gains by itself.
 _ALIVE = {"learnable_gain": False}
 _LINEAR = {**_ALIVE, "sigmoid_placement": "none", "response": _power(1.0)}
 _ABLATION = _matched(
@@ -85,8 +88,12 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "imdb_alpha": Study("IMDB: exponents and families", "imdb", _RESPONSES, "exponents", (1e-3,)),
         "cifar10": Study("CIFAR-10: every variant and control", "cifar10", _PRESETS, "table1", (3e-4, 1e-3)),
         "cifar10_ablation": Study("CIFAR-10: Fig. 4's four curves", "cifar10", _ABLATION, "fig4", (3e-4, 1e-3)),
-        "enwik8": Study("enwik8, first 4 MB as bytes: every mixer", "enwik8", (*_PRESETS, _GLOBAL), "table1", (1e-3, 3e-3)),
-        "enwik8_alpha": Study("enwik8, first 4 MB as bytes: exponents and families", "enwik8", _RESPONSES, "exponents", (3e-3,)),
+        "enwik8": Study(
+            "enwik8, first 4 MB as bytes: every mixer", "enwik8", (*_PRESETS, _GLOBAL), "table1", (1e-3, 3e-3)
+        ),
+        "enwik8_alpha": Study(
+            "enwik8, first 4 MB as bytes: exponents and families", "enwik8", _RESPONSES, "exponents", (3e-3,)
+        ),
         "wikitext2": Study("WikiText-2: every mixer", "wikitext2", (*_PRESETS, _GLOBAL), "table1", (3e-4, 1e-3)),
     }
 )

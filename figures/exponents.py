@@ -94,8 +94,8 @@ def _panel(ax: Any, part: pd.DataFrame, column: str, families: list[str]) -> Non
         kinds = part[(part.gain == gain) & part.family.notna()].groupby("family")[column].agg(["mean", "std"])
         for i, (family, row) in enumerate(kinds.iterrows()):
             label = f"families, {gain} gain" if i == 0 else None
-            ax.errorbar(places[str(family)] + shift, row["mean"], yerr=np.nan_to_num(row["std"]), color=GREEN if gain == "own" else colour,
-                        marker="s", ms=4, capsize=2, label=label)  # fmt: skip
+            ax.errorbar(places[str(family)] + shift, row["mean"], yerr=np.nan_to_num(row["std"]), marker="s", ms=4, capsize=2,
+                        color=GREEN if gain == "own" else colour, label=label)  # fmt: skip
     ticks = [0.25, 0.5, 0.75, 1.0, *places.values()]
     ax.set_xticks(ticks, ["0.25", "0.5", "0.75", "1", *[f.replace("_", "\n") for f in places]], fontsize=7)
     ax.set_xlabel("exponent alpha, and other families")

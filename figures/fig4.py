@@ -36,14 +36,16 @@ THRESHOLD = 85.0  # per cent, the paper's measure of learning speed
 
 
 def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
-    """Tidy curves: task, source ("paper", "own gain", "equal gain"), variant, learning_rate, seed, epoch, split, accuracy_percent.
+    """Curves: task, source ("paper", "own gain", "equal gain"), variant, learning_rate, seed, epoch, split, accuracy_percent.
 
     runs : folder with run folders of the ablation's arms; RunsError without. Curves are of test accuracy where the runs
     have it (`test_curve=true`), as in the paper's figure, else of validation accuracy; `split` says which.
     """
     chosen = [run for run in load_runs(runs, "fig4") if run.arm.removesuffix(MATCHED) in VARIANTS]
     if not chosen:
-        raise RunsError(f"--runs {runs} holds no run of the arms {', '.join(VARIANTS)}; make them with a study of the ablation")
+        raise RunsError(
+            f"--runs {runs} holds no run of the arms {', '.join(VARIANTS)}; make them with a study of the ablation"
+        )
     rows = [*_curves(chosen)]
     for task in dict.fromkeys(run.task for run in chosen):
         rows += _paper(task)

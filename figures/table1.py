@@ -1,4 +1,4 @@
-"""Table I again: every variant and control, mean and spread over seeds at its own best learning rate, beside the paper's numbers."""
+"""Table I again: every variant and control at its own best learning rate, with its spread, beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
         ax.annotate(text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=7)
     known = part.paper.notna() & (part.metric == "accuracy (%)")
     if known.any():
-        ax.scatter(part.paper[known], y[known.to_numpy()], marker="D", facecolors="none", edgecolors=PUBLISHED, s=24, label="paper")
+        at = y[known.to_numpy()]
+        ax.scatter(part.paper[known], at, marker="D", facecolors="none", edgecolors=PUBLISHED, s=24, label="paper")
     if task in BAG_OF_WORDS and metric == "accuracy (%)":
         ax.axvline(BAG_OF_WORDS[task], color=GREY, lw=0.8, ls=":", label="bag of words")
     if ax.get_legend_handles_labels()[0]:

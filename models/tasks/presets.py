@@ -81,7 +81,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     "tuned", epochs=5, batch_size=64, learning_rate=1e-3, warmup_steps=100, weight_decay=0.01, beta2=0.999,
                     word_dropout=0.5, select="loss", **_EPOCHS,
                 ),
-                {**_IMDB_SIZE, "dropout": 0.3},
+                {**_IMDB_SIZE, "dropout": 0.3, "classifier_dropout": 0.3},
                 {**_IMDB_WORDS, "validation": 2_500},
             ),
             "smoke": TaskPreset(
