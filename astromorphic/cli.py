@@ -257,6 +257,58 @@ def train(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="Name of a study, or 'list'.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the runs; a study adds to what is there.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder that holds the data sets.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="Recipe: paper, tuned or smoke.")] = "tuned",
+    arms: Annotated[str | None, typer.Option("--arms", help="Only these, with commas between.")] = None,
+    rates: Annotated[
+        str | None, typer.Option("--learning-rates", help="Instead of the study's own, with commas between.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds per arm and rate, counted up from --seed.")] = 3,
+    seed: SeedOption = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes, one thread each; default: the cores.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of model, recipe or data in all arms."),
+    ] = None,
+) -> None:
+    """Train the variants and controls of one question side by side, at several learning rates and seeds."""
+    from .studies import STUDIES
+
+    if name == "list":
+        for key, entry in STUDIES.items():
+            print(f"{key:18s} {entry.title}: {', '.join(arm.name for arm in entry.arms)}")
+        return
+    if out is None:
+        raise AssignmentError(f"study {name} needs a folder for its runs; name one with --out DIR")
+    from . import study as job
+
+    print(
+        job.run(
+            name, out, data=data, preset=preset, arms=arms.split(",") if arms else None, rates=_rates(rates), seeds=seeds,
+            first_seed=seed, changes=parse_assignments(set_ or []), workers=workers,
+        )
+    )  # fmt: skip
+
+
+def _rates(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise AssignmentError(
+            f"--learning-rates {text}: expected numbers with commas between, such as 3e-4,1e-3"
+        ) from None
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     data: Annotated[
@@ -299,11 +351,14 @@ def generate(
 def figures(
     name: Annotated[str, typer.Argument(help="Name of a figure, or 'all' or 'list'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
+    runs: Annotated[
+        Path | None, typer.Option("--runs", help="Folder with trained models, for table1, fig4 and exponents.")
+    ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Make a figure with the data behind it."""
-    from figures.gallery import FIGURES, make, missing, titles
+    from figures.gallery import FIGURES, from_runs, make, missing, titles
 
     if name == "list":
         for key, title in titles().items():
@@ -311,11 +366,13 @@ def figures(
         return
     for key in FIGURES if name == "all" else [name]:
         lacks = missing(key) if name == "all" else None
+        if name == "all" and from_runs(key) and runs is None:
+            lacks = "made from trained models; name their folder with --runs DIR"
         if lacks:
             print(f"{key} is left out: {lacks}")
             continue
         with progress_bar(f"figure {key}") as advance:
-            paths = make(key, out, quick=quick, seed=seed, progress=advance if key != "responses" else None)
+            paths = make(key, out, quick=quick, seed=seed, runs=runs, progress=advance if key != "responses" else None)
         for path in paths:
             print(path)
 

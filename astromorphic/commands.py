@@ -107,8 +107,8 @@ def train(
     from models import train as train_model
     from models.tasks.prepare import prepare
 
-    task_, config, recipe = prepare(task, model, preset, data=data, macro=macro, changes=changes)
-    result = train_model(config, task_, recipe, out, seed, arm=model, progress=progress)
+    ready = prepare(task, model, preset, data=data, macro=macro, changes=changes)
+    result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress)
     return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
 
 

@@ -26,6 +26,9 @@ FIGURES = {
     "self_repair": "self_repair",
     "impulse": "impulse",
     "calcium_wave": "calcium_wave",
+    "table1": "table1",
+    "fig4": "fig4",
+    "exponents": "exponents",
 }
 
 
@@ -41,12 +44,24 @@ def make(
     quick: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    runs: str | Path | None = None,
 ) -> list[Path]:
-    """Compute and draw the figure `name`; write NAME.png, NAME.svg and NAME.csv into `out` and return their paths."""
+    """Compute and draw the figure `name`; write NAME.png, NAME.svg and NAME.csv into `out` and return their paths.
+
+    runs : folder with run folders below it, for the figures that are made from trained models.
+    """
     module = _module(choose("figure", name, FIGURES))
+    options: dict[str, Any] = {"progress": progress} if progress else {}
+    if from_runs(name):
+        options["runs"] = runs
     folder = output_folder(out)
-    data = module.compute(quick=quick, seed=seed, **({"progress": progress} if progress else {}))
+    data = module.compute(quick=quick, seed=seed, **options)
     return write_figure(name, module.draw(data), data, folder)
+
+
+def from_runs(name: str) -> bool:
+    """Whether the figure `name` is made from the run folders of trained models."""
+    return bool(getattr(_module(choose("figure", name, FIGURES)), "FROM_RUNS", False))
 
 
 def missing(name: str) -> str | None:

@@ -56,6 +56,8 @@ class Recipe:
     """Learning rate after the warm-up: "cosine" to 0, "linear" to 0, or "constant"."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes; for classifiers."""
+    word_dropout: float = 0.0
+    """Texts with labels: share of the words that are taken out of every training text, others at every reading."""
     mixup: float = 0.0
     """Images: parameter of the Beta distribution that two images and their labels are mixed by; 0 for none."""
     mixed_precision: str = "no"
@@ -116,6 +118,7 @@ class Recipe:
         self._check_number("weight_decay", "a finite number of at least 0", lambda x: 0 <= x <= _LARGEST_NUMBER)
         self._check_number("beta2", "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
         self._check_number("label_smoothing", "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
+        self._check_number("word_dropout", "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
         self._check_number("mixup", "a finite number of at least 0", lambda x: 0 <= x <= _LARGEST_NUMBER)
         if self.evaluate_every is None and self.save_every is not None:
             raise ModelError(

@@ -33,6 +33,12 @@ class ClassificationTask(Task):
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
         """Inputs and int64 `labels` of these examples of a split."""
 
+    def training_batch(
+        self, items: NDArray[np.int64], recipe: Recipe, generator: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Inputs and labels of these training examples, changed at random where the recipe says so."""
+        return self.batch("train", items)
+
     def lengths(self, split: Split) -> NDArray[np.int64] | None:
         """Tokens of every example, for batches of about equal length; None where all are equal."""
         return None
@@ -103,7 +109,7 @@ class ExampleBatches(Batches):
     """Epoch after epoch of the training examples, each in an order of its own; the last batch of an epoch may be smaller."""
 
     def __init__(self, task: ClassificationTask, recipe: Recipe, seed: int) -> None:
-        self.task, self.batch_size, self.seed = task, recipe.batch_size, seed
+        self.task, self.recipe, self.batch_size, self.seed = task, recipe, recipe.batch_size, seed
         self.items = task.chosen("train", recipe.train_items)
         lengths = task.lengths("train")
         # Examples of one length are simply shuffled.
@@ -124,4 +130,6 @@ class ExampleBatches(Batches):
         if self.known[0] != epoch:
             self.known = (epoch, self._epoch(epoch))
         first = number * self.batch_size
-        return self.task.batch("train", self.known[1][first : first + self.batch_size])
+        # By the number of the step, so that a resumed run reads what an uninterrupted one would.
+        generator = np.random.default_rng([self.seed, int(index)])
+        return self.task.training_batch(self.known[1][first : first + self.batch_size], self.recipe, generator)

@@ -20,11 +20,12 @@ OURS = {"astromorphic": "tuned"}
 
 
 class Prepared(NamedTuple):
-    """What `models.train` takes."""
+    """What `models.train` takes, and the options that the task's data were prepared with."""
 
     task: Task
     config: AstromorphicConfig
     recipe: Recipe
+    options: dict[str, Any]
 
 
 def model_names() -> list[str]:
@@ -42,11 +43,13 @@ def prepare(
     data: Any = None,
     macro: Any = None,
     changes: Mapping[str, Any] | None = None,
+    loaded: Task | None = None,
 ) -> Prepared:
     """Load the task and put its preset, the model's and the user's changes together.
 
     changes : settings of the model, the recipe or the data, by name; each name belongs to one of the three. macro : a macro
-    file whose response our variant uses. Names and the preset are checked before data are read.
+    file whose response our variant uses. loaded : the task of an earlier call with the same task, data and options, which is not
+    read again. Names and the preset are checked before data are read.
     """
     from .loading import family, kind_of, load, option_names
 
@@ -79,7 +82,9 @@ def prepare(
     for_recipe = {name: given.pop(name) for name in list(given) if name in recipe_names}
     recipe = chosen.recipe.changed(for_recipe)
 
-    loaded = load(task, data, **{**chosen.data, **for_data})
+    options = {**chosen.data, **for_data}
+    if loaded is None:
+        loaded = load(task, data, **options)
     settings = {**chosen.model, **loaded.settings(), **given}
     if "hidden_size" in given or "num_attention_heads" in given:
         # The preset's width per head belongs to its own size.
@@ -89,4 +94,4 @@ def prepare(
         config = AstromorphicConfig.from_macro(macro, network=network, **settings)
     else:
         config = AstromorphicConfig.from_preset(architecture, network=network, **settings)
-    return Prepared(loaded, config, recipe)
+    return Prepared(loaded, config, recipe, options)

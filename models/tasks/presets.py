@@ -51,7 +51,8 @@ _LANGUAGE_SMOKE = Recipe(
 )  # fmt: skip
 
 _IMDB_SIZE = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 512}
-_IMDB_WORDS = {"vocabulary": 20_000, "lower_case": True, "length": 400}
+# A verdict often stands at the end of a review.
+_IMDB_WORDS = {"vocabulary": 20_000, "lower_case": True, "length": 400, "keep": "head+tail"}
 _CIFAR_SIZE = {
     "hidden_size": 256,
     "num_hidden_layers": 8,
@@ -90,16 +91,17 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
             "tuned": TaskPreset(
                 Recipe(
                     "tuned",
-                    epochs=4,
+                    epochs=5,
                     batch_size=64,
                     learning_rate=1e-3,
                     warmup_steps=100,
                     weight_decay=0.01,
                     beta2=0.999,
-                    select="accuracy",
+                    word_dropout=0.5,
+                    select="loss",
                     **_EPOCHS,
                 ),
-                {**_IMDB_SIZE, "dropout": 0.2},
+                {**_IMDB_SIZE, "dropout": 0.3, "classifier_dropout": 0.3},
                 {**_IMDB_WORDS, "validation": 2_500},
             ),
             "smoke": TaskPreset(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
     from ..data.kinds import LabelledTexts, Splits
     from ..data.vocabulary import WordVocabulary
+    from ..recipes import Recipe
 
 
 class TextClassificationTask(ClassificationTask):
@@ -105,16 +106,33 @@ class TextClassificationTask(ClassificationTask):
         return AstromorphicForSequenceClassification.from_pretrained(folder)
 
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
-        encoded, labels = self.encoded[split], self.labels[split]
+        encoded = self.encoded[split]
+        return self._padded([encoded[int(i)] for i in items], self.labels[split][items])
+
+    def training_batch(
+        self, items: NDArray[np.int64], recipe: Recipe, generator: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """As `batch`, without a share `word_dropout` of the words; those that stay close up. One word always stays."""
+        if recipe.word_dropout == 0.0:
+            return self.batch("train", items)
+        encoded = self.encoded["train"]
+        texts = [_thinned(encoded[int(i)], recipe.word_dropout, generator) for i in items]
+        return self._padded(texts, self.labels["train"][items])
+
+    def _padded(self, texts: list[NDArray[np.int32]], labels: NDArray[np.int64]) -> dict[str, Tensor]:
         return self._pad(
             [
-                {
-                    "input_ids": torch.from_numpy(encoded[int(i)].astype(np.int64)),
-                    "labels": torch.tensor(int(labels[i])),
-                }
-                for i in items
+                {"input_ids": torch.from_numpy(text.astype(np.int64)), "labels": torch.tensor(int(label))}
+                for text, label in zip(texts, labels, strict=True)
             ]
         )
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder / VOCABULARY_FILE)
+
+
+def _thinned(text: NDArray[np.int32], share: float, generator: np.random.Generator) -> NDArray[np.int32]:
+    drawn = generator.random(len(text))
+    keep = drawn >= share
+    keep[drawn.argmax()] = True
+    return text[keep]

@@ -1,0 +1,85 @@
+"""Table I again: every variant and control at its own best learning rate, with its spread, beside the paper's numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .paper_table1 import BAG_OF_WORDS, TABLE1
+from .runs import load_runs, summary, table
+from .style import BLUE, GREY, PUBLISHED, RED, house_style, new_figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+TITLE = "Table I: all variants and controls from run folders, beside the paper's numbers"
+FROM_RUNS = True
+
+LABELS = {
+    "astromorphic": "astromorphic (tuned)",
+    "fitted": "astromorphic, fitted response",
+    "paper_eq11": "paper, eq. 11 to the letter",
+    "paper_eq18": "paper, eq. 18 to the letter",
+    "paper_alg1": "paper, Algorithm 1",
+    "kozachkov": "Kozachkov",
+    "kozachkov_random_features": "Kozachkov, random features",
+    "katharopoulos": "linear attention",
+    "softmax": "softmax attention",
+    "none": "attention off",
+    "rmaat": "RMAAT's layer",
+    "eq18_global": "eq. 18, one global state",
+}
+
+
+def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
+    """One row per task and arm, best first: `figures.runs.summary` with label, paper and paper_spread.
+
+    runs : folder with run folders below it; RunsError without.
+    """
+    rows = summary(table(load_runs(runs, "table1")))
+    rows["label"] = [LABELS.get(arm, arm) for arm in rows.arm]
+    printed = [TABLE1.get(task, {}).get(arm) for task, arm in zip(rows.task, rows.arm, strict=True)]
+    rows["paper"] = [None if p is None else p.value for p in printed]
+    rows["paper_spread"] = [None if p is None else p.spread for p in printed]
+    # A number that is none of a language model stands apart from those that are.
+    rows["order"] = -rows.better * rows.test
+    return rows.sort_values(["task", "metric", "order"]).drop(columns="order").reset_index(drop=True)
+
+
+def draw(data: pd.DataFrame) -> Figure:
+    """One panel per task and metric: a dot with its spread per variant, the paper's number as an open diamond."""
+    panels = list(data.groupby(["task", "metric"], sort=False))
+    height = 1.0 + 0.32 * max(len(part) for _, part in panels)
+    with house_style():
+        figure, axes = new_figure(5.2 * len(panels), height, 1, len(panels), squeeze=False, layout="constrained")
+        for ax, ((task, metric), part) in zip(axes[0], panels, strict=True):
+            _panel(ax, str(task), str(metric), part.reset_index(drop=True))
+    return figure
+
+
+def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
+    y = np.arange(len(part))[::-1]
+    colours = [RED if causal is False else GREY if arm == "none" else BLUE
+               for arm, causal in zip(part.arm, part.causal, strict=True)]  # fmt: skip
+    ax.errorbar(part.test, y, xerr=part.test_sd.fillna(0.0), fmt="none", ecolor=GREY, lw=1.0, capsize=2)
+    ax.scatter(part.test, y, c=colours, s=22, zorder=3)
+    for position, row in zip(y, part.itertuples(), strict=True):
+        spread = "" if np.isnan(row.test_sd) else f" ± {row.test_sd:.2f}"
+        text = f"{row.test:.2f}{spread}  ({row.seeds} seed{'s' if row.seeds > 1 else ''}, lr {row.learning_rate:g})"
+        ax.annotate(text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+    known = part.paper.notna() & (part.metric == "accuracy (%)")
+    if known.any():
+        at = y[known.to_numpy()]
+        ax.scatter(part.paper[known], at, marker="D", facecolors="none", edgecolors=PUBLISHED, s=24, label="paper")
+    if task in BAG_OF_WORDS and metric == "accuracy (%)":
+        ax.axvline(BAG_OF_WORDS[task], color=GREY, lw=0.8, ls=":", label="bag of words")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower left", fontsize=7)
+    ax.set_yticks(y, part.label)
+    ax.set_xlabel(f"test {metric}")
+    ax.set_title(task)
+    ax.grid(axis="y", lw=0.3)
