@@ -17,7 +17,7 @@ ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """preset : see `AstromorphicConfig.from_preset`. macro : a preset of `bridge` whose response takes the place of the preset's."""
+    """preset : see `AstromorphicConfig.from_preset`. macro : a preset of `bridge` whose response is used instead."""
 
     name: str
     preset: str = "tuned"
