@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..errors import ModelError
+from .fused_scan import CHUNK as FUSED_CHUNK
+from .fused_scan import available, fused_scan
 from .linear import causal_linear
 from .precision import without_autocast
 from .response import Response
@@ -13,6 +15,23 @@ from .state import HebbianState, check_placement, empty_state, normalise, prepar
 
 SCAN_CHUNK = 8
 LINEAR_CHUNK = 32
+METHODS = ("auto", "fused", "torch")
+
+
+def scan_method(method: str, *tensors: Tensor) -> str:
+    """Which scan `causal_chunked` takes for tensors like these, "fused" or "torch".
+
+    "auto" is the compiled kernel where it can run (see `fused_scan.available`) and torch operations elsewhere.
+    """
+    if method not in METHODS:
+        raise ModelError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    possible = available(*tensors)
+    if method == "fused" and not possible:
+        kinds = ", ".join(sorted({f"{x.dtype} on {x.device.type}".removeprefix("torch.") for x in tensors}))
+        raise ModelError(
+            f"method 'fused' cannot take {kinds}; it needs numba and tensors of one dtype on the CPU; choose 'auto'"
+        )
+    return "fused" if possible and method != "torch" else "torch"
 
 
 @without_autocast
@@ -28,12 +47,13 @@ def causal_chunked(
     mask: Tensor | None = None,
     initial_state: HebbianState | None = None,
     chunk: int | None = None,
+    method: str = "auto",
 ) -> tuple[Tensor, HebbianState]:
     """`causal_naive` computed in chunks; same arguments, results, final state and gradients.
 
     Without a sigmoid ("none") the chunks are matrix products. With one, the sigmoid acts on the running sum and a
     scan is needed; inside, outside and centred all follow from the centred sum: sigma = 1/2 + (sigma - 1/2). `chunk`
-    is a matter of memory and speed only.
+    and `method` (see `scan_method`) are matters of memory and speed only; both scans agree to rounding.
     """
     check_placement(placement)
     if chunk is not None and chunk < 1:
@@ -42,12 +62,14 @@ def causal_chunked(
     batch, _, heads, m = p.q.shape
     state = initial_state or empty_state(batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device)
     start = state.hebbian
+    chosen = scan_method(method, p.q, p.kappa, p.v, start)
     if placement == "none":
         numerator, final = causal_linear(p.q, p.kappa, p.v, start, chunk=chunk or LINEAR_CHUNK)
         numerator = scale * numerator
     else:
         inner = 1.0 if placement == "outside" else scale
-        centred, final = hebbian_scan(p.q, p.kappa, p.v, start, scale=inner, chunk=chunk or SCAN_CHUNK)
+        scan, usual = (fused_scan, FUSED_CHUNK) if chosen == "fused" else (hebbian_scan, SCAN_CHUNK)
+        centred, final = scan(p.q, p.kappa, p.v, start, scale=inner, chunk=chunk or usual)
         if placement == "centred":
             numerator = 2.0 * centred
         else:
