@@ -11,29 +11,16 @@ small and are left to autograd, so any response works:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .normaliser import pieces
 from .precision import widen, without_autocast
 from .reference import activate
 from .response import Response
 from .state import check_inputs, check_placement, inverse_of_nonzero
-
-# Numbers of one tensor in a piece: a few of them fit into the cache of a core.
-PIECE = 262_144
-
-
-def _pieces(x: Tensor) -> Iterator[slice]:
-    """The time axis of ``[batch, time, heads, .]`` cut into equal pieces of about `PIECE` numbers."""
-    batch, time, heads, width = x.shape
-    count = max(1, round(batch * time * heads * width / PIECE))
-    size = max(1, -(-time // count))
-    for start in range(0, time, size):
-        yield slice(start, min(start + size, time))
-
 
 def _rows(x: Tensor) -> Tensor:
     """``[batch, time, heads, .]`` as one matrix per head, a view."""
@@ -58,7 +45,7 @@ def _write(key: Tensor, value: Tensor, code: Tensor | None, keep: Tensor | None)
     hebbian, activation = _write_shapes(key, value, code, keep)
     hebbian.zero_()
     activation.zero_()
-    for now in _pieces(key):
+    for now in pieces(key):
         k, kappa, v = _piece_of_write(key, value, code, keep, now)
         hebbian += _rows(kappa).transpose(-1, -2) @ _rows(v)
         activation += k.sum(dim=1)
@@ -76,7 +63,7 @@ def _write_backward(
     key: Tensor, value: Tensor, code: Tensor | None, keep: Tensor | None, d_hebbian: Tensor, d_activation: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_key, d_value, d_code = _write_gradients(key, value, code, keep, d_hebbian, d_activation)
-    for now in _pieces(key):
+    for now in pieces(key):
         _, kappa, v = _piece_of_write(key, value, code, keep, now)
         mask = None if keep is None else keep[:, now]
         d_kappa = _kept(_rows(_rows(v) @ d_hebbian.transpose(-1, -2)), mask)
@@ -113,11 +100,12 @@ _write.register_autograd(_differentiate_write, setup_context=_remember_write)
 @torch.library.custom_op("astromorphic::encoder_read", mutates_args=())
 def _read(query: Tensor, h: Tensor, g: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
     out, share = _read_shapes(query, h, g, keep)
-    for now in _pieces(query):
+    for now in pieces(query):
         mask = None if keep is None else keep[:, now]
-        q = _rows(_kept(query[:, now], mask))
-        share[:, now] = inverse_of_nonzero(_rows(q @ g.unsqueeze(-1)))
-        torch.mul(_rows(q @ h), share[:, now], out=out[:, now])
+        q = _kept(query[:, now], mask)
+        # Products with a single column are slower as matrix products than as sums.
+        share[:, now] = inverse_of_nonzero((q * g[:, None]).sum(-1, keepdim=True))
+        torch.mul(_rows(_rows(q) @ h), share[:, now], out=out[:, now])
     return out, share
 
 
@@ -133,14 +121,14 @@ def _read_backward(
     d_query, d_h, d_g = _read_gradients(query, h, g, keep, out, share, d_out)
     d_h.zero_()
     d_g.zero_()
-    for now in _pieces(query):
+    for now in pieces(query):
         mask = None if keep is None else keep[:, now]
-        q, d = _rows(_kept(query[:, now], mask)), _kept(d_out[:, now], mask)
+        q, d = _kept(query[:, now], mask), _kept(d_out[:, now], mask)
         d_c = (d * out[:, now]).sum(-1, keepdim=True).mul_(share[:, now]).neg_()
         d = _rows(d * share[:, now])
         torch.addcmul(_rows(d @ h.transpose(-1, -2)), d_c, g[:, None], out=d_query[:, now])
-        d_h += q.transpose(-1, -2) @ d
-        d_g += (q.transpose(-1, -2) @ _rows(d_c)).squeeze(-1)
+        d_h += _rows(q).transpose(-1, -2) @ d
+        d_g += (q * d_c).sum(dim=1)
     return d_query, d_h, d_g
 
 

@@ -8,10 +8,11 @@ from ..errors import ModelError
 from .fused_scan import CHUNK as FUSED_CHUNK
 from .fused_scan import available, fused_scan
 from .linear import causal_linear
+from .normaliser import causal_normaliser
 from .precision import without_autocast
 from .response import Response
 from .scan import hebbian_scan
-from .state import HebbianState, check_placement, empty_state, normalise, prepare
+from .state import HebbianState, check_placement, divide, empty_state, prepare
 
 SCAN_CHUNK = 8
 LINEAR_CHUNK = 32
@@ -62,7 +63,7 @@ def causal_chunked(
     batch, _, heads, m = p.q.shape
     state = initial_state or empty_state(batch, heads, m, p.v.shape[-1], dtype=p.q.dtype, device=p.q.device)
     start = state.hebbian
-    chosen = scan_method(method, p.q, p.kappa, p.v, start)
+    chosen = scan_method(method, p.q, p.kappa, p.v, *state)
     if placement == "none":
         numerator, final = causal_linear(p.q, p.kappa, p.v, start, chunk=chunk or LINEAR_CHUNK)
         numerator = scale * numerator
@@ -75,6 +76,5 @@ def causal_chunked(
         else:
             numerator = centred + 0.5 * p.q.sum(-1, keepdim=True)
             numerator = scale * numerator if placement == "outside" else numerator
-    activation = p.k.cumsum(dim=1) + state.activation[:, None]
-    last = activation[:, -1] if activation.shape[1] else state.activation
-    return normalise(numerator, p.q, response(activation), p.keep), HebbianState(final, last)
+    c, last = causal_normaliser(p.q, p.k, state.activation, response, compiled=chosen == "fused")
+    return divide(numerator, c, p.keep), HebbianState(final, last)

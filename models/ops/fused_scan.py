@@ -152,3 +152,19 @@ def fused_scan(
     needed = torch.is_grad_enabled() and any(x.requires_grad for x in (q, kappa, v, start))
     out, final, _ = _scan(q, kappa, v, start, float(scale), chunk, needed)
     return out, final
+
+
+def running_sum(x: Tensor, start: Tensor, *, compiled: bool, reverse: bool = False) -> Tensor:
+    """start + sum of x over time up to each token, or from it on with `reverse`; not differentiable.
+
+    x ``[batch, time, heads, m]``, start ``[batch, heads, m]``. `compiled`: by the kernel.
+    """
+    if not compiled:
+        sums = x.flip(1).cumsum(1).flip(1) if reverse else x.cumsum(1)
+        return sums + start[:, None]
+    from . import scan_kernel
+
+    out = x.new_empty(x.shape)
+    arrays = [a.detach().numpy() for a in (x, start, out)]
+    scan_kernel.running_sum(x.dtype == torch.float64)(*arrays, reverse)
+    return out

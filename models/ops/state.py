@@ -82,8 +82,12 @@ def inverse_of_nonzero(normaliser: Tensor) -> Tensor:
 
 def normalise(numerator: Tensor, q: Tensor, response: Tensor, keep: Tensor | None) -> Tensor:
     """diag(P) numerator with C = phi(q) . g; rows of masked queries are zero. ``[batch, time, heads, d]``."""
-    c = (q * response).sum(-1, keepdim=True)
-    out = numerator * inverse_of_nonzero(c)
+    return divide(numerator, (q * response).sum(-1, keepdim=True), keep)
+
+
+def divide(numerator: Tensor, normaliser: Tensor, keep: Tensor | None) -> Tensor:
+    """diag(1/C) numerator, zero where C is not positive and in the rows of masked queries; C ``[..., 1]``."""
+    out = numerator * inverse_of_nonzero(normaliser)
     return out if keep is None else out.masked_fill(~keep, 0.0)
 
 
