@@ -275,7 +275,7 @@ def figures(
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(help="simulation or accuracy.")],
+    what: Annotated[str, typer.Argument(help="simulation, accuracy or attention.")],
     quick: QuickOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
 ) -> None:

@@ -22,6 +22,7 @@ from .reference import activate
 from .response import Response
 from .state import check_inputs, check_placement, inverse_of_nonzero
 
+
 def _rows(x: Tensor) -> Tensor:
     """``[batch, time, heads, .]`` as one matrix per head, a view."""
     return x.transpose(1, 2)

@@ -45,9 +45,7 @@ _P0, _P1, _P2, _P3, _P4, _P5 = (
     for c in (0.4999999658391652, 0.06465081086374644, 0.0014660543386039435, 4.681290138049904e-06,
               -6.516768551109817e-09, 9.410565779620097e-12)
 )  # fmt: skip
-_Q0, _Q1, _Q2, _Q3 = (
-    np.float32(c) for c in (1.0, 0.46263473817686096, 0.023810739308843455, 0.00022961227960417965)
-)
+_Q0, _Q1, _Q2, _Q3 = (np.float32(c) for c in (1.0, 0.46263473817686096, 0.023810739308843455, 0.00022961227960417965))
 
 
 @_within
@@ -277,5 +275,8 @@ def running_sum(double: bool) -> Callable[..., None]:
     number = types.float64 if double else types.float32
     # Neighbours in memory along m: otherwise there is nothing to vectorise.
     return _compile(
-        run, types.void(types.Array(number, 4, "A"), types.Array(number, 3, "A"), types.Array(number, 4, "C"), types.boolean)
+        run,
+        types.void(
+            types.Array(number, 4, "A"), types.Array(number, 3, "A"), types.Array(number, 4, "C"), types.boolean
+        ),
     )
