@@ -3,8 +3,8 @@
 A pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from phi(q), phi(k) and v (from q, k and v for
 scaled-dot-product attention) to the gradients of all three. All forms and lengths take turns in one process, and the value of
 a row is the fastest of its repeats: the machine may be doing other things, which only adds time. Median and spread
-(slowest / fastest - 1) stand beside it. With two threads it is wall time; with one (OMP_NUM_THREADS=1) the CPU time of the process,
-which suffers less from neighbours. Peak memory is that of a fresh process for each row, without the inputs.
+(slowest / fastest - 1) stand beside it. With two threads it is wall time; with one (OMP_NUM_THREADS=1) the CPU time of the
+process, which suffers less from neighbours. Peak memory is that of a fresh process for each row, without the inputs.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _timings(lengths: dict[str, list[int]], repeats: int, threads: int) -> list[
             leaves, d_out = _inputs(length)
             forms = [form for form in lengths if length in lengths[form]]
             for form in forms:
-                # A pass of minutes is long enough to be measured once.
+                # A pass of a minute is long enough to be measured once.
                 if form in QUADRATIC and turn >= 32_768 // length:
                     continue
                 passes = 1 if form in QUADRATIC and length > 1024 else max(1, min(10, 16_384 // length))
@@ -291,7 +291,7 @@ def _flatness(rows: list[Row], best: dict[tuple[str, int], float], lengths: dict
 
 
 def _memory(rows: list[Row], quick: bool, threads: int) -> None:
-    lengths: dict[str, list[int]] = {} if quick else dict.fromkeys(BIDIRECTIONAL, [2048, 16_384])
+    lengths: dict[str, list[int]] = {} if quick else {form: [2048, 16_384] for form in BIDIRECTIONAL}
     lengths |= {form: [4096] if quick else [1024, 8192, 65_536] for form in CAUSAL if not (quick and form in QUADRATIC)}
     peaks = {}
     for form, each in lengths.items():

@@ -204,7 +204,7 @@ def backward(double: bool, lanes: int) -> Callable[..., None]:
                         value[t, j], gradient[t, j] = v[b, start + t, h, j], d_out[b, start + t, h, j]
                 for tile in range(0, tall, TILE):
                     for t in range(count):
-                        for i in range(TILE):
+                        for i in range(min(TILE, d - tile)):
                             j = tile + i
                             number = value[t, j]
                             for block in range(wide // lanes):
@@ -217,7 +217,7 @@ def backward(double: bool, lanes: int) -> Callable[..., None]:
                                     else:
                                         y[t, i, a] = _half_tanh_32(half * s)
                     for t in range(count - 1, -1, -1):
-                        for i in range(TILE):
+                        for i in range(min(TILE, d - tile)):
                             j = tile + i
                             number, slope = value[t, j], gradient[t, j]
                             steep = scale * slope
@@ -230,7 +230,8 @@ def backward(double: bool, lanes: int) -> Callable[..., None]:
                                     flow = carry[j, a] + steep * read[t, a] * (quarter - centred * centred)
                                     carry[j, a] = flow
                                     d_write[t, a] += number * flow
-                                    total = _add_product(total, write[t, a], flow)
+                                    # Lanes beyond m hold 0 times the token, which is NaN for a token that is not finite.
+                                    total = _add_product(total, write[t, a], flow if a < m else quarter)
                             d_value[t, j] = total
                 for t in range(count):
                     for a in range(m):
