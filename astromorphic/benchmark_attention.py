@@ -159,7 +159,7 @@ def _generation(positions: list[int], repeats: int, threads: int) -> list[Row]:
             _, state = causal_chunked(q, k, v, initial_state=state, **settings)
             if start + 1024 in positions:
                 states[start + 1024] = state
-        now = [x.detach() for x in _inputs(1)[0]]
+        query, key, value = (x.detach() for x in _inputs(1)[0])
         rows = []
         for position in positions:
             (_, k, v), _ = _inputs(position)
@@ -167,10 +167,10 @@ def _generation(positions: list[int], repeats: int, threads: int) -> list[Row]:
             taken: dict[str, list[float]] = {"astromorphic": [], "scaled dot product": []}
             for _ in range(repeats):
                 began = clock()
-                causal_step(*now, states[position], **settings)
+                causal_step(query, key, value, states[position], **settings)
                 taken["astromorphic"].append(clock() - began)
                 if len(taken["scaled dot product"]) < repeats // 10:
-                    q, k, v = (x.transpose(1, 2) for x in (now[0], cache.keys, cache.values))
+                    q, k, v = (x.transpose(1, 2) for x in (query, cache.keys, cache.values))
                     began = clock()
                     torch.nn.functional.scaled_dot_product_attention(q, k, v)
                     taken["scaled dot product"].append(clock() - began)
