@@ -429,7 +429,7 @@ def data_check(
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(help="simulation or accuracy.")],
+    what: Annotated[str, typer.Argument(help="simulation, accuracy or attention.")],
     quick: QuickOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
 ) -> None:

@@ -15,6 +15,7 @@ Advance = Callable[[int, int], None]
 BENCHMARKS = {
     "simulation": "astromorphic.benchmark_simulation",
     "accuracy": "astromorphic.benchmark_accuracy",
+    "attention": "astromorphic.benchmark_attention",
 }
 # Below this, logits divided by the temperature can overflow float32.
 COLDEST = 1e-3

@@ -19,6 +19,7 @@ from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ..errors import ModelError
+from ..ops.bidirectional import bidirectional
 from ..ops.chunked import causal_chunked
 from ..ops.features import feature_map, position_code
 from ..ops.precision import widen
@@ -172,11 +173,14 @@ class AstromorphicMixer(nn.Module):
             "response": self.response, "placement": self.placement, "code": code, "mask": mask,
             "reading": self.reading,
         }  # fmt: skip
-        if self.scale is None:
-            return per_valid_token(query, key, v, form=encoder, **settings), None
+        if self.scale is None or not self.causal:
+            form = encoder
+            if self.reading == "sum_then_power":  # the only one that the fast form knows
+                form, _ = bidirectional, settings.pop("reading")
+            if self.scale is None:
+                return per_valid_token(query, key, v, form=form, **settings), None
+            return form(query, key, v, scale=self.scale, **settings), None
         settings["scale"] = self.scale
-        if not self.causal:
-            return encoder(query, key, v, **settings), None
         past_hebbian = state if isinstance(state, HebbianState) else None
         if past_hebbian is not None and q.shape[1] == 1:
             return causal_step(query, key, v, past_hebbian, **settings)

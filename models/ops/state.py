@@ -53,25 +53,30 @@ class Prepared(NamedTuple):
     keep: Tensor | None
 
 
+def check_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
+    """Raise ValueError unless the shapes are those of one sequence of queries, keys and values and its mask."""
+    if query.dim() != 4 or key.shape != query.shape or value.shape[:3] != query.shape[:3]:
+        raise ModelError(
+            f"query {tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)} must be "
+            "[batch, time, heads, dim] with query and key equal; see models.ops for the layout"
+        )
+    if mask is not None and mask.shape != query.shape[:2]:
+        raise ModelError(
+            f"mask is {tuple(mask.shape)}; expected [batch, time] = {tuple(query.shape[:2])}, True for real tokens"
+        )
+
+
 def prepare(query: Tensor, key: Tensor, value: Tensor, code: Tensor | None, mask: Tensor | None) -> Prepared:
     """Widen, form kappa = phi(k) + w and blank masked tokens, so that they change neither S nor G.
 
     `mask` is ``[batch, time]``, True for real tokens. Masked entries are replaced, not multiplied, because 0 * NaN is
     NaN.
     """
-    if query.dim() != 4 or key.shape != query.shape or value.shape[:3] != query.shape[:3]:
-        raise ModelError(
-            f"query {tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)} must be "
-            "[batch, time, heads, dim] with query and key equal; see models.ops for the layout"
-        )
+    check_inputs(query, key, value, mask)
     q, k, v = widen(query), widen(key), widen(value)
     kappa = k if code is None else k + widen(code)
     if mask is None:
         return Prepared(q, k, kappa, v, None)
-    if mask.shape != query.shape[:2]:
-        raise ModelError(
-            f"mask is {tuple(mask.shape)}; expected [batch, time] = {tuple(query.shape[:2])}, True for real tokens"
-        )
     keep = mask.bool()[:, :, None, None]
     drop = ~keep
     return Prepared(q, k.masked_fill(drop, 0.0), kappa.masked_fill(drop, 0.0), v.masked_fill(drop, 0.0), keep)
@@ -85,8 +90,12 @@ def inverse_of_nonzero(normaliser: Tensor) -> Tensor:
 
 def normalise(numerator: Tensor, q: Tensor, response: Tensor, keep: Tensor | None) -> Tensor:
     """diag(P) numerator with C = phi(q) . g; rows of masked queries are zero. ``[batch, time, heads, d]``."""
-    c = (q * response).sum(-1, keepdim=True)
-    out = numerator * inverse_of_nonzero(c)
+    return divide(numerator, (q * response).sum(-1, keepdim=True), keep)
+
+
+def divide(numerator: Tensor, normaliser: Tensor, keep: Tensor | None) -> Tensor:
+    """diag(1/C) numerator, zero where C is 0 and in the rows of masked queries; C ``[..., 1]``."""
+    out = numerator * inverse_of_nonzero(normaliser)
     return out if keep is None else out.masked_fill(~keep, 0.0)
 
 

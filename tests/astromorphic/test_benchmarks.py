@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import biosim
-from astromorphic import benchmark_accuracy, benchmark_simulation, commands, workload
+from astromorphic import benchmark_accuracy, benchmark_attention, benchmark_simulation, commands, workload
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_release_count_has_no_bias():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["simulation", "accuracy"])
+@pytest.mark.parametrize("what", ["simulation", "accuracy", "attention"])
 def test_the_command_writes_rows(what, tmp_path):
     text = commands.benchmark(what, True, tmp_path / "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())
@@ -132,3 +132,35 @@ def test_the_command_writes_rows(what, tmp_path):
 def test_a_bias_is_met_only_where_its_error_leaves_no_doubt():
     verdicts = [benchmark_accuracy._verdict(*pair) for pair in ((0.05, 0.01), (-0.12, 0.02), (-0.2, 0.02), (0.01, 0.1))]
     assert verdicts == [True, None, False, None]
+
+
+def test_attention_goals_are_judged_by_the_times():
+    """Ratios, growth and their verdicts from made-up seconds, without a pass."""
+    best = {("scaled dot product, bidirectional", 2048): 3.0, ("astromorphic, bidirectional", 2048): 0.25,
+            ("scaled dot product, causal", 8192): 1.0, ("astromorphic, causal", 8192): 1.5}  # fmt: skip
+    rows = []
+    benchmark_attention._ratios(rows, best)
+    assert [(row["value"], row["met"]) for row in rows] == [(12.0, True), (1 / 1.5, False)]
+    forms = (*benchmark_attention.BIDIRECTIONAL, *benchmark_attention.CAUSAL)
+    rows.clear()
+    best = {(form, n): n * (1.0 + 0.2 * (n == 2048)) for form in forms for n in (512, 1024, 2048)}
+    benchmark_attention._flatness(rows, best, {form: [512, 1024, 2048] for form in forms})
+    growth = [row for row in rows if "growth" in row["name"]]
+    assert len(growth) == 2 and all(row["value"] == pytest.approx(20.0) and not row["met"] for row in growth)
+    assert all(row["name"] in benchmark_attention.table(rows) for row in rows)
+
+
+def test_attention_forms_compute_what_their_names_say():
+    """The two linear forms are plain linear attention, and no causal form sees the future."""
+    import torch
+
+    (q, k, v), _ = benchmark_attention._inputs(9)
+    forms = benchmark_attention._forms()
+    weights = torch.einsum("bihm,bjhm->bhij", q, k)
+    for name, allowed in (("linear, bidirectional", weights), ("linear, causal", weights.tril())):
+        expected = torch.einsum("bhij,bjhd->bihd", allowed / allowed.sum(-1, keepdim=True), v)
+        assert torch.allclose(forms[name](q, k, v), expected, atol=1e-5)
+    later = [torch.cat([x[:, :6], x[:, 6:] + 1.0], 1) for x in (q, k, v)]
+    for name in forms:
+        same = torch.equal(forms[name](q, k, v)[:, :6], forms[name](*later)[:, :6])
+        assert same == ("causal" in name.split(", ")), name
