@@ -37,12 +37,14 @@ def test_the_global_state_fails_one_to_six(tiny, randomise):
 @pytest.mark.slow
 @pytest.mark.parametrize("causal", [True, False])
 def test_a_trained_checkpoint_is_tested_as_well(tmp_path, causal):
-    from models.astromorphic import AstromorphicConfig, AstromorphicForCausalLM
+    from models.astromorphic import AstromorphicForCausalLM
     from models.tasks import load_task
+    from models.tasks.prepare import prepare
     from models.training import train
 
-    config = AstromorphicConfig.from_preset("tuned", hidden_size=32, max_position_embeddings=32, causal=causal)
-    result = train(config, "shakespeare", "quick", tmp_path, 0)
+    changes = {"hidden_size": 64, "max_position_embeddings": 32, "causal": causal}
+    task, config, recipe = prepare("shakespeare", preset="quick", changes=changes)
+    result = train(config, task, recipe, tmp_path, 0)
     model = AstromorphicForCausalLM.from_pretrained(tmp_path)
     text = load_task("shakespeare").validation.tensor()[:8000]
     report = leak_report(model, text, probe_steps=400)
