@@ -72,7 +72,8 @@ def plan(
                         "arm": arm.name,
                     }
                 )  # fmt: skip
-    return jobs
+    # A study that is stopped half-way has all arms with fewer seeds, not half of the arms.
+    return sorted(jobs, key=lambda job: job["seed"])
 
 
 def run(name: str, out: Path, *, workers: int | None = None, **how: Any) -> str:
