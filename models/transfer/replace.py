@@ -1,0 +1,53 @@
+"""`transferred`: the one function for all kinds of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from transformers import PreTrainedModel
+
+from ..astromorphic import AstromorphicPreTrainedModel
+from ..errors import ModelError
+from .library import transferred_library
+from .neurons import HiddenNeurons
+from .own import transferred_own
+
+M = TypeVar("M", bound=PreTrainedModel)
+
+
+def transferred(
+    model: M,
+    hidden_neurons: int,
+    *,
+    features: str = "exponential",
+    orthogonal: bool = True,
+    seed: int = 0,
+    layers: Sequence[int] | None = None,
+    clip: float = 10.0,
+) -> M:
+    """A copy of a trained softmax model with the neuron-astrocyte network in the place of its attention; no training.
+
+    Queries and keys go through random features with phi(q) . phi(k) = exp(q . k / sqrt(d)) on average; the Hebbian sum
+    phi(k)^T v and the astrocyte's response C_t = phi(q_t) . sum_s phi(k_s) give numerator and normaliser (Kozachkov,
+    Kastanenka, Krotov 2023). All weights stay; W is random, and the more neurons the closer the copy is to `model`.
+
+    model : one of ours with the mixer "softmax", or ViT, ALBERT, BERT or GPT-2 of transformers.
+    hidden_neurons : m, per head. features : "exponential" (positive), "cosine", or, both biased, "truncated" (at `clip`) and
+        "positive_cosine". orthogonal : rows of W orthogonal in blocks of d. seed : of W; every layer draws its own.
+    layers : numbers of the attention layers to replace, None for all. ALBERT's layers share one.
+
+    A network of ours comes back as one of ours: it can be saved, loaded and, as a decoder, generates with a state of m x (d + 1)
+    numbers per head. Replaced in part it has no configuration and loading it is refused. Of a model of transformers, saving
+    writes the softmax model, because W is no part of it: load that and transfer again with the same seed.
+
+    Raises ModelError for another model, cross attention, an attention that is replaced already, settings that cannot be used
+    and neurons that do not fit into memory; when called, the copy raises it for a cache, relative position biases, masks of
+    pairs and attention weights.
+    """
+    neurons = HiddenNeurons(hidden_neurons, features, orthogonal, seed, clip)
+    if isinstance(model, AstromorphicPreTrainedModel):
+        return transferred_own(model, neurons, layers)  # type: ignore[return-value]
+    if isinstance(model, PreTrainedModel):
+        return transferred_library(model, neurons, layers)  # type: ignore[return-value]
+    raise ModelError(f"model is {type(model).__name__}; expected a model of ours or of transformers")
