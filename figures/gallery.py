@@ -26,6 +26,7 @@ FIGURES = {
     "self_repair": "self_repair",
     "impulse": "impulse",
     "calcium_wave": "calcium_wave",
+    "transfer": "transfer",
 }
 
 

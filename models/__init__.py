@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .recipes import RECIPES, Recipe
     from .result import RunResult
     from .training import run_job, train
+    from .transfer import AstrocyteResponse, astrocyte_response, transferred
 
 __all__ = [
     "RECIPES",
+    "AstrocyteResponse",
     "AstromorphicConfig",
     "AstromorphicForCausalLM",
     "AstromorphicForImageClassification",
@@ -36,6 +38,7 @@ __all__ = [
     "ModelError",
     "Recipe",
     "RunResult",
+    "astrocyte_response",
     "bits_per_byte",
     "causality_verdict",
     "main_arms",
@@ -43,9 +46,11 @@ __all__ = [
     "matching_activation",
     "run_job",
     "train",
+    "transferred",
 ]
 
 _WHERE = {
+    "AstrocyteResponse": "transfer",
     "AstromorphicConfig": "astromorphic",
     "AstromorphicForCausalLM": "astromorphic",
     "AstromorphicForImageClassification": "astromorphic",
@@ -56,6 +61,7 @@ _WHERE = {
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "RunResult": "result",
+    "astrocyte_response": "transfer",
     "bits_per_byte": "evaluation",
     "causality_verdict": "causality",
     "main_arms": "arms",
@@ -63,6 +69,7 @@ _WHERE = {
     "matching_activation": "arms",
     "run_job": "training",
     "train": "training",
+    "transferred": "transfer",
 }
 
 

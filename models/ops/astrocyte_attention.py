@@ -15,7 +15,7 @@ from ..errors import ModelError
 from .linear import finite, poison_after
 from .precision import without_autocast
 from .random_features import random_features, scaled_features
-from .state import inverse_of_nonzero
+from .state import HebbianState, inverse_of_nonzero
 
 CHUNK = 64
 # Numbers that the features of one group of rows may take: 64 MiB in float32.
@@ -45,8 +45,8 @@ def astrocyte_attention_naive(
 def astrocyte_attention(
     query: Tensor, key: Tensor, value: Tensor, weight: Tensor, phase: Tensor, *, kind: str = "exponential",
     causal: bool, mask: Tensor | None = None, clip: float = 10.0, chunk: int | None = None,
-) -> Tensor:  # fmt: skip
-    """The attention branch ``[batch, time, heads, d_v]`` in float32 or better.
+) -> tuple[Tensor, HebbianState]:  # fmt: skip
+    """The attention branch ``[batch, time, heads, d_v]`` in float32 or better, and the sums over all tokens to go on from.
 
     Query, key ``[batch, time, heads, d]``, which carry their factor d^(-1/4) already; value ``[batch, time, heads, d_v]``;
     weight ``[heads, m, d]`` and phase ``[heads, m]`` of `draw_weights`; mask ``[batch, time]``, False for padding, which
@@ -74,17 +74,21 @@ def astrocyte_attention(
     m = weight.shape[1]
     chunk = max(1, min(chunk or CHUNK, time or 1))
     rows = max(1, _LARGEST_GROUP // (m * (2 * chunk + value.shape[3] + 1)))
-    of_heads = []
+    of_heads, sums = [], []
     for h in range(heads):
         groups = []
-        for a in range(0, batch, rows):
+        for a in range(0, max(batch, 1), rows):
             part = slice(a, a + rows)
             keep = None if mask is None else mask[part].bool()
             one = _OneHead(weight[h : h + 1], phase[h : h + 1], kind, clip, chunk)
             groups.append(one(query[part, :, h], key[part, :, h], value[part, :, h], keep, causal))
-        of_heads.append(torch.cat(groups) if groups else value[:, :, h])
-    out = torch.stack(of_heads, dim=2)
-    return out if poison is None else out + poison.to(out.dtype)
+        of_heads.append(torch.cat([branch for branch, _ in groups]))
+        sums.append(torch.cat([total for _, total in groups]))
+    out, total = torch.stack(of_heads, dim=2), torch.stack(sums, dim=1)
+    if poison is not None:
+        out = out + poison.to(out.dtype)
+        total = total + poison[:, -1:].to(out.dtype) if time else total
+    return out, HebbianState(total[..., :-1], total[..., -1])
 
 
 class _OneHead:
@@ -97,7 +101,7 @@ class _OneHead:
         phi, offset = scaled_features(x[:, :, None], self.weight, self.phase, kind=self.kind, clip=self.clip)
         return phi[:, :, 0], offset[:, :, 0]
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, causal: bool) -> Tensor:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, causal: bool) -> tuple[Tensor, Tensor]:
         dtype = torch.promote_types(v.dtype, torch.float32)
         ones = torch.ones_like(v[:, :, :1]) if keep is None else keep[:, :, None].to(v.dtype)
         # With a last column of ones the same product gives numerator and C.
@@ -120,7 +124,7 @@ class _OneHead:
             total, largest = total * (largest - last).exp() + added, last
         if not causal:
             out = [_ratio(self._features(q[:, span])[0] @ total) for span in spans]
-        return torch.cat(out, dim=1) if out else wide[:, :, :-1]
+        return torch.cat(out, dim=1) if out else wide[:, :, :-1], total * largest.exp()
 
     @staticmethod
     def _within(

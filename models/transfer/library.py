@@ -44,10 +44,11 @@ class HiddenLayer(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """`astrocyte_attention` with these neurons."""
-        return astrocyte_attention(
+        out, _ = astrocyte_attention(
             query, key, value, self.get_buffer("weight"), self.get_buffer("phase"),
             kind=self.kind, clip=self.clip, causal=causal, mask=mask,
         )  # fmt: skip
+        return out
 
 
 def attention_modules(model: PreTrainedModel) -> list[Any]:
