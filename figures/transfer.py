@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +21,19 @@ from .style import BLUE, GREEN, GREY, ORANGE, PUBLISHED, RED, SKY, house_style, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from models import AstromorphicForCausalLM
 
 TITLE = "weight transfer: a trained softmax model with the neuron-astrocyte network for attention"
 
 CONTEXT = 64
-# Feature map, orthogonal rows -> label and colour.
+# Feature map, orthogonal rows, centred keys -> label and colour.
 MAPS = {
-    ("exponential", True): ("positive exponential, orthogonal rows", BLUE),
-    ("exponential", False): ("positive exponential, independent rows", SKY),
-    ("cosine", False): ("cosine, independent rows", ORANGE),
+    ("exponential", True, True): ("positive exponential, orthogonal, keys centred", BLUE),
+    ("exponential", True, False): ("positive exponential, orthogonal rows", SKY),
+    ("exponential", False, False): ("positive exponential, independent rows", GREEN),
+    ("cosine", False, False): ("cosine, independent rows", ORANGE),
 }
 _HEAD_COLOURS = (GREEN, BLUE, ORANGE, RED, GREY)
 
@@ -41,8 +44,8 @@ def compute(
     """Train, transfer and score; one row per point, with the columns
 
     part : "response" (C_t of one head), "error" (root mean square over tokens of C_t/normaliser - 1), "bits" (bits per byte).
-    series : feature map, or "softmax" and "none". orthogonal, m, draw, layer, head, token : where they apply. value : the
-    quantity. query_norm, key_norm : mean over tokens of |q| d^(-1/4) and |k| d^(-1/4) of the head ("bits": of all heads).
+    series : feature map, or "softmax" and "none". orthogonal, centred, m, draw, layer, head, token : where they apply. value :
+    the quantity. query_norm, key_norm : mean over tokens of |q| and |k| of the head, with their factor d^(-1/4).
     """
     import models
     from models.tasks import load_task
@@ -63,17 +66,19 @@ def compute(
     soft = _trained("softmax", steps, seed, advance)
     flat = _trained("none", steps, seed, advance)
     scored = text.test[:n_bytes]
-    rows = _responses(soft, text.test[:CONTEXT], shown, counts, draws, seed)
-    heads = [row for row in rows if row["part"] == "error"]
-    norms = {name: float(np.mean([row[name] for row in heads])) for name in ("query_norm", "key_norm")}
+    # Keys are centred on another part of the text than that which is scored.
+    batch = {"input_ids": _tokens(text.validation[: 8 * CONTEXT])}
+    rows = _responses(soft, text.test[:CONTEXT], batch, shown, counts, draws, seed)
     for name, model in (("softmax", soft), ("none", flat)):
-        rows.append({"part": "bits", "series": name, "value": models.bits_per_byte(model, scored).bits_per_byte, **norms})
+        rows.append({"part": "bits", "series": name, "value": models.bits_per_byte(model, scored).bits_per_byte})
     for m in counts:
-        for (kind, orthogonal), draw in ((key, i) for key in MAPS for i in range(draws)):
-            network = models.transferred(soft, m, features=kind, orthogonal=orthogonal, seed=seed + draw)
+        for (kind, orthogonal, centred), draw in ((key, i) for key in MAPS for i in range(draws)):
+            network = models.transferred(
+                soft, m, features=kind, orthogonal=orthogonal, seed=seed + draw, centre_on=batch if centred else None
+            )
             bits = models.bits_per_byte(network, scored, batch_size=max(1, min(16, 2**18 // m))).bits_per_byte
-            where = {"series": kind, "orthogonal": orthogonal, "m": m, "draw": draw}
-            rows.append({"part": "bits", **where, "value": bits, **norms})
+            where = {"series": kind, "orthogonal": orthogonal, "centred": centred, "m": m, "draw": draw}
+            rows.append({"part": "bits", **where, "value": bits})
             advance(m // 256)
     return pd.DataFrame(rows)
 
@@ -101,31 +106,37 @@ def _trained(mixer: str, steps: int, seed: int, advance: Callable[[int], None]) 
         return models.AstromorphicForCausalLM.from_pretrained(Path(folder) / "run").eval()
 
 
-def _responses(
-    model: AstromorphicForCausalLM, text: Any, shown: list[int], counts: list[int], draws: int, seed: int
-) -> list[dict[str, Any]]:
-    """Relative error of all heads at all m, and the course over tokens of a head in the middle of their norms."""
+def _tokens(text: Any) -> Tensor:
     import torch
 
+    return torch.from_numpy(text.astype(np.int64)).view(-1, CONTEXT)
+
+
+def _responses(
+    model: AstromorphicForCausalLM, text: Any, centring: dict[str, Any], shown: list[int], counts: list[int], draws: int,
+    seed: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Relative error of all heads at all m, and the course over tokens of a head in the middle of their norms."""
     from models import astrocyte_response
 
-    batch = {"input_ids": torch.from_numpy(text.astype(np.int64))[None]}
+    batch = {"input_ids": _tokens(text)}
     rows: list[dict[str, Any]] = []
     lengths = {}
     for layer in range(model.config.num_hidden_layers):
         for head in range(model.config.num_attention_heads):
             where = {"series": "exponential", "orthogonal": True, "layer": layer, "head": head}
-            for m in counts:
-                for draw in range(draws):
-                    found = astrocyte_response(model, batch, layer, head, m, seed=seed + draw)
-                    size = {"query_norm": float(found.query_norm.mean()), "key_norm": float(found.key_norm.mean())}
-                    error = float((found.response / found.normaliser - 1.0).square().mean().sqrt())
-                    rows.append({"part": "error", **where, "m": m, "draw": draw, "value": error, **size})
+            for centred, m, draw in product((False, True), counts, range(draws)):
+                found = astrocyte_response(
+                    model, batch, layer, head, m, seed=seed + draw, centre_on=centring if centred else None
+                )
+                size = {"query_norm": float(found.query_norm.mean()), "key_norm": float(found.key_norm.mean())}
+                error = float((found.response / found.normaliser - 1.0).square().mean().sqrt())
+                rows.append({"part": "error", **where, "centred": centred, "m": m, "draw": draw, "value": error, **size})
             lengths[layer, head] = size
     layer, head = sorted(lengths, key=lambda key: sum(lengths[key].values()))[len(lengths) // 2]
-    where = {"part": "response", "orthogonal": True, "layer": layer, "head": head, **lengths[layer, head]}
+    where = {"part": "response", "orthogonal": True, "centred": True, "layer": layer, "head": head, **lengths[layer, head]}
     for m in shown:
-        found = astrocyte_response(model, batch, layer, head, m, seed=seed)
+        found = astrocyte_response(model, batch, layer, head, m, seed=seed, centre_on=centring)
         for series, values in (("exponential", found.response), ("softmax", found.normaliser)):
             if series == "exponential" or m == shown[0]:
                 number = {"m": m} if series == "exponential" else {}
@@ -159,36 +170,46 @@ def _response(axes: Axes, data: pd.DataFrame) -> None:
     one = true.iloc[0]
     axes.set_title("The astrocyte computes the normaliser", pad=20)
     axes.text(
-        0.0, 1.02, f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}: mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f}",
+        0.0, 1.02, f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}: mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f} (keys centred)",
         transform=axes.transAxes, fontsize=8.8, va="bottom",
     )  # fmt: skip
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.62), fontsize=8)
+    _legend(axes)
 
 
 def _error(axes: Axes, data: pd.DataFrame) -> None:
-    order = data.groupby(["layer", "head"])[["query_norm", "key_norm"]].mean().sum(axis=1).sort_values().index
+    """Centred keys as lines with the range of draws, keys as trained dashed in the same colour."""
+    centred, plain = data[data.centred == True], data[data.centred == False]  # noqa: E712 (the column holds gaps elsewhere)
+    order = centred.groupby(["layer", "head"])[["query_norm", "key_norm"]].mean().sum(axis=1).sort_values().index
     for (layer, head), colour in zip(order, _HEAD_COLOURS, strict=False):
-        part = data[(data.layer == layer) & (data["head"] == head)]
-        by_m = part.groupby("m").value
-        one = part.iloc[0]
-        label = f"layer {int(layer) + 1}, head {int(head) + 1}: |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f}"
+        one, other = (part[(part.layer == layer) & (part["head"] == head)] for part in (centred, plain))
+        by_m, before = one.groupby("m").value, other.groupby("m").value.mean()
+        first = one.iloc[0]
+        label = (
+            f"layer {int(layer) + 1}, head {int(head) + 1}: |q| = {first.query_norm:.1f}, "
+            f"|k| = {other.iloc[0].key_norm:.1f} → {first.key_norm:.1f}"
+        )
         axes.plot(by_m.mean().index, by_m.mean(), "o-", ms=3.5, color=colour, label=label)
         axes.fill_between(by_m.mean().index, by_m.min(), by_m.max(), color=colour, alpha=0.18, lw=0)
-    best = data[(data.layer == order[0][0]) & (data["head"] == order[0][1])].groupby("m").value.mean()
-    axes.plot(best.index, best.iloc[-1] * (best.index / best.index[-1]) ** -0.5, ls=":", color=GREY, label="∝ m^(−1/2)")
+        axes.plot(before.index, before, ls="--", lw=1.0, color=colour)
+    best = centred[(centred.layer == order[0][0]) & (centred["head"] == order[0][1])].groupby("m").value.mean()
+    axes.plot(best.index, best.iloc[0] * (best.index / best.index[0]) ** -0.5, ls=":", color=PUBLISHED, label="∝ m^(−1/2)")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("hidden neurons per head m")
     axes.set_ylabel("relative error of C_t (rms over tokens)")
     axes.set_title("Long queries and keys need many neurons", pad=20)
-    axes.text(0.0, 1.02, f"mean and range of {data.draw.nunique()} draws", transform=axes.transAxes, fontsize=8.8, va="bottom")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.62), fontsize=8)
+    axes.text(
+        0.0, 1.02, f"keys centred (lines, {data.draw.nunique()} draws) and as trained (dashed)",
+        transform=axes.transAxes, fontsize=8.8, va="bottom",
+    )  # fmt: skip
     _powers_of_ten(axes)
+    _legend(axes)
 
 
 def _bits(axes: Axes, data: pd.DataFrame) -> None:
-    for (kind, orthogonal), (label, colour) in MAPS.items():
-        by_m = data[(data.series == kind) & (data.orthogonal == orthogonal)].groupby("m").value
+    for (kind, orthogonal, centred), (label, colour) in MAPS.items():
+        chosen = (data.series == kind) & (data.orthogonal == orthogonal) & (data.centred == centred)
+        by_m = data[chosen].groupby("m").value
         mean = by_m.mean()
         axes.plot(mean.index, mean, "o-", ms=3.5, color=colour, label=label)
         axes.fill_between(mean.index, by_m.min(), by_m.max(), color=colour, alpha=0.18, lw=0)
@@ -203,8 +224,13 @@ def _bits(axes: Axes, data: pd.DataFrame) -> None:
         0.0, 1.02, f"mean and range of {int(data.draw.max()) + 1} draws; no training after the transfer",
         transform=axes.transAxes, fontsize=8.8, va="bottom",
     )  # fmt: skip
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.62), fontsize=8)
     _powers_of_ten(axes)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Below the panel, where it hides no line."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8)
 
 
 def _powers_of_ten(axes: Axes) -> None:

@@ -8,7 +8,7 @@ second registry under the same name: a name that only the first one knows gets n
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 
 from ..errors import ModelError
 from ..ops.astrocyte_attention import astrocyte_attention
+from ..ops.precision import widen
 from .neurons import HiddenNeurons, chosen_layers
 
 NAME = "neuron_astrocyte"
@@ -34,18 +35,21 @@ _NOT_SUPPORTED = {
 
 
 class HiddenLayer(nn.Module):
-    """W and b of one attention layer. They are drawn, not learned, and therefore no part of a checkpoint."""
+    """W and b of one attention layer, drawn, not learned, and therefore no part of a checkpoint; `centre` ``[heads, d]`` is
+    subtracted from the keys.
+    """
 
-    def __init__(self, weight: Tensor, phase: Tensor, kind: str, clip: float) -> None:
+    def __init__(self, weight: Tensor, phase: Tensor, kind: str, clip: float, centre: Tensor) -> None:
         super().__init__()
         self.kind, self.clip = kind, clip
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("phase", phase, persistent=False)
+        self.register_buffer("centre", centre, persistent=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """`astrocyte_attention` with these neurons."""
         out, _ = astrocyte_attention(
-            query, key, value, self.get_buffer("weight"), self.get_buffer("phase"),
+            query, widen(key) - self.get_buffer("centre"), value, self.get_buffer("weight"), self.get_buffer("phase"),
             kind=self.kind, clip=self.clip, causal=causal, mask=mask,
         )  # fmt: skip
         return out
@@ -73,7 +77,7 @@ def heads_and_width(module: Any) -> tuple[int, int]:
 
 
 def transferred_library(
-    model: PreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None
+    model: PreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, centres: Mapping[int, Tensor]
 ) -> PreTrainedModel:
     """A copy of `model` whose attention function is the neuron-astrocyte network, at all or some layers."""
     modules = attention_modules(model)
@@ -87,7 +91,10 @@ def transferred_library(
         if i in wanted:
             weight, phase = neurons.draw(*heads_and_width(module), i)
             device = next(module.parameters()).device
-            module.astrocyte = HiddenLayer(weight.to(device), phase.to(device), neurons.kind, neurons.clip)
+            centre = centres.get(i, torch.zeros(heads, d)).float()
+            module.astrocyte = HiddenLayer(
+                weight.to(device), phase.to(device), neurons.kind, neurons.clip, centre.to(device)
+            )
     # A cache of keys would be a softmax model's; without one, `generate` reads the whole text at every step.
     if getattr(network.config, "use_cache", None):
         network.config.use_cache = False

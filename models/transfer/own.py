@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..astromorphic import AstromorphicPreTrainedModel
@@ -56,7 +57,7 @@ def blocks_of(model: AstromorphicPreTrainedModel) -> Any:
 
 
 def transferred_own(
-    model: AstromorphicPreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None
+    model: AstromorphicPreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, centres: Mapping[int, Tensor]
 ) -> AstromorphicPreTrainedModel:
     """A copy of `model` with the mixers of the preset `kozachkov_random_features` around the trained projections."""
     original = blocks_of(model)
@@ -78,7 +79,7 @@ def transferred_own(
     config.validate_architecture()
     with own_random_state(0):  # making a layer draws weights, which are replaced
         for i in wanted:
-            blocks[i].mixer = _mixer(config, blocks[i].mixer, neurons, i)
+            blocks[i].mixer = _mixer(config, blocks[i].mixer, neurons, i, centres.get(i))
     if len(wanted) == len(blocks):
         for module in network.modules():
             if hasattr(module, "causal") and isinstance(module, AstromorphicPreTrainedModel):
@@ -86,12 +87,15 @@ def transferred_own(
     return network
 
 
-def _mixer(config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int) -> AstromorphicMixer:
+def _mixer(config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int, centre: Tensor | None) -> AstromorphicMixer:
     new = TransferredMixer(config, old.layout, index)
     new.query, new.key, new.value, new.output, new.gain = old.query, old.key, old.value, old.output, old.gain
     features: Any = new.features
     weight, phase = neurons.draw(old.heads, old.d, index)
     device = old.query.weight.device
     features.weight, features.phase = weight.to(device), phase.to(device)
+    if centre is not None:  # the keys' bias is theirs to move: softmax attention does not depend on it
+        with torch.no_grad():
+            new.key.bias.sub_((centre * old.d**0.25).flatten().to(new.key.bias))
     nn.Module.train(new, old.training)
     return new

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..astromorphic import AstromorphicPreTrainedModel
 from ..errors import ModelError
 from ..ops.random_features import random_features
-from .library import attention_modules, registered_copy
+from .inputs import AttentionInput, attention_inputs, mean_keys
 from .neurons import HiddenNeurons
-from .own import blocks_of
 
 # Neurons evaluated at a time.
 _BLOCK = 8192
@@ -46,14 +44,17 @@ def astrocyte_response(
     orthogonal: bool = True,
     seed: int = 0,
     clip: float = 10.0,
+    centre_on: Mapping[str, Any] | None = None,
 ) -> AstrocyteResponse:
     """C_t of m hidden neurons against the true normaliser, from the queries and keys of a trained softmax model.
 
     batch : what the model is called with, such as {"input_ids": ...}. layer, head : which one; the neurons are those that
-    `transferred` puts there for the same m and seed. Raises ModelError as `transferred`, and for a layer or head out of range.
+    `transferred` puts there for the same m and seed. centre_on : as there; the normaliser is then that of the centred keys. Raises ModelError as `transferred`, and for a layer or head out of range.
     """
     neurons = HiddenNeurons(hidden_neurons, features, orthogonal, seed, clip)
-    q, k, keep, causal, module = _queries_and_keys(model, batch, layer)
+    q, k, keep, causal, module = _one_layer(attention_inputs(model, batch), layer)
+    if centre_on is not None:
+        k = k - mean_keys(model, centre_on)[module].to(k)
     heads, d = q.shape[2:]
     if isinstance(head, bool) or not isinstance(head, int) or not 0 <= head < heads:
         raise ModelError(f"head is {head!r}; expected a whole number from 0 to {heads - 1}")
@@ -76,53 +77,7 @@ def astrocyte_response(
     return AstrocyteResponse(response, normaliser, q[:, :, 0].norm(dim=-1), k[:, :, 0].norm(dim=-1), valid)
 
 
-def _queries_and_keys(
-    model: PreTrainedModel, batch: Mapping[str, Any], layer: int
-) -> tuple[Tensor, Tensor, Tensor | None, bool, int]:
-    """Scaled q, k ``[batch, time, heads, d]`` of a layer, its mask and direction, and the number of its attention module."""
-    if isinstance(model, AstromorphicPreTrainedModel):
-        return _of_ours(model, batch, layer)
-    if not isinstance(model, PreTrainedModel):
-        raise ModelError(f"model is {type(model).__name__}; expected a model of ours or of transformers")
-    attention_modules(model)  # refuses what has no support, before anything is copied
-    network = registered_copy(model)
-    records: list[tuple[Tensor, Tensor, Tensor | None, bool]] = []
-    where: list[int] = []
-    for i, module in enumerate(attention_modules(network)):
-        module.astrocyte_records = records
-        module.register_forward_pre_hook(lambda *_, i=i: where.append(i))
-    _in_evaluation(network, batch)
-    _check_layer(layer, len(records))
-    return *records[layer], where[layer]
-
-
-def _of_ours(
-    model: AstromorphicPreTrainedModel, batch: Mapping[str, Any], layer: int
-) -> tuple[Tensor, Tensor, Tensor | None, bool, int]:
-    blocks = blocks_of(model)
-    _check_layer(layer, len(blocks))
-    mixer = blocks[layer].mixer
-    seen: list[tuple[Tensor, Tensor | None]] = []
-    handle = mixer.register_forward_pre_hook(lambda _, given: seen.append((given[0], given[2])))
-    try:
-        _in_evaluation(model, batch)
-    finally:
-        handle.remove()
-    x, mask = seen[0]
-    shape = (*x.shape[:2], mixer.heads, mixer.d)
-    q, k = (projection(x).view(shape) * mixer.d**-0.25 for projection in (mixer.query, mixer.key))
-    return q, k, mask, not mixer.layout.bidirectional, layer
-
-
-def _check_layer(layer: int, count: int) -> None:
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
-        raise ModelError(f"layer is {layer!r}; expected a whole number from 0 to {count - 1}")
-
-
-def _in_evaluation(model: PreTrainedModel, batch: Mapping[str, Any]) -> None:
-    was_training = model.training
-    model.eval()
-    try:
-        model(**batch)
-    finally:
-        model.train(was_training)
+def _one_layer(seen: list[AttentionInput], layer: int) -> AttentionInput:
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(seen):
+        raise ModelError(f"layer is {layer!r}; expected a whole number from 0 to {len(seen) - 1}")
+    return seen[layer]

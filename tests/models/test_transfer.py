@@ -56,9 +56,14 @@ def build(kind: str, **settings):
     """A small model of the kind, with attention that the output depends on; eager dropout off."""
     torch.manual_seed(4)
     if kind in OURS:
-        sizes = {**WIDTH, "vocab_size": 31, "max_position_embeddings": 24, "image_size": 8, "initializer_range": 0.5, "query_key_init": 0.5, "norm_placement": "pre"}
+        sizes = {**WIDTH, "vocab_size": 31, "max_position_embeddings": 24, "image_size": 8, "initializer_range": 0.5, "norm_placement": "pre"}
         config = AstromorphicConfig.from_preset("softmax", network=kind, **{**sizes, **settings})
-        return OURS[kind](config).eval()
+        model = OURS[kind](config).eval()
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if name.endswith(("query.weight", "key.weight")):
+                    p.mul_(0.4)
+        return model
     cls, config, sizes = LIBRARY[kind]
     model = cls(config(**{**WIDTH, **sizes, **settings})).eval()
     with torch.no_grad():
@@ -160,7 +165,7 @@ def test_the_chunked_form_is_the_equations(kind, causal, chunk):
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_it_approaches_softmax_attention(causal):
-    q, k, v = qkv(scale=0.35)
+    q, k, v = qkv(scale=0.3)
     factor = 4**0.25  # softmax attention divides by sqrt(d) itself
     soft = causal_softmax(factor * q, factor * k, v)[0] if causal else bidirectional_softmax(factor * q, factor * k, v)
     errors = [
@@ -211,6 +216,26 @@ def test_a_transferred_model_approaches_the_softmax_model(kind):
     )
     assert many < 0.25 * few
     assert many < 0.03
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "albert", "causal_lm", "sequence"])
+def test_centred_keys_need_fewer_neurons(kind):
+    """What all keys share moves no attention weight; here it is a bias that makes them several times as long."""
+    model, given = build(kind), inputs(kind)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith(("key.bias", "c_attn.bias")):
+                part = p[16:32] if name.endswith("c_attn.bias") else p
+                part.add_(2.0 * torch.randn(16, generator=torch.Generator().manual_seed(1)))
+    soft = output(model, given)
+    assert distance(soft, output(build(kind), given)) < 1e-4
+    plain, centred = (
+        sum(distance(output(transferred(model, 256, seed=s, centre_on=x), given), soft) for s in range(2)) / 2
+        for x in (None, given)
+    )
+    assert centred < 0.5 * plain
+    lengths = [astrocyte_response(model, given, 0, 0, 8, centre_on=x).key_norm.mean() for x in (None, given)]
+    assert lengths[1] < 0.5 * lengths[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
