@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 TITLE = "weight transfer: a trained softmax model with the neuron-astrocyte network for attention"
 
 CONTEXT = 64
-# Feature map, orthogonal rows, centred keys -> label and colour.
+# Feature map, orthogonal rows, balanced keys -> label and colour.
 MAPS = {
-    ("exponential", True, True): ("positive exponential, orthogonal, keys centred", BLUE),
+    ("exponential", True, True): ("positive exponential, orthogonal, balanced", BLUE),
     ("exponential", True, False): ("positive exponential, orthogonal rows", SKY),
     ("exponential", False, False): ("positive exponential, independent rows", GREEN),
     ("cosine", False, False): ("cosine, independent rows", ORANGE),
@@ -44,7 +44,7 @@ def compute(
     """Train, transfer and score; one row per point, with the columns
 
     part : "response" (C_t of one head), "error" (root mean square over tokens of C_t/normaliser - 1), "bits" (bits per byte).
-    series : feature map, or "softmax" and "none". orthogonal, centred, m, draw, layer, head, token : where they apply. value :
+    series : feature map, or "softmax" and "none". orthogonal, balanced, m, draw, layer, head, token : where they apply. value :
     the quantity. query_norm, key_norm : mean over tokens of |q| and |k| of the head, with their factor d^(-1/4).
     """
     import models
@@ -66,18 +66,18 @@ def compute(
     soft = _trained("softmax", steps, seed, advance)
     flat = _trained("none", steps, seed, advance)
     scored = text.test[:n_bytes]
-    # Keys are centred on another part of the text than that which is scored.
+    # Queries and keys are balanced on another part of the text than that which is scored.
     batch = {"input_ids": _tokens(text.validation[: 8 * CONTEXT])}
     rows = _responses(soft, text.test[:CONTEXT], batch, shown, counts, draws, seed)
     for name, model in (("softmax", soft), ("none", flat)):
         rows.append({"part": "bits", "series": name, "value": models.bits_per_byte(model, scored).bits_per_byte})
     for m in counts:
-        for (kind, orthogonal, centred), draw in ((key, i) for key in MAPS for i in range(draws)):
+        for (kind, orthogonal, balanced), draw in ((key, i) for key in MAPS for i in range(draws)):
             network = models.transferred(
-                soft, m, features=kind, orthogonal=orthogonal, seed=seed + draw, centre_on=batch if centred else None
+                soft, m, features=kind, orthogonal=orthogonal, seed=seed + draw, balance_on=batch if balanced else None
             )
             bits = models.bits_per_byte(network, scored, batch_size=max(1, min(16, 2**18 // m))).bits_per_byte
-            where = {"series": kind, "orthogonal": orthogonal, "centred": centred, "m": m, "draw": draw}
+            where = {"series": kind, "orthogonal": orthogonal, "balanced": balanced, "m": m, "draw": draw}
             rows.append({"part": "bits", **where, "value": bits})
             advance(m // 256)
     return pd.DataFrame(rows)
@@ -113,7 +113,7 @@ def _tokens(text: Any) -> Tensor:
 
 
 def _responses(
-    model: AstromorphicForCausalLM, text: Any, centring: dict[str, Any], shown: list[int], counts: list[int], draws: int,
+    model: AstromorphicForCausalLM, text: Any, measured_on: dict[str, Any], shown: list[int], counts: list[int], draws: int,
     seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Relative error of all heads at all m, and the course over tokens of a head in the middle of their norms."""
@@ -125,18 +125,18 @@ def _responses(
     for layer in range(model.config.num_hidden_layers):
         for head in range(model.config.num_attention_heads):
             where = {"series": "exponential", "orthogonal": True, "layer": layer, "head": head}
-            for centred, m, draw in product((False, True), counts, range(draws)):
+            for balanced, m, draw in product((False, True), counts, range(draws)):
                 found = astrocyte_response(
-                    model, batch, layer, head, m, seed=seed + draw, centre_on=centring if centred else None
+                    model, batch, layer, head, m, seed=seed + draw, balance_on=measured_on if balanced else None
                 )
                 size = {"query_norm": float(found.query_norm.mean()), "key_norm": float(found.key_norm.mean())}
                 error = float((found.response / found.normaliser - 1.0).square().mean().sqrt())
-                rows.append({"part": "error", **where, "centred": centred, "m": m, "draw": draw, "value": error, **size})
+                rows.append({"part": "error", **where, "balanced": balanced, "m": m, "draw": draw, "value": error, **size})
             lengths[layer, head] = size
     layer, head = sorted(lengths, key=lambda key: sum(lengths[key].values()))[len(lengths) // 2]
-    where = {"part": "response", "orthogonal": True, "centred": True, "layer": layer, "head": head, **lengths[layer, head]}
+    where = {"part": "response", "orthogonal": True, "balanced": True, "layer": layer, "head": head, **lengths[layer, head]}
     for m in shown:
-        found = astrocyte_response(model, batch, layer, head, m, seed=seed, centre_on=centring)
+        found = astrocyte_response(model, batch, layer, head, m, seed=seed, balance_on=measured_on)
         for series, values in (("exponential", found.response), ("softmax", found.normaliser)):
             if series == "exponential" or m == shown[0]:
                 number = {"m": m} if series == "exponential" else {}
@@ -170,28 +170,29 @@ def _response(axes: Axes, data: pd.DataFrame) -> None:
     one = true.iloc[0]
     axes.set_title("The astrocyte computes the normaliser", pad=20)
     axes.text(
-        0.0, 1.02, f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}: mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f} (keys centred)",
+        0.0, 1.02, f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}: mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f} after balancing",
         transform=axes.transAxes, fontsize=8.8, va="bottom",
     )  # fmt: skip
     _legend(axes)
 
 
 def _error(axes: Axes, data: pd.DataFrame) -> None:
-    """Centred keys as lines with the range of draws, keys as trained dashed in the same colour."""
-    centred, plain = data[data.centred == True], data[data.centred == False]  # noqa: E712 (the column holds gaps elsewhere)
-    order = centred.groupby(["layer", "head"])[["query_norm", "key_norm"]].mean().sum(axis=1).sort_values().index
+    """Balanced keys as lines with the range of draws, as trained dashed in the same colour."""
+    chosen = data.balanced.astype(bool)
+    balanced, plain = data[chosen], data[~chosen]
+    order = plain.groupby(["layer", "head"])[["query_norm", "key_norm"]].mean().sum(axis=1).sort_values().index
     for (layer, head), colour in zip(order, _HEAD_COLOURS, strict=False):
-        one, other = (part[(part.layer == layer) & (part["head"] == head)] for part in (centred, plain))
+        one, other = (part[(part.layer == layer) & (part["head"] == head)] for part in (balanced, plain))
         by_m, before = one.groupby("m").value, other.groupby("m").value.mean()
         first = one.iloc[0]
         label = (
-            f"layer {int(layer) + 1}, head {int(head) + 1}: |q| = {first.query_norm:.1f}, "
+            f"layer {int(layer) + 1}, head {int(head) + 1}: |q| = {other.iloc[0].query_norm:.1f} → {first.query_norm:.1f}, "
             f"|k| = {other.iloc[0].key_norm:.1f} → {first.key_norm:.1f}"
         )
         axes.plot(by_m.mean().index, by_m.mean(), "o-", ms=3.5, color=colour, label=label)
         axes.fill_between(by_m.mean().index, by_m.min(), by_m.max(), color=colour, alpha=0.18, lw=0)
         axes.plot(before.index, before, ls="--", lw=1.0, color=colour)
-    best = centred[(centred.layer == order[0][0]) & (centred["head"] == order[0][1])].groupby("m").value.mean()
+    best = balanced[(balanced.layer == order[0][0]) & (balanced["head"] == order[0][1])].groupby("m").value.mean()
     axes.plot(best.index, best.iloc[0] * (best.index / best.index[0]) ** -0.5, ls=":", color=PUBLISHED, label="∝ m^(−1/2)")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -199,7 +200,7 @@ def _error(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_ylabel("relative error of C_t (rms over tokens)")
     axes.set_title("Long queries and keys need many neurons", pad=20)
     axes.text(
-        0.0, 1.02, f"keys centred (lines, {data.draw.nunique()} draws) and as trained (dashed)",
+        0.0, 1.02, f"dashed: q, k as trained; lines: balanced (range of {data.draw.nunique()} draws)",
         transform=axes.transAxes, fontsize=8.8, va="bottom",
     )  # fmt: skip
     _powers_of_ten(axes)
@@ -207,8 +208,8 @@ def _error(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def _bits(axes: Axes, data: pd.DataFrame) -> None:
-    for (kind, orthogonal, centred), (label, colour) in MAPS.items():
-        chosen = (data.series == kind) & (data.orthogonal == orthogonal) & (data.centred == centred)
+    for (kind, orthogonal, balanced), (label, colour) in MAPS.items():
+        chosen = (data.series == kind) & (data.orthogonal == orthogonal) & (data.balanced == balanced)
         by_m = data[chosen].groupby("m").value
         mean = by_m.mean()
         axes.plot(mean.index, mean, "o-", ms=3.5, color=colour, label=label)

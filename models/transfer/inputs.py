@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from ..astromorphic import AstromorphicPreTrainedModel
 from ..errors import ModelError
+from .frame import KeyFrame
 from .library import attention_modules, registered_copy
 from .own import blocks_of
 
@@ -47,16 +48,15 @@ def attention_inputs(model: PreTrainedModel, batch: Mapping[str, Any]) -> list[A
 
 
 @torch.no_grad()
-def mean_keys(model: PreTrainedModel, batch: Mapping[str, Any]) -> dict[int, Tensor]:
-    """Mean key ``[heads, d]`` over the real tokens of `batch`, with its factor d^(-1/4), by number of the attention module."""
-    sums: dict[int, Tensor] = {}
-    counts: dict[int, float] = {}
+def key_frames(model: PreTrainedModel, batch: Mapping[str, Any]) -> dict[int, KeyFrame]:
+    """The frame of every attention module, by its number, measured over the real tokens of `batch`."""
+    queries: dict[int, list[Tensor]] = {}
+    keys: dict[int, list[Tensor]] = {}
     for one in attention_inputs(model, batch):
         keep = torch.ones(one.key.shape[:2], dtype=torch.bool, device=one.key.device) if one.keep is None else one.keep
-        total = one.key.double().masked_fill(~keep[:, :, None, None], 0.0).sum((0, 1))
-        sums[one.module] = sums.get(one.module, 0.0) + total
-        counts[one.module] = counts.get(one.module, 0.0) + float(keep.sum())
-    return {i: total / max(counts[i], 1.0) for i, total in sums.items()}
+        queries.setdefault(one.module, []).append(one.query[keep].double())
+        keys.setdefault(one.module, []).append(one.key[keep].double())
+    return {i: KeyFrame.of(torch.cat(queries[i]), torch.cat(keys[i])) for i in keys}
 
 
 def _of_ours(model: AstromorphicPreTrainedModel, batch: Mapping[str, Any]) -> list[AttentionInput]:

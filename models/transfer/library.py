@@ -20,6 +20,7 @@ from transformers.masking_utils import sdpa_mask
 from ..errors import ModelError
 from ..ops.astrocyte_attention import astrocyte_attention
 from ..ops.precision import widen
+from .frame import KeyFrame
 from .neurons import HiddenNeurons, chosen_layers
 
 NAME = "neuron_astrocyte"
@@ -35,21 +36,21 @@ _NOT_SUPPORTED = {
 
 
 class HiddenLayer(nn.Module):
-    """W and b of one attention layer, drawn, not learned, and therefore no part of a checkpoint; `centre` ``[heads, d]`` is
-    subtracted from the keys.
-    """
+    """W and b of one attention layer, drawn, not learned, and the frame of its keys: no part of a checkpoint."""
 
-    def __init__(self, weight: Tensor, phase: Tensor, kind: str, clip: float, centre: Tensor) -> None:
+    def __init__(self, weight: Tensor, phase: Tensor, frame: KeyFrame, kind: str, clip: float) -> None:
         super().__init__()
         self.kind, self.clip = kind, clip
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("phase", phase, persistent=False)
-        self.register_buffer("centre", centre, persistent=False)
+        self.register_buffer("centre", frame.centre, persistent=False)
+        self.register_buffer("balance", frame.balance, persistent=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """`astrocyte_attention` with these neurons."""
+        balance = self.get_buffer("balance")
         out, _ = astrocyte_attention(
-            query, widen(key) - self.get_buffer("centre"), value, self.get_buffer("weight"), self.get_buffer("phase"),
+            widen(query) / balance, (widen(key) - self.get_buffer("centre")) * balance, value, self.get_buffer("weight"), self.get_buffer("phase"),
             kind=self.kind, clip=self.clip, causal=causal, mask=mask,
         )  # fmt: skip
         return out
@@ -77,7 +78,7 @@ def heads_and_width(module: Any) -> tuple[int, int]:
 
 
 def transferred_library(
-    model: PreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, centres: Mapping[int, Tensor]
+    model: PreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, frames: Mapping[int, KeyFrame]
 ) -> PreTrainedModel:
     """A copy of `model` whose attention function is the neuron-astrocyte network, at all or some layers."""
     modules = attention_modules(model)
@@ -91,10 +92,9 @@ def transferred_library(
         if i in wanted:
             weight, phase = neurons.draw(*heads_and_width(module), i)
             device = next(module.parameters()).device
-            centre = centres.get(i, torch.zeros(heads, d)).float()
-            module.astrocyte = HiddenLayer(
-                weight.to(device), phase.to(device), neurons.kind, neurons.clip, centre.to(device)
-            )
+            frame = frames.get(i, KeyFrame(torch.zeros(heads, d), torch.ones(heads, d)))
+            frame = KeyFrame(*(x.float().to(device) for x in frame))
+            module.astrocyte = HiddenLayer(weight.to(device), phase.to(device), frame, neurons.kind, neurons.clip)
     # A cache of keys would be a softmax model's; without one, `generate` reads the whole text at every step.
     if getattr(network.config, "use_cache", None):
         network.config.use_cache = False

@@ -16,6 +16,7 @@ from ..astromorphic.state import LayerState
 from ..errors import ModelError
 from ..ops.astrocyte_attention import astrocyte_attention
 from ..surroundings import own_random_state
+from .frame import KeyFrame
 from .neurons import HiddenNeurons, chosen_layers
 
 
@@ -57,7 +58,7 @@ def blocks_of(model: AstromorphicPreTrainedModel) -> Any:
 
 
 def transferred_own(
-    model: AstromorphicPreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, centres: Mapping[int, Tensor]
+    model: AstromorphicPreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, frames: Mapping[int, KeyFrame]
 ) -> AstromorphicPreTrainedModel:
     """A copy of `model` with the mixers of the preset `kozachkov_random_features` around the trained projections."""
     original = blocks_of(model)
@@ -79,7 +80,7 @@ def transferred_own(
     config.validate_architecture()
     with own_random_state(0):  # making a layer draws weights, which are replaced
         for i in wanted:
-            blocks[i].mixer = _mixer(config, blocks[i].mixer, neurons, i, centres.get(i))
+            blocks[i].mixer = _mixer(config, blocks[i].mixer, neurons, i, frames.get(i))
     if len(wanted) == len(blocks):
         for module in network.modules():
             if hasattr(module, "causal") and isinstance(module, AstromorphicPreTrainedModel):
@@ -87,15 +88,19 @@ def transferred_own(
     return network
 
 
-def _mixer(config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int, centre: Tensor | None) -> AstromorphicMixer:
+def _mixer(config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int, frame: KeyFrame | None) -> AstromorphicMixer:
     new = TransferredMixer(config, old.layout, index)
     new.query, new.key, new.value, new.output, new.gain = old.query, old.key, old.value, old.output, old.gain
     features: Any = new.features
     weight, phase = neurons.draw(old.heads, old.d, index)
     device = old.query.weight.device
     features.weight, features.phase = weight.to(device), phase.to(device)
-    if centre is not None:  # the keys' bias is theirs to move: softmax attention does not depend on it
+    if frame is not None:  # into the projections, whose softmax attention stays what it was
+        centre, balance = ((frame.centre * old.d**0.25).flatten(), frame.balance.flatten())
         with torch.no_grad():
-            new.key.bias.sub_((centre * old.d**0.25).flatten().to(new.key.bias))
+            new.key.bias.copy_((new.key.bias - centre) * balance)
+            new.key.weight.copy_(new.key.weight * balance[:, None])
+            new.query.bias.copy_(new.query.bias / balance)
+            new.query.weight.copy_(new.query.weight / balance[:, None])
     nn.Module.train(new, old.training)
     return new

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from ..astromorphic import AstromorphicPreTrainedModel
 from ..errors import ModelError
-from .inputs import mean_keys
+from .inputs import key_frames
 from .library import transferred_library
 from .neurons import HiddenNeurons
 from .own import transferred_own
@@ -26,7 +26,7 @@ def transferred(
     seed: int = 0,
     layers: Sequence[int] | None = None,
     clip: float = 10.0,
-    centre_on: Mapping[str, Any] | None = None,
+    balance_on: Mapping[str, Any] | None = None,
 ) -> M:
     """A copy of a trained softmax model with the neuron-astrocyte network in the place of its attention; no training.
 
@@ -37,8 +37,8 @@ def transferred(
     model : one of ours with the mixer "softmax", or ViT, ALBERT, BERT or GPT-2 of transformers.
     hidden_neurons : m, per head. features : "exponential" (positive), "cosine", or, both biased, "truncated" (at `clip`) and
         "positive_cosine". orthogonal : rows of W orthogonal in blocks of d. seed : of W; every layer draws its own.
-    centre_on : a batch such as {"input_ids": ...}, whose mean key per head is subtracted from all keys. Softmax attention does
-        not depend on what all keys share, the random features do: their error grows with the norms (ours, not in the original).
+    balance_on : a batch such as {"input_ids": ...} on which keys are centred and their lengths balanced against the queries'
+        (`KeyFrame`). Softmax attention does not notice, and far fewer neurons are needed; ours, not in the original.
     layers : numbers of the attention layers to replace, None for all. ALBERT's layers share one.
 
     A network of ours comes back as one of ours: it can be saved, loaded and, as a decoder, generates with a state of m x (d + 1)
@@ -52,7 +52,7 @@ def transferred(
     neurons = HiddenNeurons(hidden_neurons, features, orthogonal, seed, clip)
     if not isinstance(model, PreTrainedModel):
         raise ModelError(f"model is {type(model).__name__}; expected a model of ours or of transformers")
-    centres = {} if centre_on is None else mean_keys(model, centre_on)
+    frames = {} if balance_on is None else key_frames(model, balance_on)
     if isinstance(model, AstromorphicPreTrainedModel):
-        return transferred_own(model, neurons, layers, centres)  # type: ignore[return-value]
-    return transferred_library(model, neurons, layers, centres)  # type: ignore[return-value]
+        return transferred_own(model, neurons, layers, frames)  # type: ignore[return-value]
+    return transferred_library(model, neurons, layers, frames)  # type: ignore[return-value]

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from ..errors import ModelError
 from ..ops.random_features import random_features
-from .inputs import AttentionInput, attention_inputs, mean_keys
+from .inputs import AttentionInput, attention_inputs, key_frames
 from .neurons import HiddenNeurons
 
 # Neurons evaluated at a time.
@@ -44,17 +44,19 @@ def astrocyte_response(
     orthogonal: bool = True,
     seed: int = 0,
     clip: float = 10.0,
-    centre_on: Mapping[str, Any] | None = None,
+    balance_on: Mapping[str, Any] | None = None,
 ) -> AstrocyteResponse:
     """C_t of m hidden neurons against the true normaliser, from the queries and keys of a trained softmax model.
 
     batch : what the model is called with, such as {"input_ids": ...}. layer, head : which one; the neurons are those that
-    `transferred` puts there for the same m and seed. centre_on : as there; the normaliser is then that of the centred keys. Raises ModelError as `transferred`, and for a layer or head out of range.
+    `transferred` puts there for the same m and seed. balance_on : as there; the normaliser is then that of the
+    centred keys. Raises ModelError as `transferred`, and for a layer or head out of range.
     """
     neurons = HiddenNeurons(hidden_neurons, features, orthogonal, seed, clip)
     q, k, keep, causal, module = _one_layer(attention_inputs(model, batch), layer)
-    if centre_on is not None:
-        k = k - mean_keys(model, centre_on)[module].to(k)
+    if balance_on is not None:
+        frame = key_frames(model, balance_on)[module]
+        q, k = q / frame.balance, (k - frame.centre) * frame.balance
     heads, d = q.shape[2:]
     if isinstance(head, bool) or not isinstance(head, int) or not 0 <= head < heads:
         raise ModelError(f"head is {head!r}; expected a whole number from 0 to {heads - 1}")

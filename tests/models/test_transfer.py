@@ -219,7 +219,7 @@ def test_a_transferred_model_approaches_the_softmax_model(kind):
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "albert", "causal_lm", "sequence"])
-def test_centred_keys_need_fewer_neurons(kind):
+def test_balanced_keys_need_fewer_neurons(kind):
     """What all keys share moves no attention weight; here it is a bias that makes them several times as long."""
     model, given = build(kind), inputs(kind)
     with torch.no_grad():
@@ -229,12 +229,14 @@ def test_centred_keys_need_fewer_neurons(kind):
                 part.add_(2.0 * torch.randn(16, generator=torch.Generator().manual_seed(1)))
     soft = output(model, given)
     assert distance(soft, output(build(kind), given)) < 1e-4
-    plain, centred = (
-        sum(distance(output(transferred(model, 256, seed=s, centre_on=x), given), soft) for s in range(2)) / 2
+    plain, balanced = (
+        sum(distance(output(transferred(model, 256, seed=s, balance_on=x), given), soft) for s in range(2)) / 2
         for x in (None, given)
     )
-    assert centred < 0.5 * plain
-    lengths = [astrocyte_response(model, given, 0, 0, 8, centre_on=x).key_norm.mean() for x in (None, given)]
+    assert balanced < 0.5 * plain
+    exact = transferred(model, 8192, balance_on=given)
+    assert distance(output(exact, given), soft) < 0.03
+    lengths = [astrocyte_response(model, given, 0, 0, 8, balance_on=x).key_norm.mean() for x in (None, given)]
     assert lengths[1] < 0.5 * lengths[0]
 
 
