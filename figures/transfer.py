@@ -38,9 +38,7 @@ MAPS = {
 _HEAD_COLOURS = (GREEN, BLUE, ORANGE, RED, GREY)
 
 
-def compute(
-    quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None
-) -> pd.DataFrame:
+def compute(quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
     """Train, transfer and score; one row per point, with the columns
 
     part : "response" (C_t of one head), "error" (root mean square over tokens of C_t/normaliser - 1), "bits" (bits per byte).
@@ -131,16 +129,28 @@ def _responses(
                 )
                 size = {"query_norm": float(found.query_norm.mean()), "key_norm": float(found.key_norm.mean())}
                 error = float((found.response / found.normaliser - 1.0).square().mean().sqrt())
-                rows.append({"part": "error", **where, "balanced": balanced, "m": m, "draw": draw, "value": error, **size})
+                rows.append(
+                    {"part": "error", **where, "balanced": balanced, "m": m, "draw": draw, "value": error, **size}
+                )
             lengths[layer, head] = size
     layer, head = sorted(lengths, key=lambda key: sum(lengths[key].values()))[len(lengths) // 2]
-    where = {"part": "response", "orthogonal": True, "balanced": True, "layer": layer, "head": head, **lengths[layer, head]}
+    where = {
+        "part": "response",
+        "orthogonal": True,
+        "balanced": True,
+        "layer": layer,
+        "head": head,
+        **lengths[layer, head],
+    }
     for m in shown:
         found = astrocyte_response(model, batch, layer, head, m, seed=seed, balance_on=measured_on)
         for series, values in (("exponential", found.response), ("softmax", found.normaliser)):
             if series == "exponential" or m == shown[0]:
                 number = {"m": m} if series == "exponential" else {}
-                rows += [{**where, "series": series, **number, "token": t, "value": v} for t, v in enumerate(values[0].tolist())]
+                rows += [
+                    {**where, "series": series, **number, "token": t, "value": v}
+                    for t, v in enumerate(values[0].tolist())
+                ]
     return rows
 
 
@@ -169,10 +179,9 @@ def _response(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_ylabel("astrocyte's response C_t")
     one = true.iloc[0]
     axes.set_title("The astrocyte computes the normaliser", pad=20)
-    axes.text(
-        0.0, 1.02, f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}: mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f} after balancing",
-        transform=axes.transAxes, fontsize=8.8, va="bottom",
-    )  # fmt: skip
+    which = f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}"
+    lengths = f"mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f} after balancing"
+    axes.text(0.0, 1.02, f"{which}: {lengths}", transform=axes.transAxes, fontsize=8.8, va="bottom")
     _legend(axes)
 
 
@@ -193,7 +202,9 @@ def _error(axes: Axes, data: pd.DataFrame) -> None:
         axes.fill_between(by_m.mean().index, by_m.min(), by_m.max(), color=colour, alpha=0.18, lw=0)
         axes.plot(before.index, before, ls="--", lw=1.0, color=colour)
     best = balanced[(balanced.layer == order[0][0]) & (balanced["head"] == order[0][1])].groupby("m").value.mean()
-    axes.plot(best.index, best.iloc[0] * (best.index / best.index[0]) ** -0.5, ls=":", color=PUBLISHED, label="∝ m^(−1/2)")
+    axes.plot(
+        best.index, best.iloc[0] * (best.index / best.index[0]) ** -0.5, ls=":", color=PUBLISHED, label="∝ m^(−1/2)"
+    )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("hidden neurons per head m")

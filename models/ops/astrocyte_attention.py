@@ -118,7 +118,9 @@ class _OneHead:
                 offset = offset.masked_fill(~keep[:, span, None], floor)
             top = torch.maximum(largest, offset.cummax(dim=1).values)
             if causal:
-                out.append(self._within(self._features(q[:, span])[0], phi_k, offset, wide[:, span], total, largest, top))
+                out.append(
+                    self._within(self._features(q[:, span])[0], phi_k, offset, wide[:, span], total, largest, top)
+                )
             last = top[:, -1:]
             added = (phi_k * (offset - last).exp()).transpose(1, 2) @ wide[:, span]
             total, largest = total * (largest - last).exp() + added, last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .response import AstrocyteResponse, astrocyte_response
 from .replace import transferred
+from .response import AstrocyteResponse, astrocyte_response
 
 __all__ = ["AstrocyteResponse", "astrocyte_response", "transferred"]

@@ -1,4 +1,4 @@
-"""Shorter queries and keys with the same softmax attention: the error of random features grows as the exponential of their norms."""
+"""Shorter queries and keys with the same softmax attention; the error of random features grows exponentially with norms."""
 
 from __future__ import annotations
 

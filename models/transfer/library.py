@@ -1,8 +1,8 @@
 """Transfer of models of the library transformers, by its own registry of attention functions; no module is patched.
 
 In transformers 5.23 ViT, ALBERT, BERT and GPT-2 look the function up in every forward pass by
-``config._attn_implementation`` and hand it queries, keys and values ``[batch, heads, time, d]`` and the scaling. Masks are made by a
-second registry under the same name: a name that only the first one knows gets no mask at all, and padding would be read.
+``config._attn_implementation`` and hand it queries, keys and values ``[batch, heads, time, d]`` and the scaling. Masks are
+made by a second registry under the same name: a name that only the first one knows gets no mask at all, and padding would be read.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ class HiddenLayer(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """`astrocyte_attention` with these neurons."""
         balance = self.get_buffer("balance")
+        q, k = widen(query) / balance, (widen(key) - self.get_buffer("centre")) * balance
+        weight, phase = self.get_buffer("weight"), self.get_buffer("phase")
         out, _ = astrocyte_attention(
-            widen(query) / balance, (widen(key) - self.get_buffer("centre")) * balance, value, self.get_buffer("weight"), self.get_buffer("phase"),
-            kind=self.kind, clip=self.clip, causal=causal, mask=mask,
-        )  # fmt: skip
+            q, k, value, weight, phase, kind=self.kind, clip=self.clip, causal=causal, mask=mask
+        )
         return out
 
 
@@ -64,10 +65,14 @@ def attention_modules(model: PreTrainedModel) -> list[Any]:
             f"the model is of type {kind!r}; expected one of ours with softmax attention, or {', '.join(MODEL_TYPES)}"
         )
     if getattr(model.config, "add_cross_attention", False):
-        raise ModelError("the model has cross attention, whose keys come from another sequence; only self-attention is replaced")
+        raise ModelError(
+            "the model has cross attention, whose keys come from another sequence; only self-attention is replaced"
+        )
     found = [module for module in model.modules() if hasattr(module, "is_causal") and hasattr(module, "scaling")]
     if not found or not model._can_set_attn_implementation():
-        raise ModelError(f"{type(model).__name__} does not take its attention from the library's registry; expected one that does")
+        raise ModelError(
+            f"{type(model).__name__} does not take its attention from the library's registry; expected one that does"
+        )
     return found
 
 
@@ -132,7 +137,9 @@ def neuron_astrocyte_attention(
         if kwargs.get(name) is not None:
             raise ModelError(f"{type(module).__name__} has {what} ({name}), which random features do not reproduce")
     if kwargs.get("output_attentions"):
-        raise ModelError("output_attentions is True, but a neuron-astrocyte network has no attention weights; leave it out")
+        raise ModelError(
+            "output_attentions is True, but a neuron-astrocyte network has no attention weights; leave it out"
+        )
     if key.shape != query.shape:
         raise ModelError(
             f"{query.shape[2]} queries of {query.shape[1]} heads meet {key.shape[2]} keys of {key.shape[1]}; expected "
@@ -156,7 +163,8 @@ def _padding(mask: Tensor | None, causal: bool, time: int) -> Tensor | None:
         return None
     if mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1:] != (1, time, time):
         raise ModelError(
-            f"the attention mask is {tuple(mask.shape)} of {mask.dtype}; expected [batch, time], 1 for real tokens and 0 for padding"
+            f"the attention mask is {tuple(mask.shape)} of {mask.dtype}; expected [batch, time], "
+            "1 for real tokens and 0 for padding"
         )
     keep = mask[:, 0, -1]
     pairs = keep[:, None, :].expand(-1, time, -1)

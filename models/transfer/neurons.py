@@ -63,7 +63,9 @@ def chosen_layers(layers: Sequence[int] | None, count: int) -> list[int]:
         return list(range(count))
     wanted = list(layers)
     if not wanted or any(not _is_whole(i) or not 0 <= i < count for i in wanted) or len(set(wanted)) < len(wanted):
-        raise ModelError(f"layers is {wanted!r}; expected different whole numbers from 0 to {count - 1}, or None for all")
+        raise ModelError(
+            f"layers is {wanted!r}; expected different whole numbers from 0 to {count - 1}, or None for all"
+        )
     return sorted(wanted)
 
 

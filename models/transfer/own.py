@@ -44,7 +44,9 @@ class TransferredMixer(AstromorphicMixer):
 def blocks_of(model: AstromorphicPreTrainedModel) -> Any:
     """The layers of a model of ours, whatever its head; ModelError if their attention is not softmax."""
     if model.config.mixer != "softmax":
-        raise ModelError(f"the model's mixer is {model.config.mixer!r}; expected 'softmax', the attention that is replaced")
+        raise ModelError(
+            f"the model's mixer is {model.config.mixer!r}; expected 'softmax', the attention that is replaced"
+        )
     blocks = model.layers if hasattr(model, "layers") else model.model.layers
     if any(block.mixer.kind != "softmax" for block in blocks):
         raise ModelError("the model has layers without softmax attention already; transfer the model that was trained")
@@ -58,7 +60,10 @@ def blocks_of(model: AstromorphicPreTrainedModel) -> Any:
 
 
 def transferred_own(
-    model: AstromorphicPreTrainedModel, neurons: HiddenNeurons, layers: Sequence[int] | None, frames: Mapping[int, KeyFrame]
+    model: AstromorphicPreTrainedModel,
+    neurons: HiddenNeurons,
+    layers: Sequence[int] | None,
+    frames: Mapping[int, KeyFrame],
 ) -> AstromorphicPreTrainedModel:
     """A copy of `model` with the mixers of the preset `kozachkov_random_features` around the trained projections."""
     original = blocks_of(model)
@@ -88,7 +93,9 @@ def transferred_own(
     return network
 
 
-def _mixer(config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int, frame: KeyFrame | None) -> AstromorphicMixer:
+def _mixer(
+    config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int, frame: KeyFrame | None
+) -> AstromorphicMixer:
     new = TransferredMixer(config, old.layout, index)
     new.query, new.key, new.value, new.output, new.gain = old.query, old.key, old.value, old.output, old.gain
     features: Any = new.features

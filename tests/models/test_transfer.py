@@ -56,7 +56,8 @@ def build(kind: str, **settings):
     """A small model of the kind, with attention that the output depends on; eager dropout off."""
     torch.manual_seed(4)
     if kind in OURS:
-        sizes = {**WIDTH, "vocab_size": 31, "max_position_embeddings": 24, "image_size": 8, "initializer_range": 0.5, "norm_placement": "pre"}
+        sizes = {**WIDTH, "vocab_size": 31, "max_position_embeddings": 24, "image_size": 8}
+        sizes |= {"initializer_range": 0.5, "norm_placement": "pre"}
         config = AstromorphicConfig.from_preset("softmax", network=kind, **{**sizes, **settings})
         model = OURS[kind](config).eval()
         with torch.no_grad():
@@ -169,7 +170,9 @@ def test_it_approaches_softmax_attention(causal):
     factor = 4**0.25  # softmax attention divides by sqrt(d) itself
     soft = causal_softmax(factor * q, factor * k, v)[0] if causal else bidirectional_softmax(factor * q, factor * k, v)
     errors = [
-        distance(astrocyte_attention(q, k, v, *(x.double() for x in draw_weights(2, m, 4, seed=0)), causal=causal)[0], soft)
+        distance(
+            astrocyte_attention(q, k, v, *(x.double() for x in draw_weights(2, m, 4, seed=0)), causal=causal)[0], soft
+        )
         for m in (100, 10_000)
     ]
     assert errors[1] < 0.03
@@ -284,7 +287,10 @@ def test_a_transferred_encoder_looks_both_ways(kind):
 
 @pytest.mark.parametrize(
     ("kind", "side"),
-    [("albert", "right"), *((kind, side) for kind in ("bert", "gpt2", "causal_lm", "sequence") for side in ("right", "left"))],
+    [
+        ("albert", "right"),
+        *((kind, side) for kind in ("bert", "gpt2", "causal_lm", "sequence") for side in ("right", "left")),
+    ],
 )
 def test_padding_changes_nothing(kind, side):
     network = transferred(build(kind), 64)
@@ -323,7 +329,7 @@ def test_a_transferred_network_of_ours_is_saved_and_loaded(kind, tmp_path):
 
 def test_a_network_replaced_in_part_is_not_loaded_as_something_else(tmp_path):
     transferred(build("causal_lm"), 16, layers=[1]).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="does not fit the configuration.*features"):
+    with pytest.raises(ModelError, match=r"does not fit the configuration.*features"):
         AstromorphicForCausalLM.from_pretrained(tmp_path)
 
 
@@ -390,13 +396,16 @@ def test_the_response_stands_for_the_normaliser(kind):
 def test_the_normaliser_is_that_of_the_attention(kind):
     """exp(score) / C are the attention weights that the library computes by itself, with the scores of the projections."""
     model, given = build(kind, attn_implementation="eager"), inputs(kind)
-    attention = model.transformer.h[1].attn if kind == "gpt2" else model.albert.encoder.albert_layer_groups[0].albert_layers[0].attention
+    gpt2 = kind == "gpt2"
+    attention = (
+        model.transformer.h[1].attn if gpt2 else model.albert.encoder.albert_layer_groups[0].albert_layers[0].attention
+    )
     projections = [attention.c_attn] if kind == "gpt2" else [attention.query, attention.key]
     seen: dict[int, Tensor] = {}
     for i, projection in enumerate(projections):
         projection.register_forward_hook(lambda _, __, out, i=i: seen.__setitem__(i, out))  # the last call stays
     weights = model(**given, output_attentions=True).attentions[1][:, 1]
-    q, k = (seen[0].split(16, -1)[:2] if kind == "gpt2" else (seen[0], seen[1]))
+    q, k = seen[0].split(16, -1)[:2] if kind == "gpt2" else (seen[0], seen[1])
     scores = (q[..., 8:] @ k[..., 8:].transpose(1, 2)) * 8**-0.5  # the second head
     found = astrocyte_response(model, given, 1, 1, 8)
     expected = scores.double().exp() / found.normaliser[:, :, None]
@@ -430,7 +439,13 @@ def test_settings_that_cannot_be_used(kind, settings, message):
 
 
 def test_models_that_cannot_be_transferred():
-    small = {"vocab_size": 31, "num_key_value_heads": 1, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+    small = {
+        "vocab_size": 31,
+        "num_key_value_heads": 1,
+        "pad_token_id": None,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
     cases = {
         "type 'llama'; expected": LlamaModel(LlamaConfig(**WIDTH, **small)),
         "cross attention": build("gpt2", add_cross_attention=True),
