@@ -2,7 +2,7 @@
 
 In transformers 5.23 ViT, ALBERT, BERT and GPT-2 look the function up in every forward pass by
 ``config._attn_implementation`` and hand it queries, keys and values ``[batch, heads, time, d]`` and the scaling. Masks are
-made by a second registry under the same name: a name that only the first one knows gets no mask at all, and padding would be read.
+made by a second registry under the same name: a name that only the first one knows gets no mask, and padding would be read.
 """
 
 from __future__ import annotations
