@@ -251,6 +251,6 @@ def _powers_of_ten(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _power(m: float) -> str:
+def _power(m: Any) -> str:
     exponent = round(np.log10(m))
     return f"10{str(exponent).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"

@@ -47,7 +47,7 @@ def blocks_of(model: AstromorphicPreTrainedModel) -> Any:
         raise ModelError(
             f"the model's mixer is {model.config.mixer!r}; expected 'softmax', the attention that is replaced"
         )
-    blocks = model.layers if hasattr(model, "layers") else model.model.layers
+    blocks: Any = model.layers if hasattr(model, "layers") else model.model.layers
     if any(block.mixer.kind != "softmax" for block in blocks):
         raise ModelError("the model has layers without softmax attention already; transfer the model that was trained")
     config = model.config
@@ -87,6 +87,7 @@ def transferred_own(
         for i in wanted:
             blocks[i].mixer = _mixer(config, blocks[i].mixer, neurons, i, frames.get(i))
     if len(wanted) == len(blocks):
+        module: Any
         for module in network.modules():
             if hasattr(module, "causal") and isinstance(module, AstromorphicPreTrainedModel):
                 module.causal = not blocks[0].mixer.layout.bidirectional
