@@ -178,7 +178,7 @@ def _response(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_xlabel("token t")
     axes.set_ylabel("astrocyte's response C_t")
     one = true.iloc[0]
-    axes.set_title("The astrocyte computes the normaliser", pad=20)
+    axes.set_title("The response against the normaliser", pad=20)
     which = f"layer {int(one.layer) + 1}, head {int(one['head']) + 1}"
     lengths = f"mean |q| = {one.query_norm:.1f}, |k| = {one.key_norm:.1f} after balancing"
     axes.text(0.0, 1.02, f"{which}: {lengths}", transform=axes.transAxes, fontsize=8.8, va="bottom")
@@ -209,7 +209,7 @@ def _error(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("hidden neurons per head m")
     axes.set_ylabel("relative error of C_t (rms over tokens)")
-    axes.set_title("Long queries and keys need many neurons", pad=20)
+    axes.set_title("Long queries and keys: no m is enough", pad=20)
     axes.text(
         0.0, 1.02, f"dashed: q, k as trained; lines: balanced (range of {data.draw.nunique()} draws)",
         transform=axes.transAxes, fontsize=8.8, va="bottom",

@@ -87,10 +87,11 @@ def transferred_own(
         for i in wanted:
             blocks[i].mixer = _mixer(config, blocks[i].mixer, neurons, i, frames.get(i))
     if len(wanted) == len(blocks):
-        module: Any
-        for module in network.modules():
-            if hasattr(module, "causal") and isinstance(module, AstromorphicPreTrainedModel):
-                module.causal = not blocks[0].mixer.layout.bidirectional
+        whole: list[Any] = [
+            x for x in network.modules() if isinstance(x, AstromorphicPreTrainedModel) and hasattr(x, "causal")
+        ]
+        for module in whole:
+            module.causal = not blocks[0].mixer.layout.bidirectional
     return network
 
 
