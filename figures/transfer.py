@@ -209,7 +209,7 @@ def _error(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("hidden neurons per head m")
     axes.set_ylabel("relative error of C_t (rms over tokens)")
-    axes.set_title("Long queries and keys: no m is enough", pad=20)
+    axes.set_title("The norms of q and k decide the error", pad=20)
     axes.text(
         0.0, 1.02, f"dashed: q, k as trained; lines: balanced (range of {data.draw.nunique()} draws)",
         transform=axes.transAxes, fontsize=8.8, va="bottom",
