@@ -29,6 +29,7 @@ FIGURES = {
     "table1": "table1",
     "fig4": "fig4",
     "exponents": "exponents",
+    "transfer": "transfer",
 }
 
 

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from .result import RunResult
     from .scoring import open_run
     from .training import run_job, train
+    from .transfer import AstrocyteResponse, astrocyte_response, transferred
 
 __all__ = [
     "RECIPES",
+    "AstrocyteResponse",
     "AstromorphicConfig",
     "AstromorphicForCausalLM",
     "AstromorphicForImageClassification",
@@ -44,6 +46,7 @@ __all__ = [
     "ModelError",
     "Recipe",
     "RunResult",
+    "astrocyte_response",
     "bits_per_byte",
     "causality_verdict",
     "diagnose",
@@ -55,9 +58,11 @@ __all__ = [
     "open_run",
     "run_job",
     "train",
+    "transferred",
 ]
 
 _WHERE = {
+    "AstrocyteResponse": "transfer",
     "AstromorphicConfig": "astromorphic",
     "AstromorphicForCausalLM": "astromorphic",
     "AstromorphicForImageClassification": "astromorphic",
@@ -71,6 +76,7 @@ _WHERE = {
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "RunResult": "result",
+    "astrocyte_response": "transfer",
     "bits_per_byte": "evaluation",
     "causality_verdict": "causality",
     "diagnose": "diagnostics",
@@ -82,6 +88,7 @@ _WHERE = {
     "open_run": "scoring",
     "run_job": "training",
     "train": "training",
+    "transferred": "transfer",
 }
 
 

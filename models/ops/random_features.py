@@ -66,6 +66,27 @@ def random_features(
 
     Raises ModelError for an unknown kind.
     """
+    factor, exponent = _factor_and_exponent(x, weight, phase, kind, clip)
+    return factor * (exponent - _offset(exponent, shift, mask)).exp()
+
+
+@without_autocast
+def scaled_features(
+    x: Tensor, weight: Tensor, phase: Tensor, *, kind: str = "exponential", clip: float = 10.0
+) -> tuple[Tensor, Tensor]:
+    """phi(x) e^(-b) and b ``[batch, time, heads, 1]``, one b per token and head such that neither leaves the range of floats.
+
+    For sums over tokens of which each has its own b. Arguments as for `random_features`.
+    """
+    factor, exponent = _factor_and_exponent(x, weight, phase, kind, clip)
+    offset = exponent.detach().amax(dim=-1, keepdim=True)
+    return factor * (exponent - offset).exp(), offset
+
+
+def _factor_and_exponent(
+    x: Tensor, weight: Tensor, phase: Tensor, kind: str, clip: float
+) -> tuple[Tensor | float, Tensor]:
+    """phi(x) = factor e^exponent, with the factor of order 1/sqrt(m)."""
     if kind not in RANDOM_FEATURES:
         raise ModelError(f"feature map is {kind!r}; expected one of {', '.join(RANDOM_FEATURES)}")
     wide = widen(x)
@@ -76,11 +97,11 @@ def random_features(
         exponent = projected - half
         if kind == "truncated":
             exponent = exponent.clamp_max(math.log(clip))
-        return (exponent - _offset(exponent, shift, mask)).exp() * m**-0.5
+        return m**-0.5, exponent
     wave = (projected + phase.to(wide.dtype)).cos()
     if kind == "positive_cosine":
         wave = wave.clamp_min(0.0)
-    return wave * (half - _offset(half, shift, mask)).exp() * (2.0 / m) ** 0.5
+    return wave * (2.0 / m) ** 0.5, half
 
 
 def _offset(exponent: Tensor, shift: str, mask: Tensor | None) -> Tensor | float:
