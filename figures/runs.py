@@ -75,7 +75,8 @@ def at_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
 
     Test scores play no part in the choice. Equal means: the lower rate.
     """
-    means = rows.groupby(["task", "arm", "metric", "better", "learning_rate"], as_index=False).validation.mean()
+    keys = ["task", "arm", "metric", "better", "learning_rate"]
+    means = rows.groupby(keys).agg(validation=("validation", "mean")).reset_index()
     means["score"] = means.validation * means.better
     means = means.sort_values(["score", "learning_rate"], ascending=[False, True])
     best = means.drop_duplicates(["task", "arm", "metric"])[["task", "arm", "metric", "learning_rate"]]

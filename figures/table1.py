@@ -67,9 +67,10 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
                for arm, causal in zip(part.arm, part.causal, strict=True)]  # fmt: skip
     ax.errorbar(part.test, y, xerr=part.test_sd.fillna(0.0), fmt="none", ecolor=GREY, lw=1.0, capsize=2)
     ax.scatter(part.test, y, c=colours, s=22, zorder=3)
-    for position, row in zip(y, part.itertuples(), strict=True):
-        spread = "" if np.isnan(row.test_sd) else f" ± {row.test_sd:.2f}"
-        text = f"{row.test:.2f}{spread}  ({row.seeds} seed{'s' if row.seeds > 1 else ''}, lr {row.learning_rate:g})"
+    columns = (part.test, part.test_sd, part.seeds, part.learning_rate)
+    for position, mean, sd, seeds, rate in zip(y, *(column.tolist() for column in columns), strict=True):
+        spread = "" if np.isnan(sd) else f" ± {sd:.2f}"
+        text = f"{mean:.2f}{spread}  ({seeds} seed{'s' if seeds > 1 else ''}, lr {rate:g})"
         ax.annotate(text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=7)
     known = part.paper.notna() & (part.metric == "accuracy (%)")
     if known.any():

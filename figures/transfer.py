@@ -46,7 +46,7 @@ def compute(quick: bool = False, seed: int = 0, progress: Callable[[int, int], N
     the quantity. query_norm, key_norm : mean over tokens of |q| and |k| of the head, with their factor d^(-1/4).
     """
     import models
-    from models.tasks import load_task
+    from models.tasks.shakespeare import load as load_bytes
 
     steps, draws, n_bytes = (100, 2, 128) if quick else (800, 5, 512)
     counts = [16, 128, 1024] if quick else [4**i for i in range(2, 9)]
@@ -60,7 +60,7 @@ def compute(quick: bool = False, seed: int = 0, progress: Callable[[int, int], N
         if progress is not None:
             progress(min(done, total), total)
 
-    text = load_task("shakespeare")
+    text = load_bytes()
     soft = _trained("softmax", steps, seed, advance)
     flat = _trained("none", steps, seed, advance)
     scored = text.test[:n_bytes]

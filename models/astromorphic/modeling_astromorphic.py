@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -174,7 +175,7 @@ class AstromorphicMixer(nn.Module):
             "reading": self.reading,
         }  # fmt: skip
         if self.scale is None or not self.causal:
-            form = encoder
+            form: Callable[..., Tensor] = encoder
             if self.reading == "sum_then_power":  # the only one that the fast form knows
                 form, _ = bidirectional, settings.pop("reading")
             if self.scale is None:

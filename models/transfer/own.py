@@ -26,11 +26,17 @@ class TransferredMixer(AstromorphicMixer):
     Both compute the same. The second is several times faster at many neurons, and no norm of queries or keys is too large for it.
     """
 
-    def _mix(
-        self, q: Tensor, k: Tensor, v: Tensor, code: Tensor | None, mask: Tensor | None, state: LayerState
+    def mix(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        code: Tensor | None = None,
+        mask: Tensor | None = None,
+        state: LayerState = None,
     ) -> tuple[Tensor, LayerState]:
         if state is not None:
-            return super()._mix(q, k, v, code, mask, state)
+            return super().mix(q, k, v, code, mask, state)
         features: Any = self.features
         out, after = astrocyte_attention(
             q * self.d**-0.25, k * self.d**-0.25, v, features.weight, features.phase,
