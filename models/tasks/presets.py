@@ -98,7 +98,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     weight_decay=0.01,
                     beta2=0.999,
                     word_dropout=0.5,
-                    select="loss",
+                    select="accuracy",
                     **_EPOCHS,
                 ),
                 {**_IMDB_SIZE, "dropout": 0.3, "classifier_dropout": 0.3},
