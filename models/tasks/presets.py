@@ -39,10 +39,10 @@ _SHAKESPEARE = {
     "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "hidden_dim": 16, "intermediate_size": 512,
     "norm_placement": "pre", "initializer_range": 0.1, "query_key_init": 3.0, "max_position_embeddings": 64,
 }  # fmt: skip
-_BYTES = {**_SHAKESPEARE, "hidden_size": 256, "num_hidden_layers": 2, "intermediate_size": 1024, "hidden_dim": 32,
-          "max_position_embeddings": 256}  # fmt: skip
+# Minutes per run on one core.
+_BYTES = {**_SHAKESPEARE, "num_hidden_layers": 2, "hidden_dim": 32, "max_position_embeddings": 256}
 _LANGUAGE = Recipe(
-    "tuned", steps=4000, batch_size=8, learning_rate=3e-3, warmup_steps=200, evaluate_every=400, save_every=400,
+    "tuned", steps=3000, batch_size=8, learning_rate=3e-3, warmup_steps=150, evaluate_every=300, save_every=300,
     curve_bytes=32768,
 )  # fmt: skip
 _LANGUAGE_SMOKE = Recipe(
