@@ -39,14 +39,14 @@ _LABELS = {
 def infer(
     quick: bool = False, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Posterior, Coverage]:
-    """`bridge.infer` on the published curve from 24,576 curves (4096 short ones with `quick`), and its network's coverage."""
+    """`bridge.infer` on the published curve from 18,432 curves (3072 short ones with `quick`), and its network's coverage."""
     import bridge
     from bridge.neural_posterior import expect_sbi
 
     expect_sbi()
     n, m = (1024, 128) if quick else (6144, 512)
     duration, settle = (150.0, 50.0) if quick else (300.0, 100.0)
-    total = (4 * n + m) * len(RATES)
+    total = (3 * n + m) * len(RATES)
 
     def part(before: int) -> Callable[[int, int], None]:
         return lambda done, _: progress(before + done, total) if progress else None
@@ -59,10 +59,10 @@ def infer(
     seen = bridge.observe(curve, RATES, ERROR_UM)
     network = bridge.focused(network, seen.calcium, n=n, seed=seed, progress=part(n * len(RATES)))
     found = bridge.infer(
-        curve, FREE, rates=RATES, error=ERROR_UM, seed=seed, network=network, reweight=2 * n,
+        curve, FREE, rates=RATES, error=ERROR_UM, seed=seed, network=network,
         n_predictive=200 if quick else 400, progress=part(2 * n * len(RATES)),
     )  # fmt: skip
-    return found, bridge.coverage(network, n=m, seed=seed + 1, progress=part(4 * n * len(RATES)))
+    return found, bridge.coverage(network, n=m, seed=seed + 1, progress=part(3 * n * len(RATES)))
 
 
 def tidy(found: Posterior, calibrated: Coverage) -> pd.DataFrame:
@@ -205,14 +205,14 @@ def findings(data: pd.DataFrame) -> list[str]:
     n = int(check.n_coverage)
     fifty, most = rows.coverage50.astype(float), rows.coverage95.astype(float)
     worth = float(check.effective_draws)
-    made = "weighted" if worth >= FEWEST_EFFECTIVE else "not weighted, as too few are effective"
+    made = "Weighted draws" if worth >= FEWEST_EFFECTIVE else "Not weighted, too few"
     return [
-        f"Draws of two networks, {made}: {worth:,.0f} effective.",
+        f"{made}: {worth:,.0f} effective.",
         f"Share of the prior's width that is left: {left}.",
-        f"Strongest trade: {strongest.parameter} with {strongest.other}, r = {strongest.correlation:+.2f}.",
+        f"Strongest: {strongest.parameter} with {strongest.other}, r = {strongest.correlation:+.2f}.",
         f"wade2012 is inside the single 95 % intervals of {', '.join(inside) or 'none'}.",
-        f"Coverage of the network, unweighted, on {n} known sets: 50 % intervals hold "
-        f"{fifty.min():.0%}–{fifty.max():.0%}, 95 % hold {most.min():.0%}–{most.max():.0%}.",
+        f"Network alone, {n} known sets: 50 % intervals hold {fifty.min():.0%}–{fifty.max():.0%}, "
+        f"95 % {most.min():.0%}–{most.max():.0%}.",
     ]
 
 
