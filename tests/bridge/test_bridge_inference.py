@@ -375,7 +375,9 @@ def test_the_network_gives_the_posterior_of_a_grid_and_leaves_no_trace(linear, t
 @needs_sbi
 def test_too_few_curves_for_a_network_are_refused(linear):
     few = replace(linear, values=linear.values[:200], calcium=linear.calcium[:200])
-    with pytest.raises(bridge.InferenceError, match=r"learned less from 200 curves than a straight line.*simulate more"):
+    with pytest.raises(
+        bridge.InferenceError, match=r"learned less from 200 curves than a straight line.*simulate more"
+    ):
         bridge.train_posterior(few, 0.02)
 
 
