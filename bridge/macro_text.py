@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from .alpha import ALPHA_ESTIMATORS
 from .artifact import SECTIONS, MacroParameters
 from .curves import FAMILIES
 from .macro_sections import TimeConstants
@@ -17,10 +18,12 @@ _WIDTH = 112
 
 def show_macro(macro: MacroParameters) -> str:
     """What is in the file, section by section, for a reader who has not seen one before."""
+    missing = [name for name in SECTIONS if name not in macro.sections]
     parts = [
         f"{macro.title}\nmacro file of version {macro.version}, digest {macro.digest[:16]}\n"
-        f"holds {', '.join(macro.sections)}; not in it: "
-        + (", ".join(name for name in SECTIONS if name not in macro.sections) or "nothing")
+        f"holds {', '.join(macro.sections)}" + (f"; not in it: {', '.join(missing)}" if missing else "") + "\n"
+        "+- is one standard error or, where a simulation has no noise, how far its course is from the formula\n"
+        "published: printed in a paper; derived: fitted to a simulation or to data; assumed: our choice"
     ]
     if macro.response is not None:
         parts.append(_response(macro))
@@ -68,6 +71,8 @@ def _response(macro: MacroParameters) -> str:
         else f", {100 * alpha.level:g} % interval {alpha.low or 0:.4g} to {alpha.high or 0:.4g}"
     )
     lines.append(f"  as a power law: exponent {alpha.value:.4g}{known} (estimator {alpha.estimator})")
+    if alpha.estimator in ALPHA_ESTIMATORS:
+        lines += _paragraph(f"{alpha.estimator}: {ALPHA_ESTIMATORS[alpha.estimator].description}")
     unit_rate = macro.activation
     lines.append(
         f"  in a network: one unit of accumulated activation counts as {unit_rate.rate_per_activation_Hz:g} Hz "
@@ -101,8 +106,11 @@ def _time_constants(section: TimeConstants) -> str:
             )
         )
     lines += _table(rows)
+    said: dict[str, list[str]] = {}
     for name in steps:
-        lines += _paragraph(f"{name}: {section.constants[name].biology}; {section.constants[name].source}")
+        said.setdefault(f"{section.constants[name].biology}; {section.constants[name].source}", []).append(name)
+    for text, names in said.items():
+        lines += _paragraph(f"{', '.join(names)}: {text}")
     low, high = PAPER_TAU_A
     inside = [name for name, value in steps.items() if low <= value <= high]
     lines += _paragraph(
@@ -147,7 +155,7 @@ def _distance(macro: MacroParameters) -> str:
             f"  of the short-term process that follows: {_value(section.response_scale, section.response_stderr, '')}"
         )
     if section.geometry is not None:
-        lines.append(f"  measured on {section.geometry}")
+        lines.append(f"  simulated geometry: {section.geometry} (presynaptic x postsynaptic neurons)")
     lines += _paragraph(f"{section.biology}; {section.source}")
     return "\n".join(lines)
 
@@ -209,10 +217,14 @@ def _short(value: Any) -> str:
 
 
 def _value(value: float, stderr: float | None, unit: str) -> str:
-    """Value and error to the digits that the error leaves; at most six."""
+    """Value to the second digit of its error, or to six digits."""
     text = f"{value:.6g}"
-    if stderr is not None:
-        text = f"{value:.6g} +- {stderr:.1g}" if stderr > 1e-6 * abs(value) else f"{value:.6g} (exact to rounding)"
+    if stderr is not None and stderr <= 1e-6 * abs(value):
+        text += " (exact to rounding)"
+    elif stderr is not None:
+        # The exponent of the error as it is printed: 0.0996 is 0.10.
+        places = max(1 - int(f"{stderr:.1e}".split("e")[1]), 0)
+        text = f"{value:.{places}f} +- {stderr:.{places}f}"
     return f"{text} {unit}".rstrip()
 
 

@@ -72,7 +72,8 @@ def tidy(found: Posterior, calibrated: Coverage) -> pd.DataFrame:
     mean, sd, q2.5 to q97.5, narrowing (middle 95 % over the prior's), coverage50, coverage95, p_ranks.
     ``correlation``: parameter, other, correlation. ``curve``: input_rate_hz, calcium_um (published), error_um, and
     low_um, median_um, high_um (predicted).
-    ``check``: share_inside, width, rms_um, worst, worst_rate_hz, prior_distance, prior_largest, n_coverage, n_simulations.
+    ``check``: share_inside, width, rms_um, worst, worst_rate_hz, prior_distance, prior_largest, n_coverage, n_simulations,
+    effective_draws (of the weighted draws behind the samples; below 400 the samples are the network's own).
     """
     samples = pd.DataFrame(found.samples, columns=list(found.names)).assign(part="sample")
     rows = []
@@ -102,6 +103,7 @@ def tidy(found: Posterior, calibrated: Coverage) -> pd.DataFrame:
         "part": "check", "share_inside": after.share_inside, "width": after.width, "rms_um": after.rms, "worst": after.worst,
         "worst_rate_hz": after.worst_rate, "prior_distance": before.distance, "prior_largest": before.largest,
         "n_coverage": calibrated.n, "n_simulations": found.settings["posterior"]["n_simulations"],
+        "effective_draws": found.settings["posterior"]["effective_draws"],
     }  # fmt: skip
     return pd.concat([samples, pd.DataFrame.from_records(rows), curve, pd.DataFrame([check])], ignore_index=True)
 
@@ -153,7 +155,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def _marginal(axes: Axes, samples: np.ndarray[Any, Any], row: pd.Series[Any]) -> None:
     low, high = float(row["low"]), float(row["high"])
-    axes.hist(samples, bins=40, range=(low, high), density=True, color=BLUE, alpha=0.75)
+    axes.hist(samples, bins=30, range=(low, high), density=True, color=BLUE, alpha=0.75)
     axes.axhline(1 / (high - low), color=GREY, lw=1.2, ls="--")
     axes.axvline(float(row["usual"]), color=RED, lw=2)
     axes.set_yticks([])
@@ -192,6 +194,8 @@ def _band(axes: Axes, rows: pd.DataFrame, check: pd.Series[Any]) -> None:
 
 def findings(data: pd.DataFrame) -> list[str]:
     """What the figure says, in lines made from its numbers."""
+    from bridge.importance import FEWEST_EFFECTIVE
+
     rows = data[data.part == "parameter"].set_index("parameter")
     check = data[data.part == "check"].iloc[0]
     pairs = data[(data.part == "correlation") & (data.parameter != data.other)].copy()
@@ -200,12 +204,15 @@ def findings(data: pd.DataFrame) -> list[str]:
     left = ", ".join(f"{name} {rows.narrowing[name]:.0%}" for name in rows.index)
     n = int(check.n_coverage)
     fifty, most = rows.coverage50.astype(float), rows.coverage95.astype(float)
+    worth = float(check.effective_draws)
+    made = "Weighted draws" if worth >= FEWEST_EFFECTIVE else "Not weighted, too few"
     return [
+        f"{made}: {worth:,.0f} effective.",
         f"Share of the prior's width that is left: {left}.",
-        f"Strongest trade: {strongest.parameter} with {strongest.other}, r = {strongest.correlation:+.2f}.",
+        f"Strongest: {strongest.parameter} with {strongest.other}, r = {strongest.correlation:+.2f}.",
         f"wade2012 is inside the single 95 % intervals of {', '.join(inside) or 'none'}.",
-        f"Coverage of the network, unweighted, on {n} known sets: 50 % intervals hold "
-        f"{fifty.min():.0%}–{fifty.max():.0%}, 95 % hold {most.min():.0%}–{most.max():.0%}.",
+        f"Network alone, {n} known sets: 50 % intervals hold {fifty.min():.0%}–{fifty.max():.0%}, "
+        f"95 % {most.min():.0%}–{most.max():.0%}.",
     ]
 
 

@@ -13,6 +13,7 @@ import biosim
 import bridge
 from bridge import importance
 from bridge.calibration import coverage_of_ranks
+from bridge.neural_posterior import NeuralPosterior
 from bridge.predictive import expect_inside, predictive_check, prior_check
 from bridge.simulated_curves import finite_draws
 from bridge.unbounded import from_line, log_prior, to_line
@@ -337,6 +338,7 @@ def test_without_sbi_it_says_what_to_install_before_any_work(monkeypatch):
 
 
 @needs_sbi
+@pytest.mark.slow
 def test_the_network_gives_the_posterior_of_a_grid_and_leaves_no_trace(linear, tmp_path, monkeypatch, capsys):
     import torch
 
@@ -368,6 +370,15 @@ def test_the_network_gives_the_posterior_of_a_grid_and_leaves_no_trace(linear, t
     np.testing.assert_array_less(np.abs(again.mean - mean) / sd, 4 / np.sqrt(effective))
     np.testing.assert_allclose(again.sd, sd, rtol=4 / np.sqrt(2 * effective))
     assert any("weighted" in note for note in again.notes)
+
+
+@needs_sbi
+def test_too_few_curves_for_a_network_are_refused(linear):
+    few = replace(linear, values=linear.values[:200], calcium=linear.calcium[:200])
+    with pytest.raises(
+        bridge.InferenceError, match=r"learned less from 200 curves than a straight line.*simulate more"
+    ):
+        bridge.train_posterior(few, 0.02)
 
 
 @needs_sbi
@@ -408,9 +419,9 @@ def test_density_and_samples_of_the_network_agree(linear):
     assert np.exp(network.log_ratio(uniform, seen.calcium)).mean() == pytest.approx(1, abs=0.05)
 
 
-@needs_sbi
 def test_a_network_for_other_errors_or_seeds_is_refused(linear):
-    network = bridge.train_posterior(replace(linear, values=linear.values[:200], calcium=linear.calcium[:200]), 0.02)
+    """Before anything is asked of the network, so one that was never trained will do, and no sbi."""
+    network = NeuralPosterior(None, None, linear, np.full(5, 0.02), {"n_simulations": linear.n})
     with pytest.raises(bridge.InferenceError, match="trained for other errors"):
         bridge.infer(linear_curve(), ["v_ER", "r_C"], error=0.03, network=network)
     with pytest.raises(bridge.InferenceError, match="seed = 0 is that of the simulations"):

@@ -292,11 +292,14 @@ def test_positive_values_stay_positive_and_what_is_not_uncertain_stays(whole: Ma
 def test_show_is_for_a_stranger(whole: MacroParameters) -> None:
     text = show_macro(whole)
     for needed in ("RESPONSE", "TIME CONSTANTS", "RETENTION", "DISTANCE", "one step of a network lasts 30 ms",
-                   "until it is degraded", "the equations give 0.5", "T = 8", "exponent 0.254", "data to fit again"):  # fmt: skip
+                   "until it is degraded", "the equations give 0.5", "T = 8", "exponent 0.254", "data to fit again",
+                   "slope of log(Ca - C_rest)", "0.276 +- 0.017", "7 (exact to rounding)", "0.49975 +- 0.00026"):  # fmt: skip
         assert needed in text, needed
     assert max(map(len, text.splitlines())) <= 140 and "None" not in text and "{" not in text
     paper = show_macro(preset("paper_astrosnn"))
     assert "not in it: response, retention, distance" in paper and "head_8" in paper and "512" in paper
+    # What holds for all eight is said once.
+    assert paper.count("none given") == 1
 
 
 def test_diff_names_every_number_that_differs(whole: MacroParameters) -> None:

@@ -29,7 +29,7 @@ def data():
         after=bridge.PredictiveCheck(
             rates, calcium - 0.002, calcium, calcium + 0.002, calcium, 0.9, 1.0, 4e-4, -0.3, 3.0, 400
         ),
-        settings={"posterior": {"n_simulations": 1000}},
+        settings={"posterior": {"n_simulations": 1000, "effective_draws": 800.0}},
     )
     ranks = (np.tile(np.arange(200.0)[:, None], (1, 4)) + 0.5) / 200
     return posterior.tidy(found, coverage_of_ranks(posterior.FREE, ranks, np.zeros(4)))
@@ -55,7 +55,9 @@ def test_panels_show_the_samples_the_usual_values_and_the_band(data):
 def test_findings_name_the_strongest_trade(data):
     text = " ".join(posterior.findings(data))
     assert "v_ER with r_C, r = +1.00" in text and "50 % intervals hold 50%–50%" in text
-    assert "v_ER, k_ER, r_C, K_AG" in text
+    assert "v_ER, k_ER, r_C, K_AG" in text and "Weighted draws: 800 effective" in text
+    blunt = data.assign(effective_draws=data.effective_draws.where(data.part != "check", 12.0))
+    assert "Not weighted, too few: 12 effective" in " ".join(posterior.findings(blunt))
 
 
 def test_without_sbi_the_figure_says_what_to_install_and_all_leaves_it_out(monkeypatch, tmp_path, capsys):
