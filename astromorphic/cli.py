@@ -340,7 +340,9 @@ def generate(
     prompt: Annotated[str, typer.Option("--prompt", help="Text to continue.")],
     length: Annotated[
         int | None,
-        typer.Option("--length", min=1, help="New tokens (bytes, words or byte pairs); default: all there is room for."),
+        typer.Option(
+            "--length", min=1, help="New tokens (bytes, words or byte pairs); default: all there is room for."
+        ),
     ] = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.8,
     seed: SeedOption = 0,

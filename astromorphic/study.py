@@ -56,8 +56,10 @@ def plan(
             where = "use --learning-rates" if fixed[0] == "learning_rate" else f"arm {arm.name} fixes it"
             raise AssignmentError(f"--set {fixed[0]} in study {name}: {where}")
     jobs, loaded = [], None
+    # A rate that is given twice would be two runs in one folder.
+    chosen_rates = {f"{rate:g}": rate for rate in rates or study.learning_rates}
     for arm in chosen:
-        for rate in rates or study.learning_rates:
+        for named, rate in chosen_rates.items():
             ready = prepare(
                 study.task, "astromorphic" if arm.preset == "tuned" else arm.preset, preset, data=data, macro=_macro(arm),
                 changes={**study.options, **changes, **arm.settings, "learning_rate": rate}, loaded=loaded,
@@ -68,7 +70,7 @@ def plan(
                     {
                         "task": study.task, "data": None if data is None else str(data), "options": ready.options,
                         "config": ready.config.settings(), "macro": None if arm.macro is None else _macro(arm).dumps(),
-                        "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{rate:g}-seed{seed}"), "seed": seed,
+                        "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{named}-seed{seed}"), "seed": seed,
                         "arm": arm.name,
                     }
                 )  # fmt: skip

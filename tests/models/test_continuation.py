@@ -17,7 +17,13 @@ from models.data.vocabulary import WordVocabulary
 from models.errors import ModelError
 
 TEXT = "the wave of an astrocyte → 3 µM, näıve 𝔸 😀\nand back\n"
-SIZE = {"hidden_size": 16, "num_attention_heads": 2, "hidden_dim": 4, "intermediate_size": 16, "max_position_embeddings": 24}
+SIZE = {
+    "hidden_size": 16,
+    "num_attention_heads": 2,
+    "hidden_dim": 4,
+    "intermediate_size": 16,
+    "max_position_embeddings": 24,
+}
 
 
 def read(codec, ids) -> list[str]:
@@ -96,7 +102,10 @@ def test_seed_and_temperature_draw(tmp_path):
     folder_with(tmp_path, 256)
     writer = open_writer(tmp_path)
     ids = writer.codec.encode("ab")
-    texts = [writer.continued(ids, 12, temperature, seed) for temperature, seed in ((1.0, 1), (1.0, 1), (1.0, 2), (0.0, 1), (0.0, 2))]
+    texts = [
+        writer.continued(ids, 12, temperature, seed)
+        for temperature, seed in ((1.0, 1), (1.0, 1), (1.0, 2), (0.0, 1), (0.0, 2))
+    ]
     assert texts[0] == texts[1] != texts[2] and texts[3] == texts[4] != texts[0]
 
 

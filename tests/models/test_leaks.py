@@ -31,7 +31,9 @@ def test_the_global_state_fails_one_to_six(tiny, randomise):
     lines = report.summary().splitlines()
     assert [line[:1] for line in lines] == list("1234567") and sum("LEAKS" in line for line in lines) == 6
     floor = report.probe.floor - 3 * report.probe.nats_se
-    for line, limit in zip(lines, ("1e-06", "exactly 0", "at most", "1e-04", f"{floor:.4f}", "chance", "none allowed"), strict=True):
+    for line, limit in zip(
+        lines, ("1e-06", "exactly 0", "at most", "1e-04", f"{floor:.4f}", "chance", "none allowed"), strict=True
+    ):
         assert limit in line, line
     # It finds the very next token, and falls far below what nobody can know.
     assert report.probe.nats < 0.8 * report.probe.floor and report.probe.accuracy > 5 * report.probe.chance
