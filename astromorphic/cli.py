@@ -353,16 +353,16 @@ def generate(
     """Continue a text with a trained language model; on a terminal the text appears as it is made."""
     from . import commands
 
-    show = None
-    if sys.stdout.isatty():
+    live = sys.stdout.isatty()
 
-        def show(text: str) -> None:
-            print(text, end="", flush=True)
+    def show(piece: str) -> None:
+        print(piece, end="", flush=True)
 
-    text = commands.generate(
-        folder, prompt, length, temperature, seed, data, show, lambda line: print(line, file=sys.stderr)
-    )
-    print("" if show else text)
+    def notice(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    text = commands.generate(folder, prompt, length, temperature, seed, data, show if live else None, notice)
+    print("" if live else text)
 
 
 @app.command()

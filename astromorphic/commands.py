@@ -84,6 +84,14 @@ def check_target(out: Path) -> None:
     check_writable(out)
 
 
+def check_single(changes: Mapping[str, Any]) -> None:
+    """AssignmentError for a list of values: a training run sweeps nothing."""
+    for name, value in changes.items():
+        # The proportions of a cut and the names of classes are lists; nothing else is.
+        if isinstance(value, list) and name not in ("split", "classes", "image_size"):
+            raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
+
+
 def train(
     task: str,
     model: str,
@@ -96,10 +104,7 @@ def train(
     progress: Callable[[int, int, Mapping[str, float]], None],
 ) -> str:
     """Train and return a summary as text."""
-    for name, value in changes.items():
-        # The proportions of a cut and the names of classes are lists; nothing else is.
-        if isinstance(value, list) and name not in ("split", "classes", "image_size"):
-            raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
+    check_single(changes)
     # Wrong names are found before what takes seconds to import.
     from models.tasks.loading import family
     from models.tasks.presets import task_preset

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .assignments import AssignmentError
+from .commands import check_single
 from .studies import STUDIES, Arm, Study
 
 LARGEST_SEED = 2**32 - 1
@@ -50,6 +51,7 @@ def plan(
     if not 0 <= first_seed <= LARGEST_SEED - seeds + 1:
         raise AssignmentError(f"--seed {first_seed} with {seeds} seeds: expected 0 to {LARGEST_SEED - seeds + 1}")
     changes = dict(changes or {})
+    check_single(changes)
     for arm in chosen:
         fixed = sorted({*arm.settings, "learning_rate"} & set(changes))
         if fixed:
@@ -88,7 +90,7 @@ def run(name: str, out: Path, *, workers: int | None = None, **how: Any) -> str:
     jobs = plan(name, out, **how)
     output_folder(out)
     train_all(jobs, workers)
-    rows = summary(table(load_runs(out, STUDIES[name].figure, STUDIES[name].task)))
+    rows = summary(table(load_runs(out, STUDIES[name].figure, Path(STUDIES[name].task).name)))
     return as_text(rows) + f"\n\nastromorphic figures {STUDIES[name].figure} --runs {out}"
 
 

@@ -118,7 +118,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     grouped = best.groupby(["task", "arm", "metric", "better", "learning_rate"], as_index=False, sort=False)
     return grouped.agg(
         seeds=("seed", "nunique"), parameters=("parameters", "first"), validation=("validation", "mean"), test=("test", "mean"),
-        test_sd=("test", "std"), perplexity=("perplexity", _mean), chosen_epoch=("chosen_epoch", "mean"), causal=("causal", "first"),
+        test_sd=("test", "std"), perplexity=("perplexity", _mean), chosen_epoch=("chosen_epoch", "mean"),
+        causal=("causal", "first"),
     )  # fmt: skip
 
 

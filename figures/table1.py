@@ -58,7 +58,7 @@ def draw(data: pd.DataFrame) -> Figure:
     panels = list(data.groupby(["task", "metric"], sort=False))
     height = 1.0 + 0.32 * max(len(part) for _, part in panels)
     with house_style():
-        figure, axes = new_figure(5.2 * len(panels), height, 1, len(panels), squeeze=False, layout="constrained")
+        figure, axes = new_figure(5.2 * len(panels), height, 1, len(panels), squeeze=False)
         for ax, ((task, metric), part) in zip(axes[0], panels, strict=True):
             _panel(ax, str(task), str(metric), part.reset_index(drop=True))
     return figure

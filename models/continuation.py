@@ -44,7 +44,7 @@ class ByteCodec:
     """UTF-8; bytes that are none come out as replacement characters."""
 
     unit, size = "bytes", 256
-    never = ()
+    never: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode("utf-8"))
@@ -61,7 +61,7 @@ class WordCodec:
 
     def __init__(self, vocabulary: WordVocabulary) -> None:
         self.vocabulary, self.size = vocabulary, len(vocabulary)
-        self.never = (vocabulary.pad_id,)
+        self.never: tuple[int, ...] = (vocabulary.pad_id,)
 
     def encode(self, text: str) -> list[int]:
         from .data.plain_text import wikitext_words
@@ -94,7 +94,7 @@ class GPT2Codec:
     """GPT-2's byte pairs; a character that is spread over several tokens comes with the last of them."""
 
     unit = "tokens"
-    never = ()
+    never: tuple[int, ...] = ()
 
     def __init__(self, tokenizer: GPT2Tokenizer) -> None:
         self.tokenizer, self.size = tokenizer, int(tokenizer.vocab_size)

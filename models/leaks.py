@@ -111,8 +111,8 @@ def leak_report(
         LeakTest(
             # A probe whose training broke down has shown nothing.
             5, "floor of random tokens", math.isfinite(probe.nats) and not probe.below_floor,
-            f"{probe.nats:.4f} nats (s.e. {probe.nats_se:.4f}), at least {probe.floor - 3.0 * probe.nats_se:.4f}: ln {size_probed} "
-            "less 3 s.e.",
+            f"{probe.nats:.4f} nats (s.e. {probe.nats_se:.4f}), at least {probe.floor - 3.0 * probe.nats_se:.4f}: "
+            f"ln {size_probed} less 3 s.e.",
         ),
         LeakTest(
             6, "shifted copy", not probe.copies,

@@ -40,7 +40,7 @@ def folder_with(path: Path, vocab_size: int, **settings) -> AstromorphicForCausa
 
 
 def vocabulary() -> WordVocabulary:
-    return WordVocabulary.from_words("the the the wave of an astrocyte <eos>".split())
+    return WordVocabulary.from_words(["the", "the", "wave", "of", "an", "astrocyte", "<eos>"])
 
 
 def test_bytes_come_back_and_a_character_comes_whole():
@@ -110,7 +110,7 @@ def test_seed_and_temperature_draw(tmp_path):
 
 
 def test_the_record_names_the_tokens_before_anything_is_loaded(tmp_path, monkeypatch):
-    """A model of GPT-2 tokens whose tokenizer is not there, one with too few numbers, and classifiers with and without a record."""
+    """GPT-2 tokens without their tokenizer, a vocabulary that is too large, and classifiers with and without a record."""
     from models.result import RunResult
 
     folder_with(tmp_path / "lm", 300)
@@ -126,7 +126,9 @@ def test_the_record_names_the_tokens_before_anything_is_loaded(tmp_path, monkeyp
 
     note(tokens="gpt2")
     monkeypatch.setenv("ASTROMORPHIC_DATA", str(tmp_path / "nothing"))
-    with pytest.raises(ModelError, match="the GPT-2 tokenizer is not in .*nothing; run `astromorphic data fetch gpt2`"):
+    with pytest.raises(
+        ModelError, match=r"the GPT-2 tokenizer is not in .*nothing; run `astromorphic data fetch gpt2`"
+    ):
         open_writer(tmp_path / "lm")
     note(tokens="words")
     with pytest.raises(ModelError, match=r"vocabulary .*vocabulary\.json cannot be read"):
