@@ -124,7 +124,7 @@ def test_words_are_generated_whole_in_a_pipe_and_piece_by_piece_on_a_terminal(wa
     monkeypatch.setattr("sys.stdout.write", lambda text: pieces.append(text) or write(text))
     assert call(*command) == 0
     # The prompt, then a piece for each of the six words (or line ends), then the end of the line.
-    assert "".join(pieces) == plain.out and [p for p in pieces if p][0] == "the wave"
+    assert "".join(pieces) == plain.out and pieces[0] == "the wave"
     assert len([p for p in pieces if p]) == 1 + 6 + 1
 
 

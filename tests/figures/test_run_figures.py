@@ -109,6 +109,7 @@ def test_a_folder_is_searched_through_and_faults_name_the_remedy(tmp_path):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(RunsError, match=r"found: no run\.json at all"):
             make(figure, tmp_path / "out", runs=tmp_path / "empty")
+    assert not (tmp_path / "out").exists()
     with pytest.raises(RunsError, match="holds no run of the arms nonlinearity_and_position"):
         fig4.compute(runs=tmp_path / "runs")
     with pytest.raises(RunsError, match="holds no run of the arms alpha_A or family_F"):
