@@ -37,6 +37,9 @@ def parse_assignments(items: Iterable[str]) -> dict[str, object]:
 
 
 def _value(name: str, text: str) -> object:
+    # An expression for words may hold commas and colons.
+    if text.startswith("regex:"):
+        return text
     if "," in text:
         return _list(name, text)
     if ":" in text:

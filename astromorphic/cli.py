@@ -324,27 +324,45 @@ def evaluate(
     reevaluate: Annotated[
         int, typer.Option("--reevaluate", min=0, help="Tokens to predict again, each from its prefix alone.")
     ] = 2000,
+    leaks: Annotated[
+        bool, typer.Option("--leaks", help="Instead of a score: all seven leak tests, each with its threshold.")
+    ] = False,
 ) -> None:
     """Score a trained model again: accuracy, or perplexities, bits per byte and the verdict on causality."""
     from . import commands
 
-    print(commands.evaluate(folder, data, split, context, stride, reevaluate))
+    print(commands.evaluate(folder, data, split, context, stride, reevaluate, leaks))
 
 
 @app.command()
 def generate(
-    folder: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a trained language model.")],
     prompt: Annotated[str, typer.Option("--prompt", help="Text to continue.")],
     length: Annotated[
-        int | None, typer.Option("--length", min=1, help="Bytes; default: all the model has room for.")
+        int | None,
+        typer.Option(
+            "--length", min=1, help="New tokens (bytes, words or byte pairs); default: all there is room for."
+        ),
     ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest byte.")] = 0.8,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.8,
     seed: SeedOption = 0,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data folder with the GPT-2 tokenizer, for a model of its tokens.")
+    ] = None,
 ) -> None:
-    """Continue a text with a trained model."""
+    """Continue a text with a trained language model; on a terminal the text appears as it is made."""
     from . import commands
 
-    print(commands.generate(folder, prompt, length, temperature, seed))
+    live = sys.stdout.isatty()
+
+    def show(piece: str) -> None:
+        print(piece, end="", flush=True)
+
+    def notice(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    text = commands.generate(folder, prompt, length, temperature, seed, data, show if live else None, notice)
+    print("" if live else text)
 
 
 @app.command()

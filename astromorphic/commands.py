@@ -84,6 +84,14 @@ def check_target(out: Path) -> None:
     check_writable(out)
 
 
+def check_single(changes: Mapping[str, Any]) -> None:
+    """AssignmentError for a list of values: a training run sweeps nothing."""
+    for name, value in changes.items():
+        # The proportions of a cut and the names of classes are lists; nothing else is.
+        if isinstance(value, list) and name not in ("split", "classes", "image_size"):
+            raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
+
+
 def train(
     task: str,
     model: str,
@@ -96,10 +104,7 @@ def train(
     progress: Callable[[int, int, Mapping[str, float]], None],
 ) -> str:
     """Train and return a summary as text."""
-    for name, value in changes.items():
-        # The proportions of a cut and the names of classes are lists; nothing else is.
-        if isinstance(value, list) and name not in ("split", "classes", "image_size"):
-            raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
+    check_single(changes)
     # Wrong names are found before what takes seconds to import.
     from models.tasks.loading import family
     from models.tasks.presets import task_preset
@@ -137,51 +142,69 @@ def _scores(result: Any) -> str:
 
 
 def evaluate(
-    folder: Path, data: Path | None, split: str, context: int | None, stride: int | None, reevaluate: int
+    folder: Path,
+    data: Path | None,
+    split: str,
+    context: int | None,
+    stride: int | None,
+    reevaluate: int,
+    leaks: bool = False,
 ) -> str:
-    """Score a run folder again and say it in all units."""
+    """Score a run folder again and say it in all units, or put a language model through the leak tests."""
     from biosim.registry import choose
 
     choose("split", split, ["test", "validation"])
-    from models.scoring import score_run
+    from models.scoring import leaks_of_run, score_run
 
+    if leaks:
+        if context is not None or stride is not None:
+            raise AssignmentError("--context and --stride are of the score and --leaks scores nothing; leave them out")
+        return leaks_of_run(folder, data=data, split=split, reevaluate=reevaluate)
     return score_run(folder, data=data, split=split, context=context, stride=stride, reevaluate=reevaluate)
 
 
-def generate(folder: Path, prompt: str, length: int | None, temperature: float, seed: int) -> str:
-    """Continue `prompt` by `length` bytes, or by as many as the model has positions for."""
+def generate(
+    folder: Path,
+    prompt: str,
+    length: int | None,
+    temperature: float,
+    seed: int,
+    data: Path | None = None,
+    show: Callable[[str], None] | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Continue `prompt` by `length` tokens of the model, or by as many as it has positions for.
+
+    show : gets the text piece by piece while it is made. notice : what has to be known about the prompt.
+    """
     import math
-
-    import torch
-
-    from models import AstromorphicForCausalLM
-    from models.surroundings import quiet_library
 
     if not prompt:
         raise AssignmentError("--prompt is empty: give at least one character to continue")
     if not (temperature == 0 or COLDEST <= temperature < math.inf):
         raise AssignmentError(
-            f"--temperature {temperature:g}: expected 0 for the likeliest byte, or a finite number of at least {COLDEST:g}"
+            f"--temperature {temperature:g}: expected 0 for the likeliest token, or a finite number of at least {COLDEST:g}"
         )
-    model = AstromorphicForCausalLM.from_pretrained(folder).eval()
-    ids = torch.tensor([list(prompt.encode("utf-8"))])
-    room = int(model.config.max_position_embeddings) - ids.shape[1]
+    from models.continuation import WordCodec, open_writer
+
+    writer = open_writer(folder, data)
+    ids, unit = writer.codec.encode(prompt), writer.codec.unit
+    if not ids:
+        raise AssignmentError(f"--prompt {prompt!r} holds none of the model's {unit}: give at least one to continue")
+    room = writer.positions - len(ids)
     if room < 1:
         raise AssignmentError(
-            f"--prompt has {ids.shape[1]} bytes and fills the {model.config.max_position_embeddings} positions of the model; "
-            "shorten it"
+            f"--prompt has {len(ids)} {unit} and fills the {writer.positions} positions of the model; shorten it"
         )
     length = room if length is None else length
     if length > room:
         raise AssignmentError(
-            f"--length {length} with a prompt of {ids.shape[1]} bytes: the model's positions end at "
-            f"{model.config.max_position_embeddings}; shorten the prompt or ask for at most {max(room, 0)} bytes"
+            f"--length {length} with a prompt of {len(ids)} {unit}: the model's positions end at {writer.positions}; shorten "
+            f"the prompt or ask for at most {room} {unit}"
         )
-    torch.manual_seed(seed)
-    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
-    with quiet_library():
-        out = model.generate(ids, max_new_tokens=length, **sampling)
-    return bytes(out[0].tolist()).decode("utf-8", errors="replace")
+    if isinstance(writer.codec, WordCodec) and (unknown := writer.codec.unknown(prompt)):
+        notice(f"the model does not know {', '.join(unknown[:8])}{' ...' if len(unknown) > 8 else ''}; read as <unk>")
+    return writer.continued(ids, length, temperature, seed, show)
 
 
 def benchmark(what: str, quick: bool, json_file: Path | None) -> str:

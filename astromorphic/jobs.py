@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.connection import wait
@@ -38,7 +39,7 @@ def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> 
     try:
         with _Bars(queue, jobs):
             with _interrupts_held_back():
-                futures = {pool.submit(_run, dict(job)): i for i, job in enumerate(jobs)}
+                futures = {pool.submit(_run, dict(job), i): i for i, job in enumerate(jobs)}
             records: list[RunResult | None] = [None] * len(jobs)
             for future in as_completed(futures):
                 records[futures[future]] = RunResult.model_validate(future.result())
@@ -104,12 +105,22 @@ def _stop(*_: object) -> None:
     raise _Stopped
 
 
-def _run(job: dict[str, Any]) -> dict[str, Any]:
+class _Numbered:
+    """The queue, for one job: an arm and a seed may be trained at several learning rates."""
+
+    def __init__(self, queue: Any, number: int) -> None:
+        self.queue, self.number = queue, number
+
+    def put(self, item: Mapping[str, Any]) -> None:
+        self.queue.put({**item, "job": self.number})
+
+
+def _run(job: dict[str, Any], number: int) -> dict[str, Any]:
     from models import run_job
 
     _Worker.busy = True
     try:
-        return run_job({**job, "progress": _Worker.progress})
+        return run_job({**job, "progress": _Worker.progress and _Numbered(_Worker.progress, number)})
     except _Stopped:
         # The pool would take the exception for the result of this job and start the next one.
         os._exit(1)
@@ -117,11 +128,27 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
         _Worker.busy = False
 
 
+# With more runs than this a bar comes when its run begins and goes when it ends, so that they fit on the screen.
+_MOST_BARS = 12
+
+
+def titles(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the bar of each job is called; the learning rate is named where arm and seed do not tell jobs apart."""
+    names = Counter((job["arm"], job["seed"]) for job in jobs)
+    found = []
+    for job in jobs:
+        recipe: Any = job.get("recipe")
+        rate = recipe.get("learning_rate") if isinstance(recipe, Mapping) else getattr(recipe, "learning_rate", None)
+        several = names[job["arm"], job["seed"]] > 1 and rate is not None
+        found.append(f"training {job['arm']}, seed {job['seed']}{f', lr {rate:g}' if several else ''}")
+    return found
+
+
 class _Bars:
-    """One bar per run, fed from the queue by a thread; nothing without a terminal."""
+    """One bar per job, fed from the queue by a thread; nothing without a terminal."""
 
     def __init__(self, queue: Any, jobs: Sequence[Mapping[str, Any]]) -> None:
-        self.queue, self.jobs = queue, jobs
+        self.queue, self.titles = queue, titles(jobs)
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
 
@@ -143,12 +170,11 @@ class _Bars:
             TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[score]}"),
             TimeElapsedColumn(),
         )  # fmt: skip
+        few = len(self.titles) <= _MOST_BARS
         with Progress(*columns, console=notices) as bars:
             tasks = {
-                (job["arm"], job["seed"]): bars.add_task(
-                    f"training {job['arm']}, seed {job['seed']}", total=None, score=""
-                )
-                for job in self.jobs
+                number: bars.add_task(title, total=None, score="", visible=few)
+                for number, title in enumerate(self.titles)
             }
             while True:
                 try:
@@ -158,8 +184,9 @@ class _Bars:
                         return
                     continue
                 bars.update(
-                    tasks[(item["arm"], item["seed"])],
+                    tasks[item["job"]],
                     completed=item["step"],
                     total=item["total"],
                     score=score_in_words(item["metrics"]),
+                    visible=few or item["step"] < item["total"],
                 )

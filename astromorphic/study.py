@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .assignments import AssignmentError
+from .commands import check_single
 from .studies import STUDIES, Arm, Study
 
 LARGEST_SEED = 2**32 - 1
@@ -50,14 +51,17 @@ def plan(
     if not 0 <= first_seed <= LARGEST_SEED - seeds + 1:
         raise AssignmentError(f"--seed {first_seed} with {seeds} seeds: expected 0 to {LARGEST_SEED - seeds + 1}")
     changes = dict(changes or {})
+    check_single(changes)
     for arm in chosen:
         fixed = sorted({*arm.settings, "learning_rate"} & set(changes))
         if fixed:
             where = "use --learning-rates" if fixed[0] == "learning_rate" else f"arm {arm.name} fixes it"
             raise AssignmentError(f"--set {fixed[0]} in study {name}: {where}")
     jobs, loaded = [], None
+    # A rate that is given twice would be two runs in one folder.
+    chosen_rates = {f"{rate:g}": rate for rate in rates or study.learning_rates}
     for arm in chosen:
-        for rate in rates or study.learning_rates:
+        for named, rate in chosen_rates.items():
             ready = prepare(
                 study.task, "astromorphic" if arm.preset == "tuned" else arm.preset, preset, data=data, macro=_macro(arm),
                 changes={**study.options, **changes, **arm.settings, "learning_rate": rate}, loaded=loaded,
@@ -68,7 +72,7 @@ def plan(
                     {
                         "task": study.task, "data": None if data is None else str(data), "options": ready.options,
                         "config": ready.config.settings(), "macro": None if arm.macro is None else _macro(arm).dumps(),
-                        "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{rate:g}-seed{seed}"), "seed": seed,
+                        "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{named}-seed{seed}"), "seed": seed,
                         "arm": arm.name,
                     }
                 )  # fmt: skip
@@ -86,7 +90,7 @@ def run(name: str, out: Path, *, workers: int | None = None, **how: Any) -> str:
     jobs = plan(name, out, **how)
     output_folder(out)
     train_all(jobs, workers)
-    rows = summary(table(load_runs(out, STUDIES[name].figure, STUDIES[name].task)))
+    rows = summary(table(load_runs(out, STUDIES[name].figure, Path(STUDIES[name].task).name)))
     return as_text(rows) + f"\n\nastromorphic figures {STUDIES[name].figure} --runs {out}"
 
 

@@ -57,6 +57,8 @@ def _kind(arm: str) -> tuple[bool, float | None, str | None]:
 
 
 def _speed(run: RunResult) -> float:
+    if not run.learning_curve:
+        return float("nan")
     first = run.learning_curve[0]
     value = first.validation_accuracy if run.kind != "language" else first.validation_bits_per_byte
     if value is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .runs import RunsError, load_runs
+from .runs import RunsError, at_best_rate, load_runs, table
 from .style import BLUE, GREEN, GREY, ORANGE, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ THRESHOLD = 85.0  # per cent, the paper's measure of learning speed
 
 
 def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
-    """Curves: task, source ("paper", "own gain", "equal gain"), variant, learning_rate, seed, epoch, split, accuracy_percent.
+    """Curves: task, source ("paper", "own gain", "equal gain"), variant, learning_rate, seed, epoch, split, accuracy_percent,
+    best_rate (whether the variant's runs at this rate are the best on validation; the drawing shows these).
 
     runs : folder with run folders of the ablation's arms; RunsError without. Curves are of test accuracy where the runs
     have it (`test_curve=true`), as in the paper's figure, else of validation accuracy; `split` says which.
@@ -46,13 +47,15 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
         raise RunsError(
             f"--runs {runs} holds no run of the arms {', '.join(VARIANTS)}; make them with a study of the ablation"
         )
-    rows = [*_curves(chosen)]
+    best = at_best_rate(table(chosen))
+    picked = set(zip(best.task, best.arm, best.learning_rate, strict=True))
+    rows = [*_curves(chosen, picked)]
     for task in dict.fromkeys(run.task for run in chosen):
         rows += _paper(task)
     return pd.DataFrame(rows)
 
 
-def _curves(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
+def _curves(runs: Sequence[RunResult], picked: set[tuple[str, str, float]]) -> list[dict[str, Any]]:
     rows = []
     for run in runs:
         tested = all(point.test_accuracy is not None for point in run.learning_curve)
@@ -65,6 +68,7 @@ def _curves(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
                     "task": run.task, "source": "equal gain" if run.arm.endswith(MATCHED) else "own gain",
                     "variant": run.arm.removesuffix(MATCHED), "learning_rate": run.recipe["learning_rate"], "seed": run.seed,
                     "epoch": point.epoch, "split": "test" if tested else "validation", "accuracy_percent": 100.0 * accuracy,
+                    "best_rate": (run.task, run.arm, run.recipe["learning_rate"]) in picked,
                 }
             )  # fmt: skip
     return rows
@@ -83,6 +87,7 @@ def _paper(task: str) -> list[dict[str, Any]]:
                 {
                     "task": task, "source": "paper", "variant": variant, "learning_rate": None, "seed": None,
                     "epoch": float(epoch), "split": "test", "accuracy_percent": float(accuracy),
+                    "best_rate": True,
                 }
             )  # fmt: skip
     return rows
@@ -123,8 +128,7 @@ def _panel(ax: Any, part: pd.DataFrame, source: str) -> None:
         if one.empty:
             continue
         if source != "paper":
-            last = one.groupby(["learning_rate", "seed"]).accuracy_percent.max().groupby("learning_rate").mean()
-            one = one[one.learning_rate == last.idxmax()]
+            one = one[one.best_rate]
             for _, curve in one.groupby("seed"):
                 ax.plot(curve.epoch, curve.accuracy_percent, color=colour, lw=0.7, alpha=0.5)
             mean = one.groupby("epoch").accuracy_percent.mean()

@@ -55,8 +55,12 @@ def make(
     options: dict[str, Any] = {"progress": progress} if progress else {}
     if from_runs(name):
         options["runs"] = runs
-    folder = output_folder(out)
-    data = module.compute(quick=quick, seed=seed, **options)
+        # Quickly read, and refused without leaving an empty folder; other figures are work that an unwritable folder would waste.
+        data = module.compute(quick=quick, seed=seed, **options)
+        folder = output_folder(out)
+    else:
+        folder = output_folder(out)
+        data = module.compute(quick=quick, seed=seed, **options)
     return write_figure(name, module.draw(data), data, folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ class RunsError(ValueError):
 
 def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -> list[RunResult]:
     """The records of all runs below `folder`, in the order of their paths; with `task`, only those of that task.
+
+    A part of a data set counts as its task: ``enwik8_first_4000000`` is a run of ``enwik8``.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -
     if not root.is_dir():
         raise RunsError(f"--runs {root} is no folder; {remedy}")
     runs = [RunResult.load(file) for file in sorted(root.rglob("run.json"))]
-    chosen = [run for run in runs if task is None or run.task == task]
+    chosen = [run for run in runs if task is None or run.task == task or run.task.startswith(f"{task}_")]
     if not chosen:
         found = ", ".join(sorted({run.task for run in runs})) or "no run.json at all"
         raise RunsError(f"--runs {root} holds no run of {task or 'any task'} (found: {found}); {remedy}")
@@ -43,31 +45,55 @@ def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -
 
 
 def table(runs: Sequence[RunResult]) -> pd.DataFrame:
-    """One row per run: task, arm, seed, learning_rate, parameters, metric, better, validation, test, chosen_epoch, causal.
+    """One row per run: task, arm, seed, learning_rate, parameters, metric, better, validation, test, perplexity,
+    chosen_epoch, causal.
 
-    metric : "accuracy (%)" for a classifier, "bits per byte" for a language model; `better` is +1 where more is better,
-    -1 where less is. A model that sees the future has no such number: its rows hold its loss in nats per token under the
-    metric "not a language model".
+    metric : "accuracy (%)" for a classifier, "bits per byte" for a language model, "perplexity per token" for one whose
+    tokens do not give the text back; `better` is +1 where more is better, -1 where less is. A model that sees the future
+    has no such number: its rows hold its loss in nats per token under the metric "not a language model". perplexity : per
+    token, on the test split. A run that lies below the folder twice counts once.
+
+    Raises RunsError if runs of one task and arm differ in more than learning rate and seed: a mean over them would be of
+    nothing.
     """
     rows = []
-    for run in runs:
+    for run in _comparable(runs):
         validation, test = run.scores["validation"], run.scores["test"]
         if run.kind != "language":
             metric, better = "accuracy (%)", 1
             values = [None if s.accuracy is None else 100.0 * s.accuracy for s in (validation, test)]
-        elif test.bits_per_byte is not None:
-            metric, better, values = "bits per byte", -1, [validation.bits_per_byte, test.bits_per_byte]
+        elif None not in (bits := [validation.bits_per_byte, test.bits_per_byte]):
+            metric, better, values = "bits per byte", -1, bits
+        elif None not in (units := [validation.perplexity_per_token, test.perplexity_per_token]):
+            metric, better, values = "perplexity per token", -1, units
         else:
             metric, better, values = "not a language model", -1, [validation.loss, test.loss]
         rows.append(
             {
                 "task": run.task, "arm": run.arm, "seed": run.seed, "learning_rate": run.recipe["learning_rate"],
                 "parameters": run.n_parameters, "metric": metric, "better": better, "validation": values[0],
-                "test": values[1], "chosen_epoch": run.chosen_epoch,
+                "test": values[1], "perplexity": test.perplexity_per_token, "chosen_epoch": run.chosen_epoch,
                 "causal": None if run.causality is None else run.causality.verdict == "causal",
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _comparable(runs: Sequence[RunResult]) -> list[RunResult]:
+    kept: dict[tuple[Any, ...], RunResult] = {}
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in runs:
+        recipe = {name: value for name, value in run.recipe.items() if name not in ("name", "learning_rate")}
+        settings = {**recipe, **run.config, "data": run.data_digest}
+        there = first.setdefault((run.task, run.arm), settings)
+        if there != settings:
+            name = next(name for name in sorted({*there, *settings}) if there.get(name) != settings.get(name))
+            raise RunsError(
+                f"runs of {run.task}, {run.arm} differ in more than learning rate and seed: {name} is {there.get(name)!r} and "
+                f"{settings.get(name)!r}; name with --runs a folder that holds one of them"
+            )
+        kept.setdefault((run.task, run.arm, run.recipe["learning_rate"], run.seed), run)
+    return list(kept.values())
 
 
 def at_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
@@ -92,5 +118,11 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     grouped = best.groupby(["task", "arm", "metric", "better", "learning_rate"], as_index=False, sort=False)
     return grouped.agg(
         seeds=("seed", "nunique"), parameters=("parameters", "first"), validation=("validation", "mean"), test=("test", "mean"),
-        test_sd=("test", "std"), chosen_epoch=("chosen_epoch", "mean"), causal=("causal", "first"),
+        test_sd=("test", "std"), perplexity=("perplexity", _mean), chosen_epoch=("chosen_epoch", "mean"),
+        causal=("causal", "first"),
     )  # fmt: skip
+
+
+def _mean(values: pd.Series) -> float:
+    """NaN where there are no numbers at all."""
+    return float(pd.to_numeric(values).mean())

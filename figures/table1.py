@@ -36,8 +36,9 @@ LABELS = {
 
 
 def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
-    """One row per task and arm, best first: `figures.runs.summary` with label, paper and paper_spread.
+    """One row per task and arm, best first: `figures.runs.summary` with label, paper, paper_spread and paper_metric.
 
+    The paper's number is in the unit `paper_metric`: accuracy, or perplexity per token, beside our column `perplexity`.
     runs : folder with run folders below it; RunsError without.
     """
     rows = summary(table(load_runs(runs, "table1")))
@@ -45,6 +46,8 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
     printed = [TABLE1.get(task, {}).get(arm) for task, arm in zip(rows.task, rows.arm, strict=True)]
     rows["paper"] = [None if p is None else p.value for p in printed]
     rows["paper_spread"] = [None if p is None else p.spread for p in printed]
+    units = ["perplexity per token" if task == "wikitext2" else "accuracy (%)" for task in rows.task]
+    rows["paper_metric"] = [None if p is None else unit for p, unit in zip(printed, units, strict=True)]
     # A number that is none of a language model stands apart from those that are.
     rows["order"] = -rows.better * rows.test
     return rows.sort_values(["task", "metric", "order"]).drop(columns="order").reset_index(drop=True)
@@ -55,7 +58,7 @@ def draw(data: pd.DataFrame) -> Figure:
     panels = list(data.groupby(["task", "metric"], sort=False))
     height = 1.0 + 0.32 * max(len(part) for _, part in panels)
     with house_style():
-        figure, axes = new_figure(5.2 * len(panels), height, 1, len(panels), squeeze=False, layout="constrained")
+        figure, axes = new_figure(5.2 * len(panels), height, 1, len(panels), squeeze=False)
         for ax, ((task, metric), part) in zip(axes[0], panels, strict=True):
             _panel(ax, str(task), str(metric), part.reset_index(drop=True))
     return figure
@@ -67,12 +70,16 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
                for arm, causal in zip(part.arm, part.causal, strict=True)]  # fmt: skip
     ax.errorbar(part.test, y, xerr=part.test_sd.fillna(0.0), fmt="none", ecolor=GREY, lw=1.0, capsize=2)
     ax.scatter(part.test, y, c=colours, s=22, zorder=3)
-    columns = (part.test, part.test_sd, part.seeds, part.learning_rate)
-    for position, mean, sd, seeds, rate in zip(y, *(column.tolist() for column in columns), strict=True):
+    columns = (part.test, part.test_sd, part.seeds, part.learning_rate, part.perplexity, part.paper)
+    for position, mean, sd, seeds, rate, perplexity, paper in zip(
+        y, *(column.tolist() for column in columns), strict=True
+    ):
         spread = "" if np.isnan(sd) else f" ± {sd:.2f}"
         text = f"{mean:.2f}{spread}  ({seeds} seed{'s' if seeds > 1 else ''}, lr {rate:g})"
+        if metric == "bits per byte" and not pd.isna(paper):
+            text += f", perplexity {perplexity:.1f} (paper {paper:.1f})"
         ax.annotate(text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=7)
-    known = part.paper.notna() & (part.metric == "accuracy (%)")
+    known = part.paper.notna() & (part.metric == part.paper_metric)
     if known.any():
         at = y[known.to_numpy()]
         ax.scatter(part.paper[known], at, marker="D", facecolors="none", edgecolors=PUBLISHED, s=24, label="paper")

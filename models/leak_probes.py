@@ -20,6 +20,9 @@ from transformers import PreTrainedModel
 from .errors import ModelError
 from .surroundings import own_random_state
 
+# Of the loss, nats per token, and of logits.
+ALIGNMENT_TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True)
 class RandomTokenProbe:
@@ -44,7 +47,12 @@ class RandomTokenProbe:
     @property
     def copies(self) -> bool:
         """The shifted-copy probe: accuracy more than 3 standard errors above chance."""
-        return self.accuracy > self.chance + 3.0 * math.sqrt(self.chance * (1.0 - self.chance) / self.tokens)
+        return self.accuracy > self.highest_by_chance
+
+    @property
+    def highest_by_chance(self) -> float:
+        """Chance and 3 standard errors of a share of `tokens` tokens."""
+        return self.chance + 3.0 * math.sqrt(self.chance * (1.0 - self.chance) / self.tokens)
 
     @property
     def leaks(self) -> bool:
@@ -137,7 +145,8 @@ class Alignment:
     @property
     def aligned(self) -> bool:
         """All of it holds, to rounding error."""
-        return self.loss_difference <= 1e-4 and self.row_difference <= 1e-4 and self.repeats and not self.misplaced
+        equal = self.loss_difference <= ALIGNMENT_TOLERANCE and self.row_difference <= ALIGNMENT_TOLERANCE
+        return equal and self.repeats and not self.misplaced
 
 
 @torch.no_grad()

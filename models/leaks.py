@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel
 from .causality import LOGIT_TOLERANCE, STEP_TOLERANCE, causality_verdict, prefix_difference
 from .errors import ModelError
 from .language import Reevaluation, autoregressive_reevaluation
-from .leak_probes import Alignment, RandomTokenProbe, random_token_probe, target_alignment
+from .leak_probes import ALIGNMENT_TOLERANCE, Alignment, RandomTokenProbe, random_token_probe, target_alignment
 from .result import CausalityVerdict
 
 # |autoregressive - one pass|, nats per token.
@@ -86,32 +87,41 @@ def leak_report(
     starts = torch.randint(0, len(text) - span + 1, (4,), generator=generator).tolist()
     rows = torch.stack([text[start : start + span] for start in starts])
     alignment = target_alignment(model, {"input_ids": rows, "labels": rows}, text)
-    scale = max(1.0, prefixes.largest)
+    scale, size_probed = max(1.0, prefixes.largest), min(vocabulary, size)
     tests = (
         LeakTest(
             1, "future perturbation", verdict.max_logit_change <= LOGIT_TOLERANCE and not verdict.nan_leak,
-            f"logits change by {verdict.max_logit_change:.1e}, NaN {'leaks' if verdict.nan_leak else 'stays'}",
+            f"logits change by {verdict.max_logit_change:.1e}, at most {LOGIT_TOLERANCE:.0e}; NaN "
+            f"{'leaks' if verdict.nan_leak else 'stays'}",
         ),
-        LeakTest(2, "gradient of the future", verdict.max_future_gradient == 0.0, f"{verdict.max_future_gradient:.1e}"),
+        LeakTest(
+            2, "gradient of the future", verdict.max_future_gradient == 0.0,
+            f"{verdict.max_future_gradient:.1e}, exactly 0",
+        ),
         LeakTest(
             3, "pass, steps and prefixes",
-            max(verdict.chunked_vs_step, prefixes.difference) <= STEP_TOLERANCE * scale,
-            f"steps {verdict.chunked_vs_step:.1e}, prefixes {prefixes.difference:.1e} of logits up to {prefixes.largest:.2g}",
+            verdict.chunked_vs_step <= STEP_TOLERANCE * scale and prefixes.difference <= STEP_TOLERANCE * scale,
+            f"steps {verdict.chunked_vs_step:.1e}, prefixes {prefixes.difference:.1e}, at most {STEP_TOLERANCE * scale:.1e} with "
+            f"logits up to {prefixes.largest:.2g}",
         ),
         LeakTest(
             4, "autoregressive evaluation", again.difference < REEVALUATION_TOLERANCE,
-            f"{again.difference:.1e} nats per token over {again.tokens:,}",
+            f"{again.difference:.1e} nats per token over {again.tokens:,}, below {REEVALUATION_TOLERANCE:.0e}",
         ),
         LeakTest(
-            5, "floor of random tokens", not probe.below_floor,
-            f"{probe.nats:.4f} nats (s.e. {probe.nats_se:.4f}), floor {probe.floor:.4f}",
+            # A probe whose training broke down has shown nothing.
+            5, "floor of random tokens", math.isfinite(probe.nats) and not probe.below_floor,
+            f"{probe.nats:.4f} nats (s.e. {probe.nats_se:.4f}), at least {probe.floor - 3.0 * probe.nats_se:.4f}: "
+            f"ln {size_probed} less 3 s.e.",
         ),
         LeakTest(
-            6, "shifted copy", not probe.copies, f"accuracy {probe.accuracy:.4f}, chance {probe.chance:.4f}"
+            6, "shifted copy", not probe.copies,
+            f"accuracy {probe.accuracy:.4f}, at most {probe.highest_by_chance:.4f}: chance and 3 s.e.",
         ),
         LeakTest(
             7, "alignment of targets", alignment.aligned,
-            f"loss {alignment.loss_difference:.1e}, rows {alignment.row_difference:.1e}, {alignment.misplaced} misplaced, "
+            f"loss {alignment.loss_difference:.1e}, rows {alignment.row_difference:.1e}, at most {ALIGNMENT_TOLERANCE:.0e}; "
+            f"{alignment.misplaced} misplaced, none allowed; passes {'repeat' if alignment.repeats else 'DIFFER'}; "
             f"weights {'tied' if alignment.tied_weights else 'not tied'}",
         ),
     )  # fmt: skip

@@ -97,3 +97,34 @@ def score_run(
     if same and recorded.n == found.n and recorded.accuracy is not None:
         lines.append(f"record       {100 * recorded.accuracy:.2f} % when it was trained")
     return "\n".join(lines)
+
+
+def leaks_of_run(
+    folder: str | os.PathLike[str], *, data: Any = None, split: str = "test", reevaluate: int = 2000
+) -> str:
+    """All seven leak tests on the language model of a run, with text of a split; a line each, and what they say together.
+
+    Raises ModelError for a classifier, which may see whole texts, before data are read.
+    """
+    record = RunResult.load(Path(folder) / "run.json")
+    if record.kind != "language":
+        raise ModelError(
+            f"{folder} is a run of {record.kind}: a classifier reads whole examples and has no future to leak; the leak tests "
+            "are for language models"
+        )
+    from .leaks import leak_report
+    from .tasks.language import LanguageTask
+
+    record, task, model, same = open_run(folder, data)
+    assert isinstance(task, LanguageTask)
+    part = task.part("test" if split == "test" else "validation")
+    report = leak_report(model, part.tensor(), reevaluate=reevaluate)
+    failed = ", ".join(map(str, report.failed))
+    return "\n".join(
+        [
+            f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
+            f"text         {task.name}, {split}{'' if same else '; other data than it was trained on'}",
+            report.summary(),
+            "verdict      causal: all seven passed" if report.causal else f"verdict      not causal: failed {failed}",
+        ]
+    )

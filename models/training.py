@@ -144,10 +144,13 @@ def _check_recipe(recipe: Recipe, task: Task) -> None:
         "select": language and recipe.select == "accuracy",
         "test_curve": language and recipe.test_curve,
         "mixup": task.kind != "image_classification" and recipe.mixup > 0,
+        "word_dropout": task.kind != "text_classification" and recipe.word_dropout > 0,
+        "train_items": language and recipe.train_items is not None,
+        "evaluate_items": language and recipe.evaluate_items is not None,
     }
     for name, wrong in unfit.items():
         if wrong:
-            kinds = "images" if name == "mixup" else "classifiers"
+            kinds = {"mixup": "images", "word_dropout": "texts with labels"}.get(name, "classifiers")
             raise ModelError(
                 f"recipe {recipe.name}: {name} is {getattr(recipe, name)!r}, which is for {kinds}; task {task.name!r} is "
                 f"{task.kind}"

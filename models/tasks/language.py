@@ -115,8 +115,10 @@ class LanguageTask(Task):
         part = self.part(split)
         tokens = part.tensor()[: recipe.curve_bytes]
         nats, _, _ = score_tokens(model, tokens)
-        bits = nats / (math.log(2.0) * len(tokens)) * part.tokens_per_byte
-        return {"loss": nats / len(tokens), "bits_per_byte": bits}
+        found = {"loss": nats / len(tokens)}
+        if model.config.causal:  # else the loss is no code length of the text
+            found["bits_per_byte"] = nats / (math.log(2.0) * len(tokens)) * part.tokens_per_byte
+        return found
 
     def part(self, split: Split) -> EncodedText:
         """A split by its name; ModelError for another name."""

@@ -34,6 +34,10 @@ def test_what_cannot_be_read_is_refused(text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_expression_for_words_is_taken_as_it_is():
+    assert parse_assignments([r"words=regex:\w{2,5}|a:b"]) == {"words": r"regex:\w{2,5}|a:b"}
+
+
 def test_lists_and_ranges_of_the_greatest_length():
     assert parse_assignments(["a=1,"]) == {"a": [1.0]}
     values = parse_assignments([f"a=0:1:{MOST_VALUES}"])["a"]

@@ -94,3 +94,77 @@ def test_an_empty_text_is_named_with_its_place(tmp_path, capfd):
     file.write_text("text,label\ngood,1\n,0\n")
     assert call("train", str(file), "--out", str(tmp_path / "run")) == 2
     assert "films.csv" in (line := capfd.readouterr().err) and "3" in line and not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory):
+    """A model of words, trained for a moment on a file of the user's."""
+    folder = tmp_path_factory.mktemp("waves")
+    file = folder / "my.txt"
+    file.write_text("the wave runs\nan astrocyte waits\n" * 60)
+    sizes = ("tokens=words", "hidden_size=16", "hidden_dim=4", "intermediate_size=16", "max_position_embeddings=12", "steps=2",
+             "evaluate_every=2")  # fmt: skip
+    settings = [part for size in sizes for part in ("--set", size)]
+    assert call("train", str(file), "--preset", "smoke", *settings, "--out", str(folder / "run")) == 0
+    return folder / "run"
+
+
+def test_words_are_generated_whole_in_a_pipe_and_piece_by_piece_on_a_terminal(waves, capsys, monkeypatch):
+    command = ("generate", str(waves), "--prompt", "the wave", "--length", "6", "--seed", "3")
+    capsys.readouterr()
+    assert call(*command) == 0
+    plain = capsys.readouterr()
+    words = plain.out.replace("\n", " \n ").split(" ")
+    assert plain.out.startswith("the wave") and plain.err == ""
+    vocabulary = json.loads((waves / "vocabulary.json").read_text())["words"]
+    assert set(words) - {"", "\n"} <= set(vocabulary) - {"<pad>"}
+    pieces: list[str] = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    write = __import__("sys").stdout.write
+    monkeypatch.setattr("sys.stdout.write", lambda text: pieces.append(text) or write(text))
+    assert call(*command) == 0
+    # The prompt, then a piece for each of the six words (or line ends), then the end of the line.
+    assert "".join(pieces) == plain.out and pieces[0] == "the wave"
+    assert len([p for p in pieces if p]) == 1 + 6 + 1
+
+
+def test_generate_counts_in_words_and_names_those_it_does_not_know(waves, capsys):
+    capsys.readouterr()
+    assert call("generate", str(waves), "--prompt", "the brain wave", "--length", "2") == 0
+    captured = capsys.readouterr()
+    assert (
+        captured.out.startswith("the <unk> wave") and captured.err == "the model does not know brain; read as <unk>\n"
+    )
+    assert call("generate", str(waves), "--prompt", "the wave", "--length", "11") == 2
+    assert "--length 11 with a prompt of 2 words" in (line := capsys.readouterr().err) and "at most 10 words" in line
+    assert call("generate", str(waves), "--prompt", " ") == 2
+    assert "holds none of the model's words" in capsys.readouterr().err
+
+
+def test_the_leak_tests_of_a_run_have_a_line_each_with_their_threshold(waves, capsys):
+    capsys.readouterr()
+    assert call("evaluate", str(waves), "--leaks", "--reevaluate", "30") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("run          my.txt, astromorphic, seed 0") and lines[1] == "text         my.txt, test"
+    assert [line[0] for line in lines[2:9]] == list("1234567") and all(" passed " in line for line in lines[2:9])
+    for line, limit in zip(
+        lines[2:9], ("1e-06", "exactly 0", "at most", "1e-04", "ln 9", "chance", "none"), strict=True
+    ):
+        assert limit in line, line
+    assert lines[9:] == ["verdict      causal: all seven passed"]
+    assert call("evaluate", str(waves), "--leaks", "--context", "4") == 2
+    assert "leave them out" in capsys.readouterr().err
+
+
+def test_classifiers_make_no_text_and_have_no_future(films, tmp_path, capfd):
+    out = str(tmp_path / "run")
+    settings = ["--set", "hidden_size=16", "--set", "epochs=1", "--set", "test=0.2"]
+    assert call("train", str(films), "--preset", "smoke", *settings, "--out", out) == 0
+    capfd.readouterr()
+    for command, words in (
+        (("generate", out, "--prompt", "good"), "holds a classifier (text_classification), which makes no text"),
+        (("evaluate", out, "--leaks"), "is a run of text_classification: a classifier reads whole examples"),
+    ):
+        assert call(*command) == 2
+        captured = capfd.readouterr()
+        assert words in captured.err and captured.err.count("\n") == 1 and captured.out == ""

@@ -27,6 +27,14 @@ def test_the_global_state_fails_one_to_six(tiny, randomise):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     report = leak_report(model, reevaluate=100, probe_steps=150)
     assert report.failed == (1, 2, 3, 4, 5, 6), report.summary()
+    # Every line says its number and what it is held against.
+    lines = report.summary().splitlines()
+    assert [line[:1] for line in lines] == list("1234567") and sum("LEAKS" in line for line in lines) == 6
+    floor = report.probe.floor - 3 * report.probe.nats_se
+    for line, limit in zip(
+        lines, ("1e-06", "exactly 0", "at most", "1e-04", f"{floor:.4f}", "chance", "none allowed"), strict=True
+    ):
+        assert limit in line, line
     # It finds the very next token, and falls far below what nobody can know.
     assert report.probe.nats < 0.8 * report.probe.floor and report.probe.accuracy > 5 * report.probe.chance
     assert report.reevaluation.difference > 1e-3 and report.reevaluation.step_nats is None
@@ -43,7 +51,7 @@ def test_a_trained_checkpoint_is_tested_as_well(tmp_path, causal):
     from models.training import train
 
     changes = {"hidden_size": 64, "max_position_embeddings": 32, "causal": causal}
-    task, config, recipe = prepare("shakespeare", preset="quick", changes=changes)
+    task, config, recipe, _ = prepare("shakespeare", preset="quick", changes=changes)
     result = train(config, task, recipe, tmp_path, 0)
     model = AstromorphicForCausalLM.from_pretrained(tmp_path)
     text = load_task("shakespeare").validation.tensor()[:8000]

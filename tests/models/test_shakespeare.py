@@ -1,4 +1,4 @@
-"""The shipped text, its split and the explicit sampling of blocks."""
+"""The shipped text, its split and the explicit sampling of blocks from it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.data.batches import LanguageBlocks
 from models.tasks import shakespeare
-from models.tasks.shakespeare import ByteText, RandomBlocks, load
+from models.tasks.shakespeare import ByteText, load
 
 
 def test_shipped_text_and_split():
@@ -29,7 +30,7 @@ def test_another_text_is_refused(monkeypatch):
 def test_blocks_are_explicitly_seeded_and_cover_the_text():
     data = np.arange(200, dtype=np.uint8)
     state = torch.random.get_rng_state()
-    one, same, other = (RandomBlocks(data, 8, 5000, seed) for seed in (1, 1, 2))
+    one, same, other = (LanguageBlocks(data, 8, 5000, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(one.offsets, same.offsets) and not torch.equal(one.offsets, other.offsets)
     assert one.offsets.min() == 0 and one.offsets.max() == 192
@@ -41,10 +42,10 @@ def test_blocks_are_explicitly_seeded_and_cover_the_text():
 
 def test_blocks_come_from_the_training_split_only():
     text = ByteText.from_bytes("x", bytes(range(100)))
-    blocks = RandomBlocks(text.train, 4, 500, 0)
+    blocks = LanguageBlocks(text.train, 4, 500, 0)
     assert max(int(blocks[i]["input_ids"].max()) for i in range(500)) == 89
 
 
 def test_a_text_shorter_than_a_block_is_named():
-    with pytest.raises(ValueError, match="the text has 3 bytes; expected at least one block of 8"):
-        RandomBlocks(np.zeros(3, dtype=np.uint8), 8, 1, 0)
+    with pytest.raises(ValueError, match="the text has 3 tokens; expected at least one block of 8"):
+        LanguageBlocks(np.zeros(3, dtype=np.uint8), 8, 1, 0)

@@ -275,13 +275,13 @@ def table(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("model", model_names())
 def test_every_model_trains_on_a_table_by_its_name(table, tmp_path, model):
     changes = {"hidden_size": 16, "epochs": 1, "train_items": 32, "evaluate_items": 16}
-    task, config, recipe = prepare(str(table), model, "smoke", changes=changes)
+    task, config, recipe, _ = prepare(str(table), model, "smoke", changes=changes)
     result = train(config, task, recipe, tmp_path, 0, model)
     assert result.kind == "text_classification" and result.steps == 2 and np.isfinite(result.scores["test"].loss)
 
 
 def test_prepare_puts_settings_where_they_belong(table):
-    task, config, recipe = prepare(
+    task, config, recipe, _ = prepare(
         str(table),
         "astromorphic",
         "tuned",
@@ -326,7 +326,7 @@ def test_a_text_of_the_users_is_learnt_in_tokens(tmp_path, tokens, name):
     words = np.random.default_rng(0).choice(["astro", "cyte", "wave"], 1200)
     file.write_text("\n".join(" ".join(line) for line in words.reshape(-1, 6)) + "\nonce\n")
     changes = {"tokens": tokens, "hidden_size": 16, "max_position_embeddings": 8, "steps": 4, "evaluate_every": 2}
-    task, config, recipe = prepare(str(file), "astromorphic", "smoke", changes=changes)
+    task, config, recipe, _ = prepare(str(file), "astromorphic", "smoke", changes=changes)
     result = train(config, task, recipe, tmp_path / "run", 0)
     assert result.data.tokenizer == name if tokens == "bytes" else result.data.tokenizer.startswith("words (")
     assert (tmp_path / "run" / "vocabulary.json").is_file() == (tokens == "words")
