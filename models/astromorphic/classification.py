@@ -52,6 +52,8 @@ class _Classifier(AstromorphicPreTrainedModel):
 
     config: AstromorphicConfig
     config_class = AstromorphicConfig
+    # The library would take the loss for one that is divided by the samples of all accumulated batches.
+    accepts_loss_kwargs = False
 
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)

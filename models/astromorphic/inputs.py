@@ -80,6 +80,11 @@ def check_labels(labels: Tensor, batch: int, config: AstromorphicConfig) -> None
                 f"problem_type {kind!r}"
             )
         return
+    if count == 1:
+        raise ModelError(
+            "num_labels is 1 and the loss of a single class is always 0; expected at least 2 classes, or problem_type "
+            "'regression' or 'multi_label_classification'"
+        )
     if table:  # shares of the classes, as mixing of samples makes them
         return
     if tuple(labels.shape) != (batch,) or labels.is_floating_point() or labels.dtype == torch.bool:

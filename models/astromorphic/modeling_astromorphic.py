@@ -24,7 +24,7 @@ from ..ops.bidirectional import bidirectional
 from ..ops.chunked import causal_chunked
 from ..ops.features import feature_map, position_code
 from ..ops.precision import widen
-from ..ops.random_features import draw_weights, random_features
+from ..ops.random_features import draw_weights, layer_seed, random_features
 from ..ops.reference import encoder
 from ..ops.response import Power, make_response
 from ..ops.scaling import per_valid_token
@@ -205,8 +205,9 @@ class AstromorphicBlock(nn.Module):
         self.activation = nn.GELU()
         self.dropout = nn.Dropout(float(config.dropout))
         self.drops_sum = config.dropout_placement == "residual"
-        # 0 in the first layer, the setting in the last.
-        self.left_out = float(config.stochastic_depth) * index / max(config.num_hidden_layers - 1, 1)
+        # 0 in the first layer, the setting in the last, which a single layer is.
+        share = index / (config.num_hidden_layers - 1) if config.num_hidden_layers > 1 else 1.0
+        self.left_out = float(config.stochastic_depth) * share
 
     def _add(self, x: Tensor, branch: Tensor) -> Tensor:
         """x + branch, with dropout on either, and while training the branch of some samples left out."""
@@ -274,7 +275,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
         elif isinstance(module, Features) and module.kind != "elu":
             # Every layer draws its own.
-            seed = (self.config.feature_seed * 1_000_003 + module.index) % 2**32
+            seed = layer_seed(self.config.feature_seed, module.index)
             weight, phase = draw_weights(*module.shape, seed=seed, orthogonal=self.config.orthogonal_features)
             init.copy_(module.get_buffer("weight"), weight)
             init.copy_(module.get_buffer("phase"), phase)

@@ -25,6 +25,11 @@ from .precision import widen, without_autocast
 RANDOM_FEATURES = ("exponential", "cosine", "truncated", "positive_cosine")
 
 
+def layer_seed(seed: int, layer: int) -> int:
+    """The seed of one layer's W, another for every layer; below 2**32, as the generator reads no further bits."""
+    return (seed * 1_000_003 + layer) % 2**32
+
+
 def draw_weights(heads: int, m: int, d: int, *, seed: int, orthogonal: bool = False) -> tuple[Tensor, Tensor]:
     """W ``[heads, m, d]`` and b ``[heads, m]`` in float32 on the CPU, the same for the same seed on every machine.
 

@@ -31,6 +31,9 @@ def causal_softmax(
     """
     batch, time = query.shape[:2]
     valid = torch.ones(batch, time, dtype=torch.bool, device=query.device) if mask is None else mask.bool()
+    if mask is not None:  # replaced, not multiplied: 0 * NaN is NaN
+        drop = ~mask.bool()[:, :, None, None]
+        key, value = key.masked_fill(drop, 0.0), value.masked_fill(drop, 0.0)
     keys, values = key, value
     if initial_state is not None:
         keys = torch.cat([initial_state.keys, key], dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from bridge.artifact import available_memory
 
 from ..errors import ModelError
-from ..ops.random_features import RANDOM_FEATURES, draw_weights
+from ..ops.random_features import RANDOM_FEATURES, draw_weights, layer_seed
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -43,7 +43,7 @@ class HiddenNeurons:
 
     def draw(self, heads: int, d: int, layer: int) -> tuple[Tensor, Tensor]:
         """W ``[heads, m, d]`` and b ``[heads, m]`` of one layer, the same as in a network of ours with `feature_seed` = seed."""
-        return draw_weights(heads, self.m, d, seed=self.seed + 2**32 * layer, orthogonal=self.orthogonal)
+        return draw_weights(heads, self.m, d, seed=layer_seed(self.seed, layer), orthogonal=self.orthogonal)
 
     def check_memory(self, heads: int, d: int, layers: int) -> None:
         """Raise ModelError, before anything is drawn, if the weights of all layers cannot fit into this machine's memory."""

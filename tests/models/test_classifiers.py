@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    Trainer,
+    TrainingArguments,
+)
 
 from models import (
     AstromorphicConfig,
@@ -23,7 +28,7 @@ from models.ops.features import distance_matrix, feature_map
 from models.ops.reference import encoder
 from models.ops.response import Power
 from models.ops.scaling import per_valid_token
-from models.ops.softmax import bidirectional_softmax
+from models.ops.softmax import bidirectional_softmax, causal_softmax
 
 SIZE = {
     "vocab_size": 31, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
@@ -449,6 +454,7 @@ def test_dropout_on_the_sum_and_layers_left_out():
     assert torch.equal(made.eval()._add(torch.zeros_like(branch), branch), branch)
     first = block(index=0, stochastic_depth=0.5).train()
     assert torch.equal(first._add(torch.zeros_like(branch), branch), branch)
+    assert block(index=0, stochastic_depth=0.5, num_hidden_layers=1).left_out == 0.5
 
 
 def test_normalised_branches_have_one_size():
@@ -470,6 +476,34 @@ def test_softmax_ignores_padding_as_a_softmax_over_the_rest_does():
     assert (out[1, 2:5] - alone[0]).abs().max() < 1e-6 and out[1, :2].abs().max() == 0
     scores = torch.einsum("bthd,buhd->bhtu", q, k) / 2
     assert (torch.einsum("bhtu,buhd->bthd", scores.softmax(-1), v)[0] - out[0]).abs().max() < 1e-6
+
+
+def test_nan_in_the_padding_reaches_no_token_of_the_causal_control_either():
+    q, k, v = (torch.randn(1, 6, 2, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    mask = torch.tensor([[False] * 2 + [True] * 4])
+    junk = [torch.where(mask[:, :, None, None], x, torch.nan) for x in (q, k, v)]
+    out, state = causal_softmax(*junk, mask=mask)
+    alone, _ = causal_softmax(*(x[:, 2:] for x in (q, k, v)))
+    assert (out[:, 2:] - alone).abs().max() < 1e-6 and out[:, :2].abs().max() == 0
+    later, _ = causal_softmax(q[:, -1:], k[:, -1:], v[:, -1:], mask=mask[:, -1:], initial_state=state)
+    assert later.isfinite().all()
+
+
+def test_a_single_class_and_accumulated_batches(tmp_path):
+    with pytest.raises(ModelError, match="loss of a single class is always 0"):
+        build(num_labels=1)(**data(), labels=torch.zeros(3, dtype=torch.long))
+    items = [{"input_ids": row, "labels": label} for row, label in zip(*[*data().values(), LABELS], strict=True)]
+    after = []
+    for size, together in ((3, 1), (1, 3)):
+        model = build()
+        arguments = TrainingArguments(
+            str(tmp_path), max_steps=1, per_device_train_batch_size=size, gradient_accumulation_steps=together, optim="sgd",
+            learning_rate=0.1, max_grad_norm=1e9, use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no",
+            train_sampling_strategy="sequential", lr_scheduler_type="constant",
+        )  # fmt: skip
+        Trainer(model, arguments, train_dataset=items).train()
+        after.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert (after[0] - after[1]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -318,6 +318,16 @@ def test_only_the_named_layers_are_replaced(kind):
     assert all(distance(x, y) > 1e-3 for x, y in ((first, soft), (second, soft), (first, whole), (second, whole)))
 
 
+def test_every_layer_draws_its_own_neurons_as_a_network_of_ours_does():
+    network = transferred(build("causal_lm"), 40, seed=3)
+    first, second = (block.mixer.features for block in network.model.layers)
+    assert not torch.equal(first.weight, second.weight) and not torch.equal(first.phase, second.phase)
+    ours = AstromorphicForCausalLM(network.config)
+    for block, drawn in zip(ours.model.layers, (first, second), strict=True):
+        assert torch.equal(block.mixer.features.weight, drawn.weight)
+        assert torch.equal(block.mixer.features.phase, drawn.phase)
+
+
 @pytest.mark.parametrize("kind", list(OURS))
 def test_a_transferred_network_of_ours_is_saved_and_loaded(kind, tmp_path):
     network, given = transferred(build(kind), 40, features="cosine", orthogonal=False, seed=5), inputs(kind)
