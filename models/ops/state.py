@@ -84,7 +84,8 @@ def prepare(query: Tensor, key: Tensor, value: Tensor, code: Tensor | None, mask
 
 def inverse_of_nonzero(normaliser: Tensor) -> Tensor:
     """P = 1/C on the non-zero entries and 0 elsewhere (the paper's "mask" at eq. 17); the gradient is finite."""
-    nonzero = normaliser != 0
+    # The inverse of a subnormal number is infinite; NaN passes.
+    nonzero = ~(normaliser.abs() < torch.finfo(normaliser.dtype).tiny)
     return torch.where(nonzero, 1.0 / torch.where(nonzero, normaliser, 1.0), 0.0)
 
 

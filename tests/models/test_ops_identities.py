@@ -9,6 +9,7 @@ from models.ops.chunked import causal_chunked
 from models.ops.features import distance_matrix, feature_map, position_code
 from models.ops.reference import causal_naive, encoder
 from models.ops.response import Power
+from models.ops.state import inverse_of_nonzero
 
 QUARTER, LINEAR = Power(0.25), Power(1.0)
 
@@ -220,3 +221,11 @@ def test_float32_state_returns_to_zero_when_reversed():
         s -= torch.outer(kappa[0, t, 0], v[0, t, 0])
     # Not 0: this drift is why the compiled backward pass begins anew from a stored state in every chunk.
     assert 0 < s.abs().max() <= 2e-4
+
+
+def test_the_inverse_of_a_subnormal_normaliser_is_not_infinite():
+    c = torch.tensor([2.0, 0.0, 1e-39, -1e-39, torch.nan], requires_grad=True)
+    share = inverse_of_nonzero(c)
+    assert share[:4].tolist() == [0.5, 0.0, 0.0, 0.0] and share[4].isnan()
+    share[:4].sum().backward()
+    assert c.grad[:4].tolist() == [-0.25, 0.0, 0.0, 0.0]
