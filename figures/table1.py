@@ -86,9 +86,8 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
     if task in BAG_OF_WORDS and metric == "accuracy (%)":
         ax.axvline(BAG_OF_WORDS[task], color=GREY, lw=0.8, ls=":", label="bag of words")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(
-            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=7
-        )  # above the panel, beside its title
+        # Above the numbers: the title has the place above the panel.
+        ax.legend(loc="lower left", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=7)
     ax.set_yticks(y, part.label)
     ax.set_xlabel(f"test {metric}")
     ax.set_title(task)
