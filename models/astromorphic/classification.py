@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput, ImageClassifierOutput, SequenceClassifierOutput
 
 from ..errors import ModelError
+from ..ops.dropout import Dropout
 from .configuration_astromorphic import AstromorphicConfig
 from .inputs import check_embeddings, check_labels, check_length, check_mask, check_pixels, check_tokens
 from .layout import Layout
@@ -58,7 +59,7 @@ class _Classifier(AstromorphicPreTrainedModel):
     def __init__(self, config: AstromorphicConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels or 1
-        self.classifier_dropout = nn.Dropout(float(config.classifier_dropout))
+        self.classifier_dropout = Dropout(float(config.classifier_dropout))
         self.classifier = nn.Linear(config.hidden_size, self.num_labels)
 
     def _classified(self, pooled: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor]:
@@ -156,7 +157,7 @@ class AstromorphicVisionModel(AstromorphicPreTrainedModel):
         self.embedding_norm = (
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None
         )
-        self.dropout = nn.Dropout(float(config.dropout))
+        self.dropout = Dropout(float(config.dropout))
         self.layers = nn.ModuleList([AstromorphicBlock(config, layout, i) for i in range(config.num_hidden_layers)])
         self.final_norm = (
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_placement == "pre" else None

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from ..errors import ModelError
 from ..ops.bidirectional import bidirectional
 from ..ops.chunked import causal_chunked
+from ..ops.dropout import Dropout
 from ..ops.features import feature_map, position_code
 from ..ops.precision import widen
 from ..ops.random_features import draw_weights, layer_seed, random_features
@@ -203,7 +204,7 @@ class AstromorphicBlock(nn.Module):
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if normed else nn.Identity()
         )
         self.activation = nn.GELU()
-        self.dropout = nn.Dropout(float(config.dropout))
+        self.dropout = Dropout(float(config.dropout))
         self.drops_sum = config.dropout_placement == "residual"
         # 0 in the first layer, the setting in the last, which a single layer is.
         share = index / (config.num_hidden_layers - 1) if config.num_hidden_layers > 1 else 1.0
@@ -386,7 +387,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         self.embedding_norm = (
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None
         )
-        self.dropout = nn.Dropout(float(config.dropout))
+        self.dropout = Dropout(float(config.dropout))
         self.layers = nn.ModuleList([AstromorphicBlock(config, layout, i) for i in range(config.num_hidden_layers)])
         self.final_norm = (
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_placement == "pre" else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,26 @@ from .precision import widen, without_autocast
 DISTANCES = ("absnorm", "exp", "raw", "signed", "clipped", "grid", "none")
 
 
+class _FeatureMap(torch.autograd.Function):
+    """phi with its gradient min(phi, 1): 1 above 0 and exp(x) below. It keeps its output alone.
+
+    Left to autograd, the choice between two branches is a third of the training time of a small classifier on CPU.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp_max(0.0).exp_().add_(x.relu())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (phi,) = ctx.saved_tensors
+        return gradients[0] * phi.clamp_max(1.0)
+
+
 @without_autocast
 def feature_map(x: Tensor) -> Tensor:
     """phi(x) = elu(x) + 1 > 0 (eq. 4), any shape, float32 or better.
@@ -18,8 +40,8 @@ def feature_map(x: Tensor) -> Tensor:
     Written as exp(x) below 0: elu(x) + 1 = expm1(x) + 1 rounds to 0 already at x = -17 in float32, and a zero feature
     can never recover.
     """
-    x = widen(x)
-    return torch.where(x > 0, x + 1.0, x.clamp_max(0.0).exp())
+    phi: Tensor = _FeatureMap.apply(widen(x))
+    return phi
 
 
 def distance_matrix(

@@ -177,6 +177,23 @@ def test_feature_map_stays_wide():
         assert feature_map(x).dtype == torch.float32
 
 
+def test_feature_map_has_the_derivatives_of_its_two_branches():
+    x = torch.tensor([-30.0, -1.5, -1e-3, 0.0, 1e-3, 2.0], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(feature_map(x).sum(), x, create_graph=True)
+    close(gradient, torch.where(x > 0, 1.0, x.exp()))
+    (second,) = torch.autograd.grad(gradient.sum(), x)
+    close(second[:3], x[:3].exp())
+    assert (second[4:] == 0.0).all()
+    smooth = x.detach()[[0, 1, 2, 4, 5]].requires_grad_()  # the second derivative jumps at 0
+    assert torch.autograd.gradcheck(feature_map, smooth, eps=1e-8) and torch.autograd.gradgradcheck(feature_map, smooth)
+
+
+def test_feature_map_passes_nan_on():
+    x = torch.tensor([torch.nan, 1.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(feature_map(x).sum(), x)
+    assert feature_map(x)[0].isnan() and gradient[0].isnan() and gradient[1] == 1.0
+
+
 def reversed_scan(q, kappa, v, d_out, scale):
     """Section 3.3 of the derivation as printed: forwards to the last state, then backwards without any stored state."""
     s = torch.einsum("bthm,bthd->bhmd", kappa, v)
