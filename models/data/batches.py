@@ -44,17 +44,20 @@ class PadBatch:
     """Collate function: pads on the right to the longest text of the batch.
 
     Gives ``input_ids`` and ``attention_mask`` int64 ``[batch, longest]`` (mask 1 for tokens, 0 for padding) and ``labels``
-    int64 ``[batch]``. multiple : lengths are rounded up to it (fewer shapes for compiled code).
+    int64 ``[batch]``. multiple : lengths are rounded up to it (fewer shapes for compiled code and caches of kernels), but
+    not above `limit`, if given.
     """
 
-    def __init__(self, pad_id: int, multiple: int = 1) -> None:
+    def __init__(self, pad_id: int, multiple: int = 1, limit: int | None = None) -> None:
         if multiple < 1:
             raise ModelError(f"multiple is {multiple!r}; expected at least 1")
-        self.pad_id, self.multiple = pad_id, multiple
+        self.pad_id, self.multiple, self.limit = pad_id, multiple, limit
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
         lengths = [len(item["input_ids"]) for item in items]
         longest = -(-max(lengths) // self.multiple) * self.multiple
+        if self.limit is not None:
+            longest = max(max(lengths), min(longest, self.limit))
         ids = torch.full((len(items), longest), self.pad_id, dtype=torch.int64)
         mask = torch.zeros((len(items), longest), dtype=torch.int64)
         for row, (item, length) in enumerate(zip(items, lengths, strict=True)):

@@ -251,6 +251,17 @@ def test_data_that_do_not_fit_are_refused():
         train(config_of(text_task()), text_task(), replace(RECIPE, mixup=0.5), "nowhere", 0)
 
 
+def test_batches_have_few_lengths_and_none_beyond_the_longest_text():
+    words = [" ".join(["word"] * n) for n in (3, 31, 33, 50)]
+    texts = LabelledTexts(tuple(words), np.array([0, 1, 0, 1]))
+    splits = replace(text_splits(), train=texts, validation=texts, test=texts)
+    task = TextClassificationTask(splits, WordVocabulary.build(words), 60)
+    lengths = [task.batch("train", np.array([i]))["input_ids"].shape[1] for i in range(4)]
+    # Positions of the network may end with the longest text.
+    assert lengths == [32, 32, 50, 50]
+    assert task.batch("train", np.array([1, 2]))["attention_mask"].sum(1).tolist() == [31, 33]
+
+
 def test_names_of_tasks_and_files(tmp_path):
     (tmp_path / "mine.csv").write_text("text,label\n")
     assert family("imdb") == "imdb" and family(str(tmp_path / "mine.csv")) == "table"
