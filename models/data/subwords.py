@@ -1,4 +1,4 @@
-"""Bytes, and the byte-pair encoding of GPT-2."""
+"""The byte-pair encoding of GPT-2."""
 
 from __future__ import annotations
 
@@ -30,25 +30,6 @@ _GPT2_FILES = (
     (".", "encoder.json", "vocab.bpe"),
 )
 _BATCH = 1_000
-
-
-class ByteTokenizer:
-    """Each byte of the UTF-8 text is its own token, 0 to 255; 256 stands for padding."""
-
-    pad_id = 256
-    vocab_size = 257
-
-    def encode(self, text: str | bytes) -> NDArray[np.int32]:
-        raw = text.encode("utf-8") if isinstance(text, str) else text
-        return np.frombuffer(raw, dtype=np.uint8).astype(np.int32)
-
-    def encode_many(self, texts: Iterable[str | bytes]) -> EncodedTexts:
-        raw = [text.encode("utf-8") if isinstance(text, str) else text for text in texts]
-        return EncodedTexts.from_lengths(np.frombuffer(b"".join(raw), dtype=np.uint8), [len(one) for one in raw])
-
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text; bytes that are not UTF-8 come out as replacement characters, padding is left out."""
-        return bytes(token for token in tokens if token < 256).decode("utf-8", errors="replace")
 
 
 class GPT2Tokenizer:
