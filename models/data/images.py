@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..choices import choice
 from ..errors import ModelError
 from .cifar10 import MEAN, STD
-from .places import choice
 
 POLICIES = ("none", "randaugment", "autoaugment")
 
