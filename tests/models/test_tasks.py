@@ -64,6 +64,23 @@ def config_of(task, network="sequence", **settings) -> AstromorphicConfig:
     return AstromorphicConfig.from_preset("tuned", network=network, **{**SIZE, **task.settings(), **settings})
 
 
+def test_a_network_starts_from_the_vectors_of_its_words():
+    words = len(text_task().encoder)
+    vectors = np.random.default_rng(0).normal(size=(words, 6)).astype(np.float32)
+    task = text_task(embeddings=vectors)
+    for room in (0, 3):
+        config = config_of(task, vocab_size=words + room)
+        torch.manual_seed(5)
+        untouched = AstromorphicForSequenceClassification(config).model.embed.weight
+        torch.manual_seed(5)
+        weight = task.build(config).model.embed.weight
+        assert torch.equal(weight[:words], torch.from_numpy(vectors))
+        # The numbers that stand for no word of the task.
+        assert torch.equal(weight[words:], untouched[words:]) and weight.requires_grad
+    with pytest.raises(ModelError, match=rf"vectors are \({words}, 6\); expected \({words}, 8\): set .*embedding_size"):
+        task.build(config_of(task, embedding_size=8))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, RunResult]:
     out, task = tmp_path_factory.mktemp("films"), text_task()
