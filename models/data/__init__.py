@@ -16,35 +16,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batches import LanguageBlocks, PadBatch
+    from .batches import PadBatch
     from .encoded import EncodedTexts
     from .fetching import fetch
-    from .glove import find_glove, glove_embeddings
+    from .glove import glove_embeddings
     from .images import Augmentation
     from .kinds import LabelledImages, LabelledTexts, Splits
     from .loading import load
     from .order import epoch_order, padding_share
-    from .places import data_folder
     from .plain_text import wikitext_words
-    from .sets import SETS
     from .subwords import GPT2Tokenizer
     from .vocabulary import WordVocabulary
 
 __all__ = [
-    "SETS",
     "Augmentation",
     "EncodedTexts",
     "GPT2Tokenizer",
     "LabelledImages",
     "LabelledTexts",
-    "LanguageBlocks",
     "PadBatch",
     "Splits",
     "WordVocabulary",
-    "data_folder",
     "epoch_order",
     "fetch",
-    "find_glove",
     "glove_embeddings",
     "load",
     "padding_share",
@@ -57,15 +51,11 @@ _WHERE = {
     "GPT2Tokenizer": "subwords",
     "LabelledImages": "kinds",
     "LabelledTexts": "kinds",
-    "LanguageBlocks": "batches",
     "PadBatch": "batches",
-    "SETS": "sets",
     "Splits": "kinds",
     "WordVocabulary": "vocabulary",
-    "data_folder": "places",
     "epoch_order": "order",
     "fetch": "fetching",
-    "find_glove": "glove",
     "glove_embeddings": "glove",
     "load": "loading",
     "padding_share": "order",
