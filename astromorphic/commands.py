@@ -6,9 +6,12 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .assignments import AssignmentError
+
+if TYPE_CHECKING:
+    from models.tasks.base import Split
 
 Advance = Callable[[int, int], None]
 # Each has measure(quick), which returns rows of name, value and unit, and table(rows).
@@ -153,14 +156,14 @@ def evaluate(
     """Score a run folder again and say it in all units, or put a language model through the leak tests."""
     from biosim.registry import choose
 
-    choose("split", split, ["test", "validation"])
+    part = cast("Split", choose("split", split, ["test", "validation"]))
     from models.scoring import leaks_of_run, score_run
 
     if leaks:
         if context is not None or stride is not None:
             raise AssignmentError("--context and --stride are of the score and --leaks scores nothing; leave them out")
-        return leaks_of_run(folder, data=data, split=split, reevaluate=reevaluate)
-    return score_run(folder, data=data, split=split, context=context, stride=stride, reevaluate=reevaluate)
+        return leaks_of_run(folder, data=data, split=part, reevaluate=reevaluate)
+    return score_run(folder, data=data, split=part, context=context, stride=stride, reevaluate=reevaluate)
 
 
 def generate(

@@ -116,7 +116,7 @@ def score_tokens(
             new = group[0][1]
             rows = torch.stack([text[start : start + context] for start, _ in group]).to(model.device)
             logits = model(input_ids=rows, use_cache=False, logits_to_keep=new + 1).logits[:, :-1]
-            nats += _nats(logits, rows[:, -new:])
+            nats += summed_nats(logits, rows[:, -new:])
     finally:
         model.train(was_training)
     return nats, context, stride
@@ -163,7 +163,8 @@ def _same_shape(windows: list[tuple[int, int]], batch_size: int) -> list[list[tu
     return groups
 
 
-def _nats(logits: Tensor, targets: Tensor) -> float:
+def summed_nats(logits: Tensor, targets: Tensor) -> float:
+    """-ln p of `targets` ``[batch, time]`` under `logits` ``[batch, time, vocabulary]``, summed in float64."""
     log_probability = logits.double().log_softmax(-1).gather(-1, targets.unsqueeze(-1))
     return -float(log_probability.sum())
 

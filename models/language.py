@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from .causality import causality_verdict
 from .errors import ModelError
-from .evaluation import check_tokens, score_tokens
+from .evaluation import check_tokens, score_tokens, summed_nats
 from .ngram import KneserNey
 from .result import CausalityVerdict, EvaluationPolicy, SplitScore
 
@@ -253,19 +253,15 @@ def autoregressive_reevaluation(
         has_state = True
         for rows in windows.split(16):
             whole = model(input_ids=rows, use_cache=False).logits[:, :-1]
-            teacher += _nats(whole, rows[:, 1:])
+            teacher += summed_nats(whole, rows[:, 1:])
             state = None
             for t in range(1, length):
-                prefix += _nats(model(input_ids=rows[:, :t], use_cache=False).logits[:, -1:], rows[:, t : t + 1])
+                prefix += summed_nats(model(input_ids=rows[:, :t], use_cache=False).logits[:, -1:], rows[:, t : t + 1])
                 if has_state:
                     out = model(input_ids=rows[:, t - 1 : t], past_key_values=state, use_cache=True)
                     state = out.past_key_values
                     has_state = state is not None
-                    step += _nats(out.logits[:, -1:], rows[:, t : t + 1])
+                    step += summed_nats(out.logits[:, -1:], rows[:, t : t + 1])
     finally:
         model.train(was_training)
     return Reevaluation(count * (length - 1), teacher, prefix, step if has_state else None)
-
-
-def _nats(logits: Tensor, targets: Tensor) -> float:
-    return -float(logits.double().log_softmax(-1).gather(-1, targets.unsqueeze(-1)).sum())

@@ -10,13 +10,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from .causality import LOGIT_TOLERANCE, STEP_TOLERANCE, causality_verdict, prefix_difference
+from .data.batches import LanguageBlocks
 from .errors import ModelError
 from .language import Reevaluation, autoregressive_reevaluation
 from .leak_probes import ALIGNMENT_TOLERANCE, Alignment, RandomTokenProbe, random_token_probe, target_alignment
 from .result import CausalityVerdict
+from .tasks.language import TokenBatches
 
 # |autoregressive - one pass|, nats per token.
 REEVALUATION_TOLERANCE = 1e-4
+# Whose targets are looked at.
+_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def leak_report(
 ) -> LeakReport:
     """Run all seven tests.
 
-    text : token numbers ``[tokens]`` for the re-evaluation and the alignment; random tokens by default. length : of the
+    text : token numbers ``[tokens]`` for the re-evaluation and the alignment, whose blocks are drawn and batched as those of
+    training; random tokens by default. length : of the
     sequences of tests 1 to 3 (default: all positions). reevaluate : tokens predicted prefix by prefix. probe_steps : training
     of tests 5 and 6; a weak leak, such as that of a branch with a tiny scale, needs more.
     Raises ModelError for a model or text that is too short to have a future.
@@ -84,9 +89,8 @@ def leak_report(
     again = autoregressive_reevaluation(model, text, max(reevaluate, 1))
     probe = random_token_probe(model, vocabulary=min(vocabulary, size), steps=probe_steps, seed=seed)
     span = min(limit, len(text))
-    starts = torch.randint(0, len(text) - span + 1, (4,), generator=generator).tolist()
-    rows = torch.stack([text[start : start + span] for start in starts])
-    alignment = target_alignment(model, {"input_ids": rows, "labels": rows}, text)
+    blocks = LanguageBlocks(text.cpu().numpy(), span, _BLOCKS, seed)
+    alignment = target_alignment(model, TokenBatches(blocks, _BLOCKS, 1)[0], text)
     scale, size_probed = max(1.0, prefixes.largest), min(vocabulary, size)
     tests = (
         LeakTest(

@@ -12,7 +12,7 @@ from .result import RunResult
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .tasks.base import Task
+    from .tasks.base import Split, Task
 
 
 class Run(NamedTuple):
@@ -69,12 +69,15 @@ def score_run(
     folder: str | os.PathLike[str],
     *,
     data: Any = None,
-    split: str = "test",
+    split: Split = "test",
     context: int | None = None,
     stride: int | None = None,
     reevaluate: int = 2000,
 ) -> str:
-    """Score a split of a run again and say it in all units, with context, stride and the verdict for a language model."""
+    """Score a split of a run again and say it in all units, with context, stride and the verdict for a language model.
+
+    Raises ModelError for what `open_run` refuses, a split that the task does not have, and settings of the other kind of task.
+    """
     record, task, model, same = open_run(folder, data)
     lines = [
         f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
@@ -85,26 +88,27 @@ def score_run(
         from .tasks.language import LanguageTask
 
         assert isinstance(task, LanguageTask)
-        part = task.part("test" if split == "test" else "validation")
+        part = task.part(split)
         lines.append(evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate).summary())
         return "\n".join(lines)
     if context is not None or stride is not None:
         raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
-    found, _ = task.score(model, "test" if split == "test" else "validation")
+    found, _ = task.score(model, split)
     lines.append(f"accuracy     {100 * (found.accuracy or 0.0):.2f} % of {found.n:,}")
     lines.append(f"loss         {found.loss:.4f} nats per example")
-    recorded = record.scores["test" if split == "test" else "validation"]
-    if same and recorded.n == found.n and recorded.accuracy is not None:
+    # Of the training split a record keeps no score.
+    recorded = None if split == "train" else record.scores[split]
+    if same and recorded is not None and recorded.n == found.n and recorded.accuracy is not None:
         lines.append(f"record       {100 * recorded.accuracy:.2f} % when it was trained")
     return "\n".join(lines)
 
 
 def leaks_of_run(
-    folder: str | os.PathLike[str], *, data: Any = None, split: str = "test", reevaluate: int = 2000
+    folder: str | os.PathLike[str], *, data: Any = None, split: Split = "test", reevaluate: int = 2000
 ) -> str:
     """All seven leak tests on the language model of a run, with text of a split; a line each, and what they say together.
 
-    Raises ModelError for a classifier, which may see whole texts, before data are read.
+    Raises ModelError for a classifier, which may see whole texts, before data are read, and for a split that there is not.
     """
     record = RunResult.load(Path(folder) / "run.json")
     if record.kind != "language":
@@ -117,7 +121,7 @@ def leaks_of_run(
 
     record, task, model, same = open_run(folder, data)
     assert isinstance(task, LanguageTask)
-    part = task.part("test" if split == "test" else "validation")
+    part = task.part(split)
     report = leak_report(model, part.tensor(), reevaluate=reevaluate)
     failed = ", ".join(map(str, report.failed))
     return "\n".join(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from transformers import PreTrainedConfig
 
 from bridge.artifact import available_memory
 
+from ..choices import did_you_mean
 from ..errors import ModelError
 from ..macro_file import content_of, for_checkpoint, parsed_macro, write_beside
 from ..ops.calcium import READINGS
@@ -178,10 +178,9 @@ class AstromorphicConfig(PreTrainedConfig):
         unknown = sorted(set(kwargs) - _LIBRARY_KEYS)
         if unknown:
             known = _own_fields()
-            nearest = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise ModelError(
-                f"AstromorphicConfig has no setting {unknown[0]!r}{hint} (all: {', '.join(sorted(known))})"
+                f"AstromorphicConfig has no setting {unknown[0]!r}; {did_you_mean(unknown[0], known)}choose from "
+                f"{', '.join(sorted(known))}"
             )
         if self.response is None:
             self.response = {"family": "power", "parameters": {"alpha": 0.25}}
@@ -392,9 +391,9 @@ class AstromorphicConfig(PreTrainedConfig):
         """
         _check_network(network)
         if not isinstance(name, str) or name not in PRESETS:
-            nearest = difflib.get_close_matches(name, PRESETS, n=1) if isinstance(name, str) else []
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ModelError(f"preset is {_shown(name)}; expected one of {', '.join(PRESETS)}{hint}")
+            raise ModelError(
+                f"preset is {_shown(name)}; {did_you_mean(name, PRESETS)}expected one of {', '.join(PRESETS)}"
+            )
         hidden_size = settings.get("hidden_size", cls.hidden_size)
         heads = settings.get("num_attention_heads", cls.num_attention_heads)
         width = settings.get("hidden_dim")

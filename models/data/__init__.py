@@ -3,9 +3,8 @@
     splits = models.data.load("imdb")                                       # texts, images or bytes, in three splits
     vocabulary = models.data.WordVocabulary.build(splits.train.texts, size=30_000)
     encoded = vocabulary.encode_many(splits.train.texts).truncated(400)     # one flat array and offsets
-    order = models.data.training_order(encoded.lengths, 64, epochs=5, seed=0)
-    items = models.data.TextItems(encoded, splits.train.labels, order)      # for a DataLoader that reads in sequence
-    collate = models.data.PadBatch(vocabulary.pad_id)
+    order = models.data.epoch_order(encoded.lengths, 64, seed=0, epoch=0)   # texts of similar length in one batch
+    pad = models.data.PadBatch(vocabulary.pad_id)
 
 `kinds` holds the three shapes that data have when they reach a task: labelled texts, labelled images, plain text. Importing
 this package loads neither torch nor transformers.
@@ -17,73 +16,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batches import LanguageBlocks, PadBatch, TextItems, check_vocabulary, language_blocks
+    from .batches import PadBatch
     from .encoded import EncodedTexts
     from .fetching import fetch
-    from .glove import find_glove, glove_embeddings
-    from .images import Augmentation, AugmentedBatch, ImageItems
+    from .glove import glove_embeddings
+    from .images import Augmentation
     from .kinds import LabelledImages, LabelledTexts, Splits
     from .loading import load
-    from .order import epoch_order, padding_share, training_order
-    from .places import data_folder
+    from .order import epoch_order, padding_share
     from .plain_text import wikitext_words
-    from .sets import SETS
-    from .subwords import ByteTokenizer, GPT2Tokenizer
+    from .subwords import GPT2Tokenizer
     from .vocabulary import WordVocabulary
 
 __all__ = [
-    "SETS",
     "Augmentation",
-    "AugmentedBatch",
-    "ByteTokenizer",
     "EncodedTexts",
     "GPT2Tokenizer",
-    "ImageItems",
     "LabelledImages",
     "LabelledTexts",
-    "LanguageBlocks",
     "PadBatch",
     "Splits",
-    "TextItems",
     "WordVocabulary",
-    "check_vocabulary",
-    "data_folder",
     "epoch_order",
     "fetch",
-    "find_glove",
     "glove_embeddings",
-    "language_blocks",
     "load",
     "padding_share",
-    "training_order",
     "wikitext_words",
 ]
 
 _WHERE = {
-    "AugmentedBatch": "images",
     "Augmentation": "images",
-    "ByteTokenizer": "subwords",
     "EncodedTexts": "encoded",
     "GPT2Tokenizer": "subwords",
-    "ImageItems": "images",
     "LabelledImages": "kinds",
     "LabelledTexts": "kinds",
-    "LanguageBlocks": "batches",
     "PadBatch": "batches",
-    "SETS": "sets",
     "Splits": "kinds",
-    "TextItems": "batches",
     "WordVocabulary": "vocabulary",
-    "check_vocabulary": "batches",
-    "data_folder": "places",
     "epoch_order": "order",
     "fetch": "fetching",
-    "find_glove": "glove",
     "glove_embeddings": "glove",
-    "language_blocks": "batches",
     "load": "loading",
     "padding_share": "order",
-    "training_order": "order",
     "wikitext_words": "plain_text",
 }
 

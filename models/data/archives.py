@@ -6,6 +6,7 @@ with such members is not the one that was asked for.
 
 from __future__ import annotations
 
+import errno
 import lzma
 import re
 import shutil
@@ -27,7 +28,11 @@ _BROKEN = (
     EOFError,
     NotImplementedError,
     RuntimeError,
+    # A name that is no text, or a field that is no number.
+    ValueError,
 )
+# What the disk says, whatever the archive. Any other refusal of the system is about a name or a place that the archive asks for.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 
 
 def unpack_archive(
@@ -35,9 +40,9 @@ def unpack_archive(
 ) -> int:
     """Write the members of `archive` whose names match the expression `members` below `target`; returns their number.
 
-    ModelError if the archive is damaged, holds links, devices, absolute names or "..", or exceeds the limits on the
-    number and size of all members, whether they are wanted or not. What was written before stays in `target`, which the
-    caller throws away.
+    ModelError if the archive is damaged, holds links, devices, absolute names, ".." or names that cannot be files together,
+    or exceeds the limits on the number and size of all members, whether they are wanted or not; OSError for a disk that is
+    full, fails or may not be written. What was written before stays in `target`, which the caller throws away.
     """
     limit = _Limit(archive, most_files, most_bytes)
     wanted = re.compile(members)
@@ -45,13 +50,14 @@ def unpack_archive(
         if kind == "tar":
             return _unpack_tar(archive, target, wanted, limit)
         return _unpack_zip(archive, target, wanted, limit)
-    except _BROKEN as error:
-        raise ModelError(f"{archive.name} cannot be unpacked ({error}): damaged or cut short; fetch it again") from None
-    except OSError as error:
-        # A damaged gzip stream is an OSError without a number; a full disk has one and is reported as it is.
-        if error.errno is not None:
+    except ModelError:
+        raise
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
             raise
-        raise ModelError(f"{archive.name} cannot be unpacked ({error}): damaged or cut short; fetch it again") from None
+        # Without the names, which may be longer than a line, and those of a folder that is gone by then.
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ModelError(f"{archive.name} cannot be unpacked ({why}): damaged or cut short; fetch it again") from None
 
 
 class _Limit:

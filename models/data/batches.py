@@ -1,4 +1,4 @@
-"""Data sets and collate functions for torch's DataLoader and the transformers Trainer."""
+"""Batches: texts padded to one length, and blocks drawn from a stream of tokens."""
 
 from __future__ import annotations
 
@@ -12,32 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import ModelError
-from .encoded import EncodedTexts
 
 Item = dict[str, Any]
-
-
-class TextItems(Dataset[Item]):
-    """Texts one at a time: ``input_ids`` int64 ``[length]`` and ``labels`` int64 ``[]``.
-
-    order : indices to read in, with repeats (see `training_order`); None reads each text once, in its place.
-    """
-
-    def __init__(
-        self, encoded: EncodedTexts, labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
-    ) -> None:
-        if len(encoded) != len(labels):
-            raise ModelError(f"{len(encoded)} texts and {len(labels)} labels; expected one label per text")
-        self.encoded, self.labels = encoded, labels
-        self.order = _checked_order(order, len(encoded))
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, index: Any) -> Item:
-        place = int(self.order[index])
-        ids = torch.from_numpy(self.encoded[place].astype(np.int64))
-        return {"input_ids": ids, "labels": torch.tensor(int(self.labels[place]))}
 
 
 class PadBatch:
@@ -93,30 +69,3 @@ class LanguageBlocks(Dataset[Item]):
         start = int(self.offsets[index])
         block = self.tokens[start : start + self.length].long()
         return {"input_ids": block, "labels": block}
-
-
-def language_blocks(tokens: NDArray[Any], length: int, count: int, seed: int) -> LanguageBlocks:
-    """`LanguageBlocks`, after a look at the numbers: ModelError if a setting is not a whole number above 0."""
-    for name, value in (("length", length), ("count", count)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ModelError(f"{name} is {value!r}; expected a whole number of at least 1")
-    return LanguageBlocks(tokens, length, count, seed)
-
-
-def check_vocabulary(encoded: EncodedTexts | NDArray[Any], vocab_size: int) -> None:
-    """ModelError if a token does not fit a network with `vocab_size` embeddings."""
-    tokens = encoded.tokens if isinstance(encoded, EncodedTexts) else encoded
-    if len(tokens) and (int(tokens.max()) >= vocab_size or int(tokens.min()) < 0):
-        worst = int(tokens.max()) if int(tokens.max()) >= vocab_size else int(tokens.min())
-        raise ModelError(
-            f"token {worst} does not fit the network's vocab_size {vocab_size}; set vocab_size to that of the tokenizer"
-        )
-
-
-def _checked_order(order: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
-    if order is None:
-        return np.arange(n)
-    wrong = np.flatnonzero((order < 0) | (order >= n))
-    if len(wrong):
-        raise ModelError(f"the order names item {order[wrong[0]]} of {n}; make it from the lengths of these texts")
-    return order

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..choices import choice
 from ..errors import ModelError
 from .digest import digest_of
 from .draw import balanced_draw, number_of
 from .kinds import LabelledImages, Splits
-from .places import choice
 from .reading import Reader
 from .sets import SETS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,13 +34,6 @@ class EncodedTexts:
         if flat.shape != (offsets[-1],):
             raise ModelError(f"lengths add up to {offsets[-1]}, but there are {flat.size} tokens")
         return cls(flat, offsets)
-
-    @classmethod
-    def from_sequences(cls, sequences: Sequence[Sequence[int]]) -> EncodedTexts:
-        """From one sequence of tokens per text."""
-        lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
-        flat = np.fromiter((token for one in sequences for token in one), dtype=np.int32, count=int(lengths.sum()))
-        return cls.from_lengths(flat, lengths)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -13,13 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from ..choices import choice
 from ..errors import ModelError
-from .batches import Item, _checked_order
 from .cifar10 import MEAN, STD
-from .kinds import LabelledImages
-from .places import choice
 
 POLICIES = ("none", "randaugment", "autoaugment")
 
@@ -53,39 +50,6 @@ def normalise(images: Tensor, mean: Sequence[float] = MEAN, std: Sequence[float]
     centre = torch.tensor(mean, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
     spread = torch.tensor(std, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
     return (images - centre) / spread
-
-
-class ImageItems(Dataset[Item]):
-    """Images one at a time: ``pixel_values`` float32 ``[channels, h, w]`` and ``labels`` int64 ``[]``.
-
-    mean, std : of the training images, 0..1; None leaves the values in 0..1, as `Augmentation` takes them, and adds
-    ``index``, the place in the order, for `AugmentedBatch`.
-    order : as for `TextItems`. size : expected height and width, for an error before the network's.
-    """
-
-    def __init__(
-        self, data: LabelledImages, *, mean: Sequence[float] | None = MEAN, std: Sequence[float] = STD,
-        order: NDArray[np.int64] | None = None, size: int | None = None,
-    ) -> None:  # fmt: skip
-        shape = data.images.shape
-        if size is not None and shape[1:3] != (size, size):
-            raise ModelError(
-                f"images are {shape[1]} x {shape[2]}; expected {size} x {size}: scale them, or change the network"
-            )
-        self.images, self.labels, self.mean, self.std = data.images, data.labels, mean, std
-        self.order = _checked_order(order, len(data))
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, index: Any) -> Item:
-        place = int(self.order[index])
-        image = as_floats(self.images[place : place + 1])[0]
-        if self.mean is not None:
-            image = normalise(image, self.mean, self.std)
-        # The default collate function of the Trainer hands every key to the network: only where it is needed.
-        place_in_order = {} if self.mean is not None else {"index": int(index)}
-        return {"pixel_values": image, "labels": torch.tensor(int(self.labels[place])), **place_in_order}
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
@@ -248,24 +212,3 @@ def _kornia_policy(name: str) -> Any:
             f"policy {name!r} needs kornia, which is not installed; pip install 'astromorphic[vision]', or take policy='none'"
         ) from None
     return RandAugment(n=2, m=9) if name == "randaugment" else AutoAugment(policy="cifar10")
-
-
-class AugmentedBatch:
-    """Collate function for `ImageItems` with ``mean=None``: stacks the items and augments them.
-
-    The generator is seeded by `seed` and the place of the batch's first item in the order, so that a resumed run, or one
-    with several loading processes, draws the same. Gives ``pixel_values`` and ``labels`` (probabilities).
-    """
-
-    def __init__(self, augmentation: Augmentation, seed: int) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ModelError(f"seed is {seed!r}; expected a whole number of at least 0")
-        self.augmentation, self.seed = augmentation, seed
-
-    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        images = torch.stack([item["pixel_values"] for item in items])
-        labels = torch.stack([item["labels"] for item in items])
-        mixed = np.random.SeedSequence([self.seed, int(items[0]["index"])]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(mixed[0] >> np.uint64(1)))
-        pixels, targets = self.augmentation(images, labels, generator)
-        return {"pixel_values": pixels, "labels": targets}

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..choices import choice
 from ..errors import ModelError
 from .cifar10 import load_cifar10
 from .imdb import load_imdb
 from .kinds import Splits
-from .places import choice, data_folder
+from .places import data_folder
 from .plain_text import load_enwik8, load_shakespeare, load_text_file, load_wikitext2
 from .reading import unpacked_suffix
 from .tables import TABLES, load_table

@@ -1,7 +1,7 @@
 """In which order texts are read: by chance and by seed, with texts of similar length in one batch.
 
-The order of a whole training run is one list made beforehand, so that an interrupted run, read "sequentially", goes on with
-exactly the texts that it would have had.
+An epoch's order follows from the seed and its number alone, so that an interrupted run goes on with exactly the texts that it
+would have had.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ModelError
 
 
-def epoch_order(
-    lengths: ArrayLike, batch_size: int, seed: int, epoch: int = 0, *, pool: int = 50, drop_last: bool = False
-) -> NDArray[np.int64]:
+def epoch_order(lengths: ArrayLike, batch_size: int, seed: int, epoch: int = 0, *, pool: int = 50) -> NDArray[np.int64]:
     """Indices ``[n]`` of one epoch, batch after batch.
 
     All texts are shuffled and cut into pools of `pool` batches; within a pool they are sorted by length and cut into
     batches, which are shuffled over the whole epoch. pool = 1 is plain shuffling. A last batch that is not full comes last,
-    so that batches stay whole, and is left out with `drop_last`.
+    so that batches stay whole.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     for name, value, least in (
@@ -42,24 +40,7 @@ def epoch_order(
     batches = np.concatenate([one[np.argsort(sizes[one], kind="stable")] for one in pools]) if pools else body
     batches = batches.reshape(-1, batch_size)
     batches = batches[generator.permutation(len(batches))].reshape(-1)
-    return batches if drop_last else np.concatenate([batches, rest])
-
-
-def training_order(lengths: ArrayLike, batch_size: int, epochs: int, seed: int, *, pool: int = 50) -> NDArray[np.int64]:
-    """Indices of `epochs` epochs of whole batches, one after the other; a batch that is not full is left out of its epoch.
-
-    With fewer texts than a batch holds, the batch is filled by reading texts again.
-    """
-    sizes = np.asarray(lengths, dtype=np.int64)
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ModelError(f"epochs is {epochs!r}; expected a whole number of at least 1")
-    if 0 < len(sizes) < batch_size:
-        return np.concatenate(
-            [np.resize(epoch_order(sizes, 1, seed, epoch, pool=1), batch_size) for epoch in range(epochs)]
-        )
-    return np.concatenate(
-        [epoch_order(sizes, batch_size, seed, epoch, pool=pool, drop_last=True) for epoch in range(epochs)]
-    )
+    return np.concatenate([batches, rest])
 
 
 def padding_share(lengths: ArrayLike, order: ArrayLike, batch_size: int) -> float:

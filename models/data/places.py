@@ -1,12 +1,11 @@
-"""The folder that holds the data sets, and names that are chosen from a list."""
+"""The folder that holds the data sets, and sets by their names."""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
+from ..choices import choice
 from ..errors import ModelError
 from .sets import SETS, NamedSet
 
@@ -33,13 +32,3 @@ def data_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 def named_set(name: str) -> NamedSet:
     """The registered set `name`; ModelError lists the names and the nearest match."""
     return SETS[choice("data set", name, SETS)]
-
-
-def choice(kind: str, value: object, choices: Iterable[str]) -> str:
-    """`value` if it is one of `choices`; otherwise ModelError with the list and the nearest match."""
-    known = list(choices)
-    if isinstance(value, str) and value in known:
-        return value
-    near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ModelError(f"unknown {kind} {value!r}: {hint}choose from {', '.join(known)}")

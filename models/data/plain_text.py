@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from ..choices import choice
 from ..errors import ModelError
 from .digest import digest_of
 from .kinds import Splits
-from .places import choice
 from .reading import Reader, find
 from .sets import SETS
 

@@ -1,9 +1,9 @@
-"""Bytes, and the byte-pair encoding of GPT-2."""
+"""The byte-pair encoding of GPT-2."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .encoded import EncodedTexts
 from .places import data_folder
 from .reading import Reader
 
@@ -29,26 +28,6 @@ _GPT2_FILES = (
     (".", "vocab.json", "merges.txt"),
     (".", "encoder.json", "vocab.bpe"),
 )
-_BATCH = 1_000
-
-
-class ByteTokenizer:
-    """Each byte of the UTF-8 text is its own token, 0 to 255; 256 stands for padding."""
-
-    pad_id = 256
-    vocab_size = 257
-
-    def encode(self, text: str | bytes) -> NDArray[np.int32]:
-        raw = text.encode("utf-8") if isinstance(text, str) else text
-        return np.frombuffer(raw, dtype=np.uint8).astype(np.int32)
-
-    def encode_many(self, texts: Iterable[str | bytes]) -> EncodedTexts:
-        raw = [text.encode("utf-8") if isinstance(text, str) else text for text in texts]
-        return EncodedTexts.from_lengths(np.frombuffer(b"".join(raw), dtype=np.uint8), [len(one) for one in raw])
-
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text; bytes that are not UTF-8 come out as replacement characters, padding is left out."""
-        return bytes(token for token in tokens if token < 256).decode("utf-8", errors="replace")
 
 
 class GPT2Tokenizer:
@@ -98,15 +77,6 @@ class GPT2Tokenizer:
             f"{root / 'tokenizers'}"
         )
 
-    @property
-    def pad_id(self) -> int:
-        """GPT-2 has no padding; the end of a text stands for it, under a mask."""
-        return self.end_id
-
-    @property
-    def end_id(self) -> int:
-        return int(self._entries["<|endoftext|>"])
-
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -119,16 +89,6 @@ class GPT2Tokenizer:
     def encode(self, text: str | bytes) -> NDArray[np.int32]:
         """Tokens of one text, which may be a whole corpus."""
         return np.asarray(self._tokenizer.encode(_as_text(text)).ids, dtype=np.int32)
-
-    def encode_many(self, texts: Sequence[str]) -> EncodedTexts:
-        lengths, parts = [], []
-        for start in range(0, len(texts), _BATCH):
-            for one in self._tokenizer.encode_batch_fast(list(texts[start : start + _BATCH])):
-                ids = one.ids
-                lengths.append(len(ids))
-                parts.append(np.asarray(ids, dtype=np.int32))
-        flat = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
-        return EncodedTexts.from_lengths(flat, lengths)
 
     def decode(self, tokens: Iterable[int]) -> str:
         return str(self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=False))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..recipes import Recipe
 
 _EVALUATION_BATCH = 128
+# The order of an epoch is drawn from [seed, epoch]. A key of its own keeps what a step draws, such as the words it leaves out,
+# from being the same stream where the numbers of step and epoch are equal.
+_OF_STEPS = (1,)
 
 
 class ClassificationTask(Task):
@@ -131,5 +134,5 @@ class ExampleBatches(Batches):
             self.known = (epoch, self._epoch(epoch))
         first = number * self.batch_size
         # By the number of the step, so that a resumed run reads what an uninterrupted one would.
-        generator = np.random.default_rng([self.seed, int(index)])
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, int(index)], spawn_key=_OF_STEPS))
         return self.task.training_batch(self.known[1][first : first + self.batch_size], self.recipe, generator)

@@ -77,11 +77,17 @@ class ImageClassificationTask(ClassificationTask):
         return AstromorphicForImageClassification.from_pretrained(folder)
 
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
-        pixels = as_floats(self.images[split][items])
-        if split != "train":
-            pixels = normalise(pixels, self.mean, self.std)
-        # Training images stay between 0 and 1, where augmentations are defined, until they are on their device.
+        pixels = normalise(as_floats(self.images[split][items]), self.mean, self.std)
         return {"pixel_values": pixels, "labels": torch.from_numpy(self.labels[split][items])}
+
+    def training_batch(
+        self, items: NDArray[np.int64], recipe: Recipe, generator: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Images between 0 and 1, where augmentations are defined; `augmented` normalises them on their device."""
+        return {
+            "pixel_values": as_floats(self.images["train"][items]),
+            "labels": torch.from_numpy(self.labels["train"][items]),
+        }
 
     def _made(self, mixup: float) -> Augmentation:
         policy = self.augment in ("randaugment", "autoaugment")

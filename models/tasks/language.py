@@ -174,5 +174,5 @@ class TokenBatches(Batches):
 
     def __getitem__(self, index: Any) -> dict[str, Tensor]:
         first = int(index) * self.batch_size
-        rows = torch.stack([self.blocks[i]["input_ids"] for i in range(first, first + self.batch_size)])
-        return {"input_ids": rows, "labels": rows}
+        blocks = [self.blocks[i] for i in range(first, first + self.batch_size)]
+        return {name: torch.stack([block[name] for block in blocks]) for name in ("input_ids", "labels")}

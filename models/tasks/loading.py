@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..choices import did_you_mean
 from ..errors import ModelError
 from . import FILES, TASKS
 
@@ -53,8 +53,7 @@ def family(name: str) -> str:
         if not path.is_file():
             raise ModelError(f"task is {name!r}, and there is no such file; expected a text, .csv, .tsv or .jsonl")
         return "table" if unpacked_suffix(path) in TABLES else "text_file"
-    near = difflib.get_close_matches(name, _KINDS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, _KINDS)
     raise ModelError(f"task is {name!r}; {hint}expected one of {', '.join(TASKS)}, or the path of a file")
 
 
@@ -83,8 +82,7 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
     which, kind = family(name), kind_of(name)
     for option in options:
         if option not in (known := option_names(name)):
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(option, known)
             raise ModelError(f"data of {name} have no option {option!r}; {hint}they take {', '.join(known) or 'none'}")
     if which == "shakespeare":
         from .shakespeare import SOURCE, language_task

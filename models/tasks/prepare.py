@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..recipes import Recipe
 from .presets import task_preset
@@ -55,12 +55,8 @@ def prepare(
 
     which = family(task)
     chosen = task_preset(which, preset)
-    known_models = model_names()
-    if model not in known_models and model not in OURS.values():
-        near = difflib.get_close_matches(model, known_models, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ModelError(f"unknown model {model!r}: {hint}choose from {', '.join(known_models)}")
-    architecture = OURS.get(model, model)
+    architecture = model if model in OURS.values() else choice("model", model, model_names())
+    architecture = OURS.get(architecture, architecture)
     if macro is not None and architecture != "tuned":
         raise ModelError(f"model is {model!r} and a macro file is given; its response is used by 'astromorphic' alone")
 
@@ -70,10 +66,8 @@ def prepare(
     model_settings = list(AstromorphicConfig().settings())
     for name in changes or {}:
         if name not in (every := [*model_settings, *recipe_names, *data_names]):
-            near = difflib.get_close_matches(name, every, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
             raise ModelError(
-                f"unknown setting of the model, the recipe or the data {name!r}: {hint}choose from "
+                f"unknown setting of the model, the recipe or the data {name!r}: {did_you_mean(name, every)}choose from "
                 f"{', '.join(sorted(model_settings))}; {', '.join(recipe_names)}; {', '.join(data_names) or 'no data options'}"
             )
     given = dict(changes or {})

@@ -7,12 +7,12 @@ tables leave open is a choice: weight decay 0.01 and beta2 0.999 (the defaults o
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ..choices import did_you_mean
 from ..errors import ModelError
 from ..recipes import RECIPES, Recipe
 
@@ -217,7 +217,7 @@ def task_preset(family: str, name: str) -> TaskPreset:
     """
     known = PRESETS[family]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ModelError(f"unknown preset {name!r} of {family}: {hint}choose from {', '.join(known)}")
+        raise ModelError(
+            f"unknown preset {name!r} of {family}: {did_you_mean(name, known)}choose from {', '.join(known)}"
+        )
     return known[name]

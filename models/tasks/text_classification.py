@@ -96,13 +96,11 @@ class TextClassificationTask(ClassificationTask):
     def build(self, config: AstromorphicConfig) -> AstromorphicForSequenceClassification:
         model = AstromorphicForSequenceClassification(config)
         if self.embeddings is not None:
-            weight: Any = model.get_input_embeddings().weight
-            if tuple(weight.shape[1:]) != self.embeddings.shape[1:]:
-                raise ModelError(
-                    f"embedding_size is {weight.shape[1]}; the pretrained vectors have {self.embeddings.shape[1]} numbers"
-                )
-            with torch.no_grad():
-                weight[: len(self.embeddings)] = torch.from_numpy(self.embeddings)
+            vectors, weight = torch.from_numpy(self.embeddings), model.model.embed.weight.detach()
+            if vectors.shape[1] == weight.shape[1]:
+                # A network may have room for more words than there are; those keep their random vectors.
+                vectors = torch.cat([vectors, weight[len(vectors) :]])
+            model.load_embeddings(vectors)
         return model
 
     def load(self, folder: Path) -> AstromorphicForSequenceClassification:

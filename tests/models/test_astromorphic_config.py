@@ -146,7 +146,7 @@ def test_presets_name_sizes_that_are_no_sizes(preset, settings, message):
 
 @pytest.mark.parametrize("name", [5, None, ["tuned"], "", "Tuned"])
 def test_names_that_are_no_presets(name):
-    with pytest.raises(ModelError, match=r"preset is .*; expected one of tuned, paper_eq11"):
+    with pytest.raises(ModelError, match=r"preset is .*; (did you mean .tuned.. )?expected one of tuned, paper_eq11"):
         AstromorphicConfig.from_preset(name)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import http.server
 import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +21,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from models.data.archives import unpack_archive
 from models.data.fetching import download, fetch, guard_response
 from models.data.loading import load
 from models.data.manifest import verify
@@ -168,6 +172,48 @@ def test_zips_that_reach_outside_are_refused(tmp_path, name, words):
 def test_a_damaged_archive_with_an_accepted_hash_is_refused(tmp_path, kind):
     data = GOOD[:-300] if kind == "tar" else b"PK nonsense"
     refused(tmp_path, a_set(data, kind), data, "damaged or cut short")
+
+
+def zip_of(names: list[str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, "review")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["aclImdb/a.txt", "aclImdb/a.txt/b.txt"], "Not a directory|File exists"),
+        (["aclImdb/a.txt/b.txt", "aclImdb/a.txt"], "Is a directory|File exists"),
+        (["aclImdb/" + "a" * 300 + ".txt"], "File name too long"),
+    ],
+)
+def test_names_that_cannot_be_files_make_a_damaged_archive(tmp_path, kind, names, words):
+    data = tar_of(dict.fromkeys(names, "review")) if kind == "tar" else zip_of(names)
+    refused(tmp_path, a_set(data, kind), data, rf"cannot be unpacked \(.*({words})\): damaged or cut short")
+
+
+def test_a_zip_whose_names_are_no_text_is_damaged(tmp_path):
+    data = zip_of(["aclImdb/\u00e9.txt"]).replace("\u00e9".encode(), b"\xc3\xc3")
+    refused(tmp_path, a_set(data, "zip"), data, "cannot be unpacked .*: damaged or cut short")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO])
+def test_what_the_disk_says_while_unpacking_is_not_blamed_on_the_archive(tmp_path, monkeypatch, kind, number):
+    def fails(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    file = tmp_path / "reviews"
+    file.write_bytes(GOOD if kind == "tar" else zip_of(["aclImdb/a.txt"]))
+    monkeypatch.setattr(tarfile.TarFile, "makefile", fails)
+    monkeypatch.setattr(shutil, "copyfileobj", fails)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as error:
+        unpack_archive(file, kind, tmp_path / "out", ".*", 100, 10**6)
+    assert error.value.errno == number
 
 
 def test_a_zip_is_unpacked_and_a_plain_file_is_kept(tmp_path):

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from models.data import images as im
 from models.data.kinds import LabelledImages
@@ -23,25 +22,20 @@ def pictures(n: int = 6, side: int = 32) -> LabelledImages:
     return LabelledImages(values, np.arange(n, dtype=np.int64) % 10)
 
 
-def test_items_are_normalised_by_channel():
+def test_images_are_normalised_by_channel():
     data = pictures()
     mean, std = im.mean_and_std(data.images)
     assert mean == pytest.approx((data.images / 255).mean((0, 1, 2)), abs=1e-12)
     assert std == pytest.approx((data.images / 255).std((0, 1, 2)), abs=1e-12)
-    items = im.ImageItems(data, mean=mean, std=std)
-    whole = torch.stack([items[i]["pixel_values"] for i in range(6)])
+    raw = im.as_floats(data.images)
+    assert torch.equal(raw, torch.from_numpy(data.images).permute(0, 3, 1, 2) / 255)
+    whole = im.normalise(raw, mean, std)
     assert whole.shape == (6, 3, 32, 32) and whole.dtype == torch.float32
     assert torch.allclose(whole.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
     assert torch.allclose(whole.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-5)
     # Row, column and channel stay where they were.
     value = (data.images[2, 5, 7, 1] / 255 - mean[1]) / std[1]
     assert whole[2, 1, 5, 7] == pytest.approx(value, abs=1e-5)
-    assert set(items[0]) == {"pixel_values", "labels"}
-    raw = im.ImageItems(data, mean=None, order=np.array([4, 4, 1]))
-    assert len(raw) == 3 and raw[1]["index"] == 1 and int(raw[1]["labels"]) == 4
-    assert torch.equal(raw[1]["pixel_values"], torch.from_numpy(data.images[4]).permute(2, 0, 1) / 255)
-    with pytest.raises(ModelError, match="images are 32 x 32; expected 28 x 28"):
-        im.ImageItems(data, size=28)
     with pytest.raises(ModelError, match=r"images are float32 \[2, 3, 32, 32\]; expected uint8"):
         im.as_floats(torch.zeros(2, 3, 32, 32))
 
@@ -134,18 +128,6 @@ def test_the_generator_decides_alone():
     one, same, other = (augment(x, labels, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(one[0], same[0]) and torch.equal(one[1], same[1]) and not torch.equal(one[0], other[0])
-
-
-def test_a_resumed_loader_augments_alike():
-    items = im.ImageItems(pictures(24), mean=None)
-    collate = im.AugmentedBatch(im.Augmentation(mix_up=0.8, erase=0.25), seed=3)
-    batches = list(DataLoader(items, batch_size=4, collate_fn=collate))
-    later = list(DataLoader(torch.utils.data.Subset(items, range(12, 24)), batch_size=4, collate_fn=collate))
-    for one, same in zip(batches[3:], later, strict=True):
-        assert torch.equal(one["pixel_values"], same["pixel_values"]) and torch.equal(one["labels"], same["labels"])
-    assert batches[0]["labels"].shape == (4, 10) and set(batches[0]) == {"pixel_values", "labels"}
-    again = im.AugmentedBatch(im.Augmentation(mix_up=0.8, erase=0.25), seed=4)([items[i] for i in range(4)])
-    assert not torch.equal(again["pixel_values"], batches[0]["pixel_values"])
 
 
 def test_wrong_images_and_settings_are_named():

@@ -9,13 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from models.data.batches import PadBatch, TextItems, check_vocabulary, language_blocks
+from models.data.batches import LanguageBlocks, PadBatch
 from models.data.encoded import EncodedTexts
 from models.data.glove import find_glove, glove_embeddings
-from models.data.order import epoch_order, padding_share, training_order
-from models.data.subwords import ByteTokenizer, GPT2Tokenizer
+from models.data.order import epoch_order, padding_share
+from models.data.subwords import GPT2Tokenizer
 from models.data.vocabulary import WordVocabulary, splitter
 from models.errors import ModelError
 
@@ -81,15 +80,6 @@ def test_a_vocabulary_is_saved_as_json_and_refused_when_damaged(tmp_path):
     file.write_text("{")
     with pytest.raises(ModelError, match="is no vocabulary"):
         WordVocabulary.load(file)
-
-
-def test_bytes():
-    b = ByteTokenizer()
-    encoded = b.encode_many(["aé", b"\x00\xff"])
-    assert [one.tolist() for one in (encoded[0], encoded[1])] == [[97, 0xC3, 0xA9], [0, 255]]
-    assert b.decode([97, 0xC3, 0xA9, b.pad_id]) == "aé" and b.vocab_size == b.pad_id + 1
-    with pytest.raises(ModelError, match="text 1"):
-        b.encode_many(["a", ""])
 
 
 def test_a_wrong_gpt2_vocabulary_is_refused(tmp_path):
@@ -163,7 +153,7 @@ def test_wrong_glove_files(tmp_path, monkeypatch):
 
 
 def test_truncation():
-    encoded = EncodedTexts.from_sequences([[1, 2, 3, 4, 5, 6, 7], [8], [9, 10, 11, 12]])
+    encoded = EncodedTexts.from_lengths(np.arange(1, 13), [7, 1, 4])
     assert encoded.lengths.tolist() == [7, 1, 4]
     head, both = encoded.truncated(3), encoded.truncated(3, "head+tail")
     assert [one.tolist() for one in map(head.__getitem__, range(3))] == [[1, 2, 3], [8], [9, 10, 11]]
@@ -180,15 +170,6 @@ def test_truncation():
         encoded[3]
 
 
-def test_tokens_that_do_not_fit_the_network_are_named():
-    encoded = EncodedTexts.from_sequences([[1, 5]])
-    check_vocabulary(encoded, 6)
-    with pytest.raises(ModelError, match="token 5 does not fit the network's vocab_size 5"):
-        check_vocabulary(encoded, 5)
-    with pytest.raises(ModelError, match="token -1"):
-        check_vocabulary(np.array([-1, 2]), 5)
-
-
 LENGTHS = np.random.default_rng(0).geometric(1 / 200, 5000).clip(max=400)
 
 
@@ -200,72 +181,58 @@ def test_an_epoch_reads_each_text_once_with_little_padding():
         assert not np.array_equal(order, other)
     assert padding_share(LENGTHS, order, 32) < 0.05 < 0.4 < padding_share(LENGTHS, np.arange(5000), 32)
     assert padding_share([3, 1, 2], [0, 1, 2], 2) == pytest.approx(1 - 6 / 8)
-    whole = epoch_order(LENGTHS, 32, seed=3, epoch=1, drop_last=True)
-    assert len(whole) == 5000 // 32 * 32 and np.array_equal(whole, order[: len(whole)])
 
 
 def test_buckets_do_not_sort_the_epoch():
     """Which batch is long is left to chance: batch means are not in order, and texts meet other texts in each epoch."""
-    order = epoch_order(LENGTHS, 32, seed=0, drop_last=True)
+    full = 5000 // 32 * 32
+    order = epoch_order(LENGTHS, 32, seed=0)[:full]
     means = LENGTHS[order].reshape(-1, 32).mean(axis=1)
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
     companions = []
     for epoch in (0, 1):
-        batches = epoch_order(LENGTHS, 32, 0, epoch, pool=10, drop_last=True).reshape(-1, 32)
+        batches = epoch_order(LENGTHS, 32, 0, epoch, pool=10)[:full].reshape(-1, 32)
         companions.append(set(batches[(batches == 7).any(axis=1)][0].tolist()))
     assert 7 in companions[0] & companions[1] and len(companions[0] & companions[1]) < 8
 
 
-def test_a_whole_run_in_one_list():
-    order = training_order([5, 1, 3, 2, 4], 2, epochs=3, seed=0)
-    assert len(order) == 12
-    for start in (0, 4, 8):
-        assert len(set(order[start : start + 4].tolist())) == 4
-    assert len(training_order([5, 1, 3], 8, epochs=2, seed=0)) == 16
-    with pytest.raises(ModelError, match="epochs is 0"):
-        training_order([1], 1, 0, 0)
+def test_orders_of_nothing_are_refused():
     with pytest.raises(ModelError, match="batch_size is 0"):
         epoch_order([1], 0, 0)
     with pytest.raises(ModelError, match="at least one text"):
         epoch_order([], 1, 0)
 
 
-def test_a_loader_that_goes_on_reads_what_it_would_have_read():
-    encoded = EncodedTexts.from_sequences([[i + 1] * (i % 7 + 1) for i in range(40)])
-    order = training_order(encoded.lengths, 4, epochs=2, seed=1, pool=3)
-    items = TextItems(encoded, np.arange(40) % 2, order)
-    loader = DataLoader(items, batch_size=4, collate_fn=PadBatch(0))
-    batches = list(loader)
-    assert len(batches) == 20
-    later = list(DataLoader(torch.utils.data.Subset(items, range(28, 80)), batch_size=4, collate_fn=PadBatch(0)))
-    for one, same in zip(batches[7:], later, strict=True):
-        assert torch.equal(one["input_ids"], same["input_ids"]) and torch.equal(one["labels"], same["labels"])
-    for batch in batches:
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        assert ids.dtype == mask.dtype == torch.int64 and torch.equal(mask, (ids != 0).long())
-        assert ids.shape[1] == mask.sum(1).max() and torch.equal(batch["labels"], (ids[:, 0] - 1) % 2)
-        # Padding is on the right.
-        assert (mask.diff(dim=1) <= 0).all()
-    assert PadBatch(9, multiple=8)([items[0], items[1]])["input_ids"].shape[1] == 8
-    with pytest.raises(ModelError, match="40 texts and 39 labels"):
-        TextItems(encoded, np.arange(39))
-    with pytest.raises(ModelError, match="the order names item 40 of 40"):
-        TextItems(encoded, np.arange(40), np.array([0, 40]))
+def test_fewer_texts_than_a_batch_are_read_once():
+    assert sorted(epoch_order([5, 1, 3], 8, seed=0).tolist()) == [0, 1, 2]
+
+
+def test_padding_is_on_the_right_to_the_longest_or_a_multiple():
+    items = [{"input_ids": torch.arange(1, n + 1), "labels": torch.tensor(10 * n)} for n in (3, 1, 5)]
+    batch = PadBatch(0)(items)
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    assert ids.dtype == mask.dtype == torch.int64 and ids.shape == (3, 5)
+    assert ids.tolist() == [[1, 2, 3, 0, 0], [1, 0, 0, 0, 0], [1, 2, 3, 4, 5]]
+    assert torch.equal(mask, (ids != 0).long()) and batch["labels"].tolist() == [30, 10, 50]
+    wide = PadBatch(9, multiple=4)(items)
+    assert wide["input_ids"].shape == (3, 8) and torch.equal(wide["attention_mask"][:, :5], mask)
+    assert (wide["input_ids"][wide["attention_mask"] == 0] == 9).all() and wide["attention_mask"].sum() == 9
+    assert "labels" not in PadBatch(0)([{"input_ids": torch.arange(2)}])
+    with pytest.raises(ModelError, match="multiple is 0"):
+        PadBatch(0, multiple=0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 def test_blocks_of_tokens(dtype):
     tokens = np.arange(200).astype(dtype)
-    one, same, other = (language_blocks(tokens, 8, 3000, seed) for seed in (1, 1, 2))
+    one, same, other = (LanguageBlocks(tokens, 8, 3000, seed) for seed in (1, 1, 2))
     assert torch.equal(one.offsets, same.offsets) and not torch.equal(one.offsets, other.offsets)
     assert one.offsets.min() == 0 and one.offsets.max() == 192
     item = one[7]
     assert torch.equal(item["input_ids"], torch.arange(8) + one.offsets[7]) and item["input_ids"].dtype == torch.int64
     assert torch.equal(item["labels"], item["input_ids"])
     with pytest.raises(ModelError, match="the text has 200 tokens; expected at least one block of 201"):
-        language_blocks(tokens, 201, 1, 0)
-    with pytest.raises(ModelError, match="count is 0"):
-        language_blocks(tokens, 2, 0, 0)
+        LanguageBlocks(tokens, 201, 1, 0)
 
 
 GOLDEN_OFFSETS = [235, 69, 46, 98, 144]
@@ -281,7 +248,7 @@ def test_blocks_are_those_of_the_byte_task():
     text = ByteText.from_bytes("noise", raw)
     recipe = Recipe("r", steps=10, batch_size=5, learning_rate=1e-3, warmup_steps=0)
     batches = language_task(text).batches(AstromorphicConfig(max_position_embeddings=16), recipe, 4)
-    blocks = language_blocks(text.train, 16, 50, 4)
+    blocks = LanguageBlocks(text.train, 16, 50, 4)
     assert len(batches) == 10
     for step in (9, 0, 3):
         expected = torch.stack([blocks[5 * step + i]["input_ids"] for i in range(5)])

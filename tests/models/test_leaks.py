@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.causality import prefix_difference
+from models.data.batches import LanguageBlocks
 from models.errors import ModelError
 from models.leak_probes import random_token_probe, target_alignment
 from models.leaks import leak_report
@@ -81,6 +82,31 @@ def test_targets_that_are_not_the_next_token_are_seen(tiny, randomise):
     # A block put together from two places of the text: its middle target follows nothing.
     torn = torch.cat([text[0:10], text[111:121]])[None]
     assert target_alignment(model, {"input_ids": torn, "labels": torn}, text).misplaced == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "misplaced"),
+    [
+        (lambda ids, labels: (ids[:-1], labels[:-1]), None),
+        # Shifted by the source and again by the network: every target is the token after the next.
+        (lambda ids, labels: (ids[:-1], labels[1:]), 4),
+        # One token late at a seam: the blocks stand nowhere in the text.
+        (lambda ids, labels: (ids.roll(1), labels.roll(1)), 4),
+    ],
+)
+def test_blocks_that_training_would_read_wrongly_are_caught(tiny, randomise, monkeypatch, fault, misplaced):
+    """Positive control of test 7: the report looks at the blocks that training reads, not at its own."""
+    read = LanguageBlocks.__getitem__
+
+    def wrong(self, index):
+        item = read(self, index)
+        ids, labels = fault(item["input_ids"], item["labels"])
+        return {"input_ids": ids, "labels": labels}
+
+    monkeypatch.setattr(LanguageBlocks, "__getitem__", wrong)
+    report = leak_report(randomise(tiny(**SIZE)), reevaluate=10, probe_steps=1)
+    assert report.failed == (() if misplaced is None else (7,)), report.summary()
+    assert report.alignment.misplaced >= (misplaced or 0) and (report.alignment.misplaced > 0) == bool(misplaced)
 
 
 def test_dropout_at_evaluation_and_rows_that_see_each_other_are_seen(tiny, monkeypatch, randomise):

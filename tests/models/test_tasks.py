@@ -22,7 +22,7 @@ from models.data.vocabulary import WordVocabulary
 from models.errors import ModelError
 from models.recipes import Recipe
 from models.result import RunResult
-from models.scoring import open_run, score_run
+from models.scoring import leaks_of_run, open_run, score_run
 from models.tasks import load_task
 from models.tasks.image_classification import ImageClassificationTask
 from models.tasks.loading import family
@@ -62,6 +62,23 @@ def text_task(**options) -> TextClassificationTask:
 
 def config_of(task, network="sequence", **settings) -> AstromorphicConfig:
     return AstromorphicConfig.from_preset("tuned", network=network, **{**SIZE, **task.settings(), **settings})
+
+
+def test_a_network_starts_from_the_vectors_of_its_words():
+    words = len(text_task().encoder)
+    vectors = np.random.default_rng(0).normal(size=(words, 6)).astype(np.float32)
+    task = text_task(embeddings=vectors)
+    for room in (0, 3):
+        config = config_of(task, vocab_size=words + room)
+        torch.manual_seed(5)
+        untouched = AstromorphicForSequenceClassification(config).model.embed.weight
+        torch.manual_seed(5)
+        weight = task.build(config).model.embed.weight
+        assert torch.equal(weight[:words], torch.from_numpy(vectors))
+        # The numbers that stand for no word of the task.
+        assert torch.equal(weight[words:], untouched[words:]) and weight.requires_grad
+    with pytest.raises(ModelError, match=rf"vectors are \({words}, 6\); expected \({words}, 8\): set .*embedding_size"):
+        task.build(config_of(task, embedding_size=8))
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +219,17 @@ def test_images_are_learnt_and_normalised_by_the_training_images(tmp_path):
     result = train(config_of(task, "image", dropout=0.0, patch_size=4), task, recipe, tmp_path, 0)
     assert result.kind == "image_classification" and result.test_accuracy > 0.9
     assert result.data.classes == ["red", "green", "blue"]
+    # What is trained without augmentation is what is scored, of the training images too.
+    plain = image_task("none")
+    raw = plain.training_batch(np.arange(8), RECIPE, np.random.default_rng(0))
+    trained = plain.augmented(raw, RECIPE)["pixel_values"]
+    torch.testing.assert_close(trained, plain.batch("train", np.arange(8))["pixel_values"])
 
 
 def test_augmentation_moves_training_images_alone_and_by_the_seed():
     task = image_task("crop_flip")
-    raw = task.batch("train", np.arange(8))
+    raw = task.training_batch(np.arange(8), RECIPE, np.random.default_rng(0))
+    assert raw["pixel_values"].min() >= 0 and raw["pixel_values"].max() <= 1
     torch.manual_seed(3)
     one = task.augmented(raw, RECIPE)["pixel_values"]
     torch.manual_seed(3)
@@ -329,6 +352,10 @@ def test_run_folders_are_scored_again(table, tmp_path):
         score_run(tmp_path / "run", data=text_file)
     with pytest.raises(ModelError, match="context and stride are for language models"):
         score_run(tmp_path / "run", context=5)
+    # A split that there is not is no other name for the validation split.
+    with pytest.raises(ModelError, match="split is 'valid'; expected one of train, validation, test"):
+        score_run(tmp_path / "run", split="valid")
+    assert f"of {len(run.task.labels['train'])}" in score_run(tmp_path / "run", split="train")
 
 
 @pytest.mark.parametrize(("tokens", "name"), [("bytes", "bytes"), ("words", "words (7)")])
@@ -346,6 +373,9 @@ def test_a_text_of_the_users_is_learnt_in_tokens(tmp_path, tokens, name):
     # `once` stands in the test part alone: its spelling is lost in words, and with it the bits per byte.
     assert (result.scores["test"].bits_per_byte is None) == (tokens == "words")
     assert "once each" not in (again := score_run(tmp_path / "run", reevaluate=20)) and "causality    causal" in again
+    for scored in (score_run, leaks_of_run):
+        with pytest.raises(ModelError, match="split is 'valid'; expected one of train, validation, test"):
+            scored(tmp_path / "run", split="valid")
 
 
 CHILD = "import json, sys; from models.training import run_job; run_job(json.loads(sys.argv[1]))"

@@ -55,6 +55,20 @@ def test_a_step_reads_the_same_whatever_was_read_before(task):
     assert rows(task.batches(None, RECIPE, 4)[0]) != rows(first[0])
 
 
+def test_what_a_step_loses_is_drawn_apart_from_the_orders(task, monkeypatch):
+    """Step 0 and epoch 0, step 1 and epoch 1: the same numbers, and yet other draws."""
+    drawn = {}
+    monkeypatch.setattr(
+        type(task), "training_batch", lambda self, items, recipe, generator: {"draws": generator.random(8)}
+    )
+    for seed in (0, 3):
+        batches = task.batches(None, RECIPE, seed)
+        drawn |= {(seed, step): batches[step]["draws"].tolist() for step in range(3)}
+        orders = [np.random.default_rng([seed, epoch]).random(8).tolist() for epoch in range(3)]
+        assert all(drawn[seed, step] not in orders for step in range(3))
+    assert len({tuple(one) for one in drawn.values()}) == 6
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_the_share_that_stays_and_its_order(task, share):
     recipe = replace(RECIPE, word_dropout=share)
