@@ -99,7 +99,8 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     beta2=0.999,
                     word_dropout=0.5,
                     label_smoothing=0.1,
-                    select="accuracy",
+                    # The accuracy of 2,500 texts is known to 0.6 % only; late epochs differ by less.
+                    select="loss",
                     **_EPOCHS,
                 ),
                 {**_IMDB_SIZE, "dropout": 0.3, "classifier_dropout": 0.3},
