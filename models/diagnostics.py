@@ -138,7 +138,7 @@ def _argument(
     mixer: AstromorphicMixer, q: Tensor, k: Tensor, v: Tensor, code: Tensor | None, keep: Tensor, level: float
 ) -> tuple[list[float], list[float]]:
     """rms per head of the Hebbian argument, and the share of it beyond `level`: after all tokens, or after each one."""
-    query, key = mixer.feature_maps(q, k, keep)
+    query, key = mixer.feature_maps(q, k)
     p = prepare(query, key, v, code, keep)
     if mixer.placement == "outside":
         scale = p.v.new_ones(len(p.v))

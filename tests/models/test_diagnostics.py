@@ -105,7 +105,7 @@ def test_the_argument_after_every_token_of_a_decoder(tiny, tokens):
     with torch.no_grad():
         x = model.model.embed(tokens) + model.model.embed_positions(torch.arange(20))
         q, k, v = mixer.project(x)
-        kappa = mixer.feature_maps(q, k, None)[1] + mixer.code_at(torch.arange(20))
+        kappa = mixer.feature_maps(q, k)[1] + mixer.code_at(torch.arange(20))
         s = (kappa[..., None] * v[..., None, :]).cumsum(1) * 0.5
     assert layers[0].argument_rms == pytest.approx(s.square().mean((0, 1, 3, 4)).sqrt().tolist(), rel=1e-4)
     out = diagnose(model, input_ids=tokens, level=0.1)[0].saturated
