@@ -69,6 +69,19 @@ def check_pixels(pixels: Tensor, config: AstromorphicConfig) -> None:
         raise ModelError(f"pixel_values are {pixels.dtype}; expected floating point, scaled to about -1 to 1")
 
 
+def wants_hidden_states(config: AstromorphicConfig, given: bool | None, attentions: bool | None) -> bool:
+    """Whether hidden states are to be returned, from the call or else the configuration.
+
+    Raises ModelError where attention matrices are asked for, which no network here has.
+    """
+    if config.output_attentions if attentions is None else attentions:
+        raise ModelError(
+            "output_attentions is True, but there is no attention matrix: the state is a sum over tokens, and the softmax "
+            "control works in one fused call; leave it out, and see models.diagnose for sizes of the branch"
+        )
+    return bool(config.output_hidden_states if given is None else given)
+
+
 def check_labels(labels: Tensor, batch: int, config: AstromorphicConfig) -> None:
     """Raise ModelError unless `labels` fit the problem: classes ``[batch]``, or numbers ``[batch, num_labels]``."""
     count, kind = config.num_labels or 1, config.problem_type

@@ -35,7 +35,7 @@ from ..ops.step import causal_step
 from ..surroundings import quiet_library
 from .configuration_astromorphic import AstromorphicConfig
 from .folder import check_folder, tensor_name
-from .inputs import check_tokens
+from .inputs import check_tokens, wants_hidden_states
 from .layout import Layout
 from .state import AstromorphicState, LayerState, PositionCode
 
@@ -452,13 +452,18 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         past_key_values: AstromorphicState | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Hidden states ``[batch, time, model]`` from input_ids ``[batch, time]`` or inputs_embeds ``[batch, time, model]``.
 
-        attention_mask covers these tokens or the whole sequence, with 0 for padding.
+        attention_mask covers these tokens or the whole sequence, with 0 for padding. output_hidden_states : also return
+        `hidden_states`, the input of the first layer and the output of every layer, the last after the final norm.
+        Raises ModelError for output_attentions, as there are none.
         Raises ValueError if the sequence runs past `max_position_embeddings` or the state belongs to another batch.
         """
+        every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
         # On a GPU the question would hold up every step of generation; there only the classifiers ask it.
@@ -497,7 +502,10 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         layers: list[LayerState] = []
         known = (state.codes if state is not None else None) or [None] * len(self.layers)
         codes: list[PositionCode | None] = []
+        hidden: list[Tensor] = []
         for i, layer in enumerate(self.layers):
+            if every:
+                hidden.append(x)
             x, new, code = layer(x, positions, mask, None if state is None else state.layers[i], known[i])
             layers.append(new)
             codes.append(code)
@@ -505,7 +513,11 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
             x = self.final_norm(x)
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
         after = AstromorphicState(layers, counted, seen + time, codes) if wanted and self.causal else None
-        return BaseModelOutputWithPast(last_hidden_state=x, past_key_values=after)  # type: ignore[arg-type]
+        return BaseModelOutputWithPast(
+            last_hidden_state=x,  # type: ignore[arg-type]
+            past_key_values=after,  # type: ignore[arg-type]
+            hidden_states=(*hidden, x) if every else None,  # type: ignore[arg-type]
+        )
 
     def _positions(
         self, state: AstromorphicState | None, mask: Tensor | None, batch: int, time: int, device: torch.device
@@ -567,11 +579,14 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Logits ``[batch, time (or logits_to_keep), vocab]``.
 
         With labels ``[batch, time]`` also the loss in nats per predicted token; the labels are shifted here.
+        output_hidden_states, output_attentions : as for `AstromorphicModel`.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -579,6 +594,8 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
@@ -586,7 +603,9 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         if labels is not None:
             extra = {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "shift_labels", "ignore_index")}
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **extra)
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=outputs.past_key_values)
+        return CausalLMOutputWithPast(
+            loss=loss, logits=logits, past_key_values=outputs.past_key_values, hidden_states=outputs.hidden_states
+        )
 
     def _prepare_cache_for_generation(  # type: ignore[override]
         self,
