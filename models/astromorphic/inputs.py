@@ -10,6 +10,8 @@ from torch import Tensor
 from ..errors import ModelError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from .configuration_astromorphic import AstromorphicConfig
 
 
@@ -69,7 +71,7 @@ def check_pixels(pixels: Tensor, config: AstromorphicConfig) -> None:
         raise ModelError(f"pixel_values are {pixels.dtype}; expected floating point, scaled to about -1 to 1")
 
 
-def wants_hidden_states(config: AstromorphicConfig, given: bool | None, attentions: bool | None) -> bool:
+def wants_hidden_states(config: PreTrainedConfig, given: bool | None, attentions: bool | None) -> bool:
     """Whether hidden states are to be returned, from the call or else the configuration.
 
     Raises ModelError where attention matrices are asked for, which no network here has.
