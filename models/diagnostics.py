@@ -114,7 +114,7 @@ def mixer_diagnostics(
     flat = out.to(x.dtype).reshape(*x.shape[:2], -1)
     branch = flat if mixer.output is None else mixer.output(flat)
     branch_rms, residual_rms = (float(_rms(t[keep], (0, 1))) for t in (branch, residual))
-    size, share = (None, None) if mixer.kind == "softmax" else _argument(mixer, q, k, v, code, keep, level)
+    size, share = (None, None) if mixer.kind == "softmax" else _argument(mixer, k, v, code, keep, level)
     return LayerDiagnostics(
         layer=number,
         argument_rms=size,
@@ -135,18 +135,20 @@ def _rms(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _argument(
-    mixer: AstromorphicMixer, q: Tensor, k: Tensor, v: Tensor, code: Tensor | None, keep: Tensor, level: float
+    mixer: AstromorphicMixer, k: Tensor, v: Tensor, code: Tensor | None, keep: Tensor, level: float
 ) -> tuple[list[float], list[float]]:
     """rms per head of the Hebbian argument, and the share of it beyond `level`: after all tokens, or after each one."""
-    query, key = mixer.feature_maps(q, k, keep)
-    p = prepare(query, key, v, code, keep)
+    assert mixer.features is not None
+    # phi(k) itself: a factor that the operator may take out of all keys would be missing from the argument.
+    key = mixer.features(k)
+    p = prepare(key, key, v, code, keep)
     if mixer.placement == "outside":
         scale = p.v.new_ones(len(p.v))
     elif mixer.scale is None:
         scale = 1.0 / valid_tokens(p.v, keep)
     else:
         scale = p.v.new_full((len(p.v),), mixer.scale)
-    heads, m, d = mixer.heads, query.shape[-1], v.shape[-1]
+    heads, m, d = mixer.heads, key.shape[-1], v.shape[-1]
     squares, beyond = p.v.new_zeros(2, heads, dtype=torch.float64)
     count = 0
     times = range(p.v.shape[1]) if mixer.causal else (slice(None),)

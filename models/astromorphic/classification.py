@@ -12,7 +12,15 @@ from transformers.modeling_outputs import BaseModelOutput, ImageClassifierOutput
 from ..errors import ModelError
 from ..ops.dropout import Dropout
 from .configuration_astromorphic import AstromorphicConfig
-from .inputs import check_embeddings, check_labels, check_length, check_mask, check_pixels, check_tokens
+from .inputs import (
+    check_embeddings,
+    check_labels,
+    check_length,
+    check_mask,
+    check_pixels,
+    check_tokens,
+    wants_hidden_states,
+)
 from .layout import Layout
 from .modeling_astromorphic import AstromorphicBlock, AstromorphicModel, AstromorphicPreTrainedModel
 from .stem import ImageStem
@@ -104,13 +112,17 @@ class AstromorphicForSequenceClassification(_Classifier):
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Logits ``[batch, num_labels]`` of input_ids ``[batch, time]`` or inputs_embeds ``[batch, time, embedding]``.
 
         attention_mask ``[batch, time]``, 0 for padding, which changes nothing; without one, `pad_token_id`, if set, is
-        padding. labels ``[batch]``, or ``[batch, num_labels]`` as in `classification_loss`.
+        padding. labels ``[batch]``, or ``[batch, num_labels]`` as in `classification_loss`. output_hidden_states,
+        output_attentions : as for `AstromorphicModel`.
         """
+        every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
         if input_ids is not None:
@@ -131,11 +143,12 @@ class AstromorphicForSequenceClassification(_Classifier):
         if inputs_embeds is not None and mask is not None:
             # Whatever stands in the padding must not reach a weight's gradient, where 0 * NaN is NaN.
             inputs_embeds = inputs_embeds.masked_fill(~mask[:, :, None], 0.0)
-        hidden = self.model(
-            input_ids=input_ids, inputs_embeds=inputs_embeds, attention_mask=mask, use_cache=False
-        ).last_hidden_state
-        loss, logits = self._classified(pool(hidden, mask, self.config.pooling), labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
+        after = self.model(
+            input_ids=input_ids, inputs_embeds=inputs_embeds, attention_mask=mask, use_cache=False,
+            output_hidden_states=every, output_attentions=False,
+        )  # fmt: skip
+        loss, logits = self._classified(pool(after.last_hidden_state, mask, self.config.pooling), labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=after.hidden_states)  # type: ignore[arg-type]
 
 
 class AstromorphicVisionModel(AstromorphicPreTrainedModel):
@@ -164,8 +177,18 @@ class AstromorphicVisionModel(AstromorphicPreTrainedModel):
         )
         self.post_init()
 
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutput:
-        """Hidden states ``[batch, patches, model]`` of pixel_values ``[batch, channels, height, width]``."""
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Hidden states ``[batch, patches, model]`` of pixel_values ``[batch, channels, height, width]``.
+
+        output_hidden_states, output_attentions : as for `AstromorphicModel`.
+        """
+        every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         check_pixels(pixel_values, self.config)
         x = self.stem(pixel_values)
         positions = torch.arange(x.shape[1], device=x.device)
@@ -174,11 +197,14 @@ class AstromorphicVisionModel(AstromorphicPreTrainedModel):
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = self.dropout(x)
+        hidden: list[Tensor] = []
         for layer in self.layers:
+            if every:
+                hidden.append(x)
             x, _, _ = layer(x, positions, None, None)
         if self.final_norm is not None:
             x = self.final_norm(x)
-        return BaseModelOutput(last_hidden_state=x)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*hidden, x) if every else None)  # type: ignore[arg-type]
 
 
 class AstromorphicForImageClassification(_Classifier):
@@ -195,11 +221,22 @@ class AstromorphicForImageClassification(_Classifier):
         self.model = AstromorphicVisionModel(config)
         self.post_init()
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None, **kwargs: Any) -> ImageClassifierOutput:
-        """Logits ``[batch, num_labels]`` of pixel_values ``[batch, channels, height, width]``; labels as for texts."""
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
+    ) -> ImageClassifierOutput:
+        """Logits ``[batch, num_labels]`` of pixel_values ``[batch, channels, height, width]``; labels as for texts.
+
+        output_hidden_states, output_attentions : as for `AstromorphicModel`.
+        """
+        every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         check_pixels(pixel_values, self.config)
         if labels is not None:
             check_labels(labels, pixel_values.shape[0], self.config)
-        hidden = self.model(pixel_values).last_hidden_state
-        loss, logits = self._classified(pool(F.gelu(hidden), None, self.config.pooling), labels)
-        return ImageClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
+        after = self.model(pixel_values, output_hidden_states=every, output_attentions=False)
+        loss, logits = self._classified(pool(F.gelu(after.last_hidden_state), None, self.config.pooling), labels)
+        return ImageClassifierOutput(loss=loss, logits=logits, hidden_states=after.hidden_states)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..errors import ModelError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from .configuration_astromorphic import AstromorphicConfig
 
 
@@ -67,6 +69,19 @@ def check_pixels(pixels: Tensor, config: AstromorphicConfig) -> None:
         raise ModelError(f"pixel_values are {tuple(pixels.shape)}; expected {expected}; {remedy}")
     if not pixels.is_floating_point():
         raise ModelError(f"pixel_values are {pixels.dtype}; expected floating point, scaled to about -1 to 1")
+
+
+def wants_hidden_states(config: PreTrainedConfig, given: bool | None, attentions: bool | None) -> bool:
+    """Whether hidden states are to be returned, from the call or else the configuration.
+
+    Raises ModelError where attention matrices are asked for, which no network here has.
+    """
+    if config.output_attentions if attentions is None else attentions:
+        raise ModelError(
+            "output_attentions is True, but there is no attention matrix: the state is a sum over tokens, and the softmax "
+            "control works in one fused call; leave it out, and see models.diagnose for sizes of the branch"
+        )
+    return bool(config.output_hidden_states if given is None else given)
 
 
 def check_labels(labels: Tensor, batch: int, config: AstromorphicConfig) -> None:

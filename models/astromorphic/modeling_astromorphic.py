@@ -20,6 +20,7 @@ from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ..errors import ModelError
+from ..ops.astrocyte_attention import astrocyte_attention, astrocyte_step
 from ..ops.bidirectional import bidirectional
 from ..ops.chunked import causal_chunked
 from ..ops.dropout import Dropout
@@ -28,19 +29,23 @@ from ..ops.precision import widen
 from ..ops.random_features import draw_weights, layer_seed, random_features
 from ..ops.reference import encoder
 from ..ops.response import Power, make_response
-from ..ops.scaling import per_valid_token
+from ..ops.scaling import per_valid_token, valid_tokens
 from ..ops.softmax import SoftmaxState, bidirectional_softmax, causal_softmax
-from ..ops.state import HebbianState
+from ..ops.state import HebbianState, ScaledState
 from ..ops.step import causal_step
 from ..surroundings import quiet_library
 from .configuration_astromorphic import AstromorphicConfig
 from .folder import check_folder, tensor_name
-from .inputs import check_tokens
+from .inputs import check_tokens, wants_hidden_states
 from .layout import Layout
 from .state import AstromorphicState, LayerState, PositionCode
 
 if TYPE_CHECKING:
     from bridge.artifact import MacroParameters
+
+
+# exp(|k|^2/2) is 4e36 there, which leaves room for the sum over some tokens.
+LARGEST_COSINE_KEY = 13.0
 
 
 class Features(nn.Module):
@@ -55,13 +60,29 @@ class Features(nn.Module):
             self.register_buffer("weight", torch.empty(self.shape))
             self.register_buffer("phase", torch.empty(self.shape[:2]))
 
-    def forward(self, x: Tensor, shift: str = "none", mask: Tensor | None = None) -> Tensor:
-        """phi(x), ``[batch, time, heads, m]``; `shift` as in `models.ops.random_features`."""
+    def forward(self, x: Tensor, shift: str = "none") -> Tensor:
+        """phi(x), ``[batch, time, heads, m]``; `shift` as in `models.ops.random_features`.
+
+        Raises ModelError where a cosine feature without a shift would be beyond float32.
+        """
         if self.kind == "elu":
             return feature_map(x)
         weight, phase = self.get_buffer("weight"), self.get_buffer("phase")
         scaled = widen(x) * self.shape[2] ** -0.25
-        return random_features(scaled, weight, phase, kind=self.kind, clip=self.clip, shift=shift, mask=mask)
+        if shift == "none" and "cosine" in self.kind and not torch.compiler.is_compiling():
+            _check_norms(scaled)
+        return random_features(scaled, weight, phase, kind=self.kind, clip=self.clip, shift=shift)
+
+
+def _check_norms(keys: Tensor) -> None:
+    """Raise ModelError where exp(|k|^2/2) of finite keys is beyond float32."""
+    squares = keys.detach().square().sum(-1)
+    largest = float(squares.amax()) if squares.numel() else 0.0
+    if LARGEST_COSINE_KEY**2 < largest < float("inf"):
+        raise ModelError(
+            f"a key has norm {largest**0.5:.4g} (with its factor d^(-1/4)) and exp(|k|^2/2) is in a cosine feature; expected "
+            f'at most {LARGEST_COSINE_KEY:g} with a sigmoid, a position code or a response that is not linear; use "exponential"'
+        )
 
 
 class AstromorphicMixer(nn.Module):
@@ -96,9 +117,9 @@ class AstromorphicMixer(nn.Module):
         shape = (1 if config.share_position_matrix else self.heads, self.m, self.layout.length)
         self.position_matrix = nn.Parameter(torch.empty(shape)) if coded else None
         self.features = Features(config, index) if config.mixer != "softmax" else None
-        # Keys may be rescaled as a whole where they enter numerator and normaliser alike.
+        # Keys may be rescaled together where they enter numerator and normaliser alike: no norm of theirs is then too large.
         homogeneous = self.placement == "none" and self.response == Power(1.0) and not coded
-        self.key_shift = "sequence" if homogeneous and not self.causal else "none"
+        self.estimates_softmax = homogeneous and self.features is not None and self.features.kind != "elu"
 
     def forward(
         self,
@@ -125,10 +146,31 @@ class AstromorphicMixer(nn.Module):
         shape = (*x.shape[:2], self.heads, -1)
         return self.query(x).view(shape), self.key(x).view(shape), self.value(x).view(shape)
 
-    def feature_maps(self, q: Tensor, k: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """phi(q) and phi(k), each up to a factor that no output depends on."""
+    def feature_maps(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(q), up to a factor per token that no output depends on, and phi(k)."""
         assert self.features is not None
-        return self.features(q, shift="token"), self.features(k, shift=self.key_shift, mask=mask)
+        return self.features(q, shift="token"), self.features(k)
+
+    def _mix_of_random_features(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        """s phi(q) S / (phi(q) . G) with sums that carry their exponent along, in one pass and step by step alike."""
+        assert self.features is not None
+        features, factor = self.features, self.d**-0.25
+        given = (q * factor, k * factor, v, features.get_buffer("weight"), features.get_buffer("phase"))
+        settings: dict[str, Any] = {"kind": features.kind, "clip": features.clip, "mask": mask}
+        past = state if isinstance(state, ScaledState) else None
+        if past is not None and q.shape[1] == 1:
+            out, after = astrocyte_step(*given, past, **settings)
+        else:
+            out, after = astrocyte_attention(*given, causal=self.causal, initial_state=past, **settings)
+        if self.scale is None:
+            out = out / valid_tokens(out, mask)[:, None, None, None]
+        elif self.scale != 1.0:
+            out = out * self.scale
+        if mask is not None:
+            out = out.masked_fill(~mask.bool()[:, :, None, None], 0.0)
+        return out, after if self.causal else None
 
     def scaled(self, out: Tensor) -> Tensor:
         """The output of all heads ``[batch, time, heads, d]`` with its norm, if any, and its gains."""
@@ -167,10 +209,12 @@ class AstromorphicMixer(nn.Module):
         """The operator alone, ``[batch, time, heads, d]`` and the new state; q, k before the feature map, code per token."""
         if self.kind == "softmax" and self.layout.bidirectional:
             return bidirectional_softmax(q, k, v, mask=mask), None
+        if self.estimates_softmax:
+            return self._mix_of_random_features(q, k, v, mask, state)
         if self.kind == "softmax":
             past = state if isinstance(state, SoftmaxState) else None
             return causal_softmax(q, k, v, mask=mask, initial_state=past)
-        query, key = self.feature_maps(q, k, mask)
+        query, key = self.feature_maps(q, k)
         settings: dict[str, Any] = {
             "response": self.response, "placement": self.placement, "code": code, "mask": mask,
             "reading": self.reading,
@@ -409,13 +453,18 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         past_key_values: AstromorphicState | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Hidden states ``[batch, time, model]`` from input_ids ``[batch, time]`` or inputs_embeds ``[batch, time, model]``.
 
-        attention_mask covers these tokens or the whole sequence, with 0 for padding.
+        attention_mask covers these tokens or the whole sequence, with 0 for padding. output_hidden_states : also return
+        `hidden_states`, the input of the first layer and the output of every layer, the last after the final norm.
+        Raises ModelError for output_attentions, as there are none.
         Raises ValueError if the sequence runs past `max_position_embeddings` or the state belongs to another batch.
         """
+        every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
         # On a GPU the question would hold up every step of generation; there only the classifiers ask it.
@@ -454,7 +503,10 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         layers: list[LayerState] = []
         known = (state.codes if state is not None else None) or [None] * len(self.layers)
         codes: list[PositionCode | None] = []
+        hidden: list[Tensor] = []
         for i, layer in enumerate(self.layers):
+            if every:
+                hidden.append(x)
             x, new, code = layer(x, positions, mask, None if state is None else state.layers[i], known[i])
             layers.append(new)
             codes.append(code)
@@ -462,7 +514,11 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
             x = self.final_norm(x)
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
         after = AstromorphicState(layers, counted, seen + time, codes) if wanted and self.causal else None
-        return BaseModelOutputWithPast(last_hidden_state=x, past_key_values=after)  # type: ignore[arg-type]
+        return BaseModelOutputWithPast(
+            last_hidden_state=x,  # type: ignore[arg-type]
+            past_key_values=after,  # type: ignore[arg-type]
+            hidden_states=(*hidden, x) if every else None,  # type: ignore[arg-type]
+        )
 
     def _positions(
         self, state: AstromorphicState | None, mask: Tensor | None, batch: int, time: int, device: torch.device
@@ -524,11 +580,14 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Logits ``[batch, time (or logits_to_keep), vocab]``.
 
         With labels ``[batch, time]`` also the loss in nats per predicted token; the labels are shifted here.
+        output_hidden_states, output_attentions : as for `AstromorphicModel`.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -536,6 +595,8 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
@@ -543,7 +604,9 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         if labels is not None:
             extra = {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "shift_labels", "ignore_index")}
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **extra)
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=outputs.past_key_values)
+        return CausalLMOutputWithPast(
+            loss=loss, logits=logits, past_key_values=outputs.past_key_values, hidden_states=outputs.hidden_states
+        )
 
     def _prepare_cache_for_generation(  # type: ignore[override]
         self,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..ops.softmax import SoftmaxState
-from ..ops.state import HebbianState
+from ..ops.state import HebbianState, ScaledState
 
-LayerState = HebbianState | SoftmaxState | None
+LayerState = HebbianState | ScaledState | SoftmaxState | None
 
 
 class PositionCode(NamedTuple):
@@ -30,8 +30,8 @@ class PositionCode(NamedTuple):
 class AstromorphicState:
     """State after `seen` columns of input.
 
-    layers: per layer a `HebbianState` (constant size), a `SoftmaxState` (grows; the softmax control) or None (the
-    control without attention). positions: real tokens seen per row, ``[batch]``; it is smaller than `seen` where a
+    layers: per layer a `HebbianState` or `ScaledState` (constant size), a `SoftmaxState` (grows; the softmax control) or None
+    (the control without attention). positions: real tokens seen per row, ``[batch]``; it is smaller than `seen` where a
     row was padded on the left. codes: per layer the position code, handed on because working all N_max of them out again
     would be 15 to 30 % of a step with 64 to 128 positions and 90 % with 1024; empty or None where there is none to keep.
     """

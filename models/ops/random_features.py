@@ -59,20 +59,17 @@ def _rotation(x: Tensor) -> Tensor:
 @without_autocast
 def random_features(
     x: Tensor, weight: Tensor, phase: Tensor, *, kind: str = "exponential", clip: float = 10.0, shift: str = "none",
-    mask: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """phi(x) ``[batch, time, heads, m]`` of x ``[batch, time, heads, d]``, which carries its factor d^(-1/4) already.
 
     shift : "none" gives phi itself. "token" gives phi times a positive factor per token and head that keeps it in range; for
-        queries, where such a factor changes no output. "sequence" gives it times one factor for the whole sequence and head,
-        which changes no output where keys enter numerator and normaliser alike (no code, no sigmoid, g linear); it looks at
-        all tokens, so it is for the encoder. mask : ``[batch, time]``, for "sequence". Without a shift the two cosines
-        overflow float32 from |x|^2 = 177 on; the exponentials cannot while |w|^2 < 177, which for d <= 64 is all but certain.
+        queries, where such a factor changes no output. Without a shift the two cosines overflow float32 from |x|^2 = 177 on;
+        the exponentials cannot while |w|^2 < 177, which for d <= 64 is all but certain. For keys see `scaled_features`.
 
     Raises ModelError for an unknown kind.
     """
     factor, exponent = _factor_and_exponent(x, weight, phase, kind, clip)
-    return factor * (exponent - _offset(exponent, shift, mask)).exp()
+    return factor * (exponent - (0.0 if shift == "none" else _largest(exponent))).exp()
 
 
 @without_autocast
@@ -84,7 +81,7 @@ def scaled_features(
     For sums over tokens of which each has its own b. Arguments as for `random_features`.
     """
     factor, exponent = _factor_and_exponent(x, weight, phase, kind, clip)
-    offset = exponent.detach().amax(dim=-1, keepdim=True)
+    offset = _largest(exponent)
     return factor * (exponent - offset).exp(), offset
 
 
@@ -109,13 +106,5 @@ def _factor_and_exponent(
     return wave * (2.0 / m) ** 0.5, half
 
 
-def _offset(exponent: Tensor, shift: str, mask: Tensor | None) -> Tensor | float:
-    if shift == "none":
-        return 0.0
-    largest = exponent.detach().amax(dim=-1, keepdim=True)
-    if shift == "token" or not largest.shape[1]:
-        return largest
-    if mask is not None:
-        largest = largest.masked_fill(~mask.bool()[:, :, None, None], -torch.inf)
-    largest = largest.amax(dim=1, keepdim=True)
-    return torch.where(largest.isfinite(), largest, 0.0)
+def _largest(exponent: Tensor) -> Tensor:
+    return exponent.detach().amax(dim=-1, keepdim=True)

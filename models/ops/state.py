@@ -25,6 +25,18 @@ class HebbianState(NamedTuple):
     activation: Tensor
 
 
+class ScaledState(NamedTuple):
+    """S and G of random features, both times e^-offset: alone they leave the range of floats (`models.ops.astrocyte_attention`).
+
+    hebbian ``[batch, heads, m, d]``, activation ``[batch, heads, m]``; offset ``[batch, heads, 1]``: the largest exponent of all
+    keys so far, and far below any of them before the first.
+    """
+
+    hebbian: Tensor
+    activation: Tensor
+    offset: Tensor
+
+
 def empty_state(
     batch: int,
     heads: int,

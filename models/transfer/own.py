@@ -7,44 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..astromorphic import AstromorphicPreTrainedModel
 from ..astromorphic.modeling_astromorphic import AstromorphicMixer
 from ..astromorphic.presets import PRESETS
-from ..astromorphic.state import LayerState
 from ..errors import ModelError
-from ..ops.astrocyte_attention import astrocyte_attention
 from ..surroundings import own_random_state
 from .frame import KeyFrame
 from .neurons import HiddenNeurons, chosen_layers
-
-
-class TransferredMixer(AstromorphicMixer):
-    """The layer's own operator where a state is carried on; whole sequences by `astrocyte_attention`.
-
-    Both compute the same. The second is several times faster at many neurons, and no norm of queries or keys is too large for it.
-    """
-
-    def mix(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        code: Tensor | None = None,
-        mask: Tensor | None = None,
-        state: LayerState = None,
-    ) -> tuple[Tensor, LayerState]:
-        if state is not None:
-            return super().mix(q, k, v, code, mask, state)
-        features: Any = self.features
-        out, after = astrocyte_attention(
-            q * self.d**-0.25, k * self.d**-0.25, v, features.weight, features.phase,
-            kind=features.kind, clip=features.clip, causal=self.causal, mask=mask,
-        )  # fmt: skip
-        if mask is not None:
-            out = out.masked_fill(~mask[:, :, None, None], 0.0)
-        return out, after if self.causal else None
 
 
 def blocks_of(model: AstromorphicPreTrainedModel) -> Any:
@@ -104,7 +75,7 @@ def transferred_own(
 def _mixer(
     config: Any, old: AstromorphicMixer, neurons: HiddenNeurons, index: int, frame: KeyFrame | None
 ) -> AstromorphicMixer:
-    new = TransferredMixer(config, old.layout, index)
+    new = AstromorphicMixer(config, old.layout, index)
     new.query, new.key, new.value, new.output, new.gain = old.query, old.key, old.value, old.output, old.gain
     features: Any = new.features
     weight, phase = neurons.draw(old.heads, old.d, index)

@@ -143,10 +143,13 @@ def test_attention_goals_are_judged_by_the_times():
     assert [(row["value"], row["met"]) for row in rows] == [(12.0, True), (1 / 1.5, False)]
     forms = (*benchmark_attention.BIDIRECTIONAL, *benchmark_attention.CAUSAL)
     rows.clear()
-    best = {(form, n): n * (1.0 + 0.2 * (n == 2048)) for form in forms for n in (512, 1024, 2048)}
-    benchmark_attention._flatness(rows, best, {form: [512, 1024, 2048] for form in forms})
-    growth = [row for row in rows if "growth" in row["name"]]
-    assert len(growth) == 2 and all(row["value"] == pytest.approx(20.0) and not row["met"] for row in growth)
+    for change, met in ((0.2, False), (-0.21, False), (-0.08, True), (0.08, True)):
+        rows.clear()
+        best = {(form, n): n * (1.0 + change * (n == 2048)) for form in forms for n in (512, 1024, 2048)}
+        benchmark_attention._flatness(rows, best, {form: [512, 1024, 2048] for form in forms})
+        flat = [row for row in rows if "change of the time" in row["name"]]
+        assert len(flat) == 2 and all(row["value"] == pytest.approx(100 * change) for row in flat)
+        assert all(row["met"] == met for row in flat)
     assert all(row["name"] in benchmark_attention.table(rows) for row in rows)
 
 

@@ -529,3 +529,17 @@ def test_saved_config_is_plain_json(tiny, tmp_path):
     tiny().save_pretrained(tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())
     assert content["model_type"] == "astromorphic" and content["response"]["parameters"] == {"alpha": 0.25}
+
+
+def test_cosine_features_beyond_float32_are_refused_where_no_shift_is_possible(tiny, tokens):
+    """With a sigmoid the sums have to be what they are; exp(|k|^2/2) of keys of norm 40 is not a number in float32."""
+    model = tiny(feature_map="cosine", hidden_dim=12)
+    assert model(tokens).logits.isfinite().all()
+    with torch.no_grad():
+        model.model.layers[0].mixer.key.bias.fill_(40.0)
+    with pytest.raises(ModelError, match=r"a key has norm \d+.*expected at most 13.*use \"exponential\"") as caught:
+        model(tokens)
+    assert "\n" not in str(caught.value)
+    with torch.no_grad():
+        model.model.layers[0].mixer.key.bias.fill_(float("nan"))
+    assert model(tokens).logits.isnan().all()  # what is not a number already is no matter of its norm

@@ -18,6 +18,7 @@ from models.astromorphic.layout import Layout
 from models.astromorphic.modeling_astromorphic import AstromorphicMixer
 from models.diagnostics import mixer_diagnostics
 from models.errors import ModelError
+from models.ops.random_features import draw_weights
 
 # Tokens, width, heads, then per scale s: content with the sigmoid inside, outside, and without one (docs/deviations.md).
 SETUPS = {
@@ -105,11 +106,37 @@ def test_the_argument_after_every_token_of_a_decoder(tiny, tokens):
     with torch.no_grad():
         x = model.model.embed(tokens) + model.model.embed_positions(torch.arange(20))
         q, k, v = mixer.project(x)
-        kappa = mixer.feature_maps(q, k, None)[1] + mixer.code_at(torch.arange(20))
+        kappa = mixer.feature_maps(q, k)[1] + mixer.code_at(torch.arange(20))
         s = (kappa[..., None] * v[..., None, :]).cumsum(1) * 0.5
     assert layers[0].argument_rms == pytest.approx(s.square().mean((0, 1, 3, 4)).sqrt().tolist(), rel=1e-4)
     out = diagnose(model, input_ids=tokens, level=0.1)[0].saturated
     assert out == pytest.approx((s.abs() > 0.1).float().mean((0, 1, 3, 4)).tolist(), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cosine"])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_the_argument_of_random_features_is_that_of_their_equation(kind, bidirectional):
+    """s S with S = sum phi(k)^T v and phi written out; factors that leave the output alone would show here."""
+    config = AstromorphicConfig.from_preset(
+        "kozachkov_random_features", hidden_size=16, num_attention_heads=2, hidden_dim=12, max_position_embeddings=9,
+        feature_map=kind, hebbian_scale=0.3,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    mixer = AstromorphicMixer(config, Layout(9, bidirectional=bidirectional))
+    weight, phase = draw_weights(2, 12, 8, seed=1)
+    mixer.features.weight.copy_(weight)
+    mixer.features.phase.copy_(phase)
+    x = 3.0 * torch.randn(3, 9, 16)
+    found = mixer_diagnostics(mixer, x, torch.arange(9), torch.ones(3, 9, dtype=torch.bool), x)
+    with torch.no_grad():
+        _, k, v = mixer.project(x)
+        k = k * 8**-0.25
+        wk, half = torch.einsum("bthd,hmd->bthm", k, weight), k.square().sum(-1, keepdim=True) / 2
+        phi = (wk - half).exp() * 12**-0.5 if kind == "exponential" else (wk + phase).cos() * half.exp() * 6**-0.5
+        s = 0.3 * (phi[..., None] * v[..., None, :])
+        s = s.sum(1, keepdim=True) if bidirectional else s.cumsum(1)
+    assert found.argument_rms == pytest.approx(s.square().mean((0, 1, 3, 4)).sqrt().tolist(), rel=1e-4)
+    assert found.saturated is None
 
 
 @pytest.mark.parametrize("preset", ["tuned", "softmax", "katharopoulos"])

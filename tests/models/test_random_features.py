@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.ops.random_features import RANDOM_FEATURES, draw_weights, random_features
+from models.ops.random_features import RANDOM_FEATURES, draw_weights, random_features, scaled_features
 from models.ops.reference import encoder
 from models.ops.response import Power
 from models.ops.softmax import bidirectional_softmax
@@ -89,28 +89,16 @@ def test_attention_with_many_neurons_is_softmax_attention():
 
 
 @pytest.mark.parametrize("kind", RANDOM_FEATURES)
-def test_shifts_change_no_output_and_keep_large_inputs_finite(kind):
-    """Queries of length 30 and keys of length 20: exp(450) and exp(-450) are outside float32."""
-    g = torch.Generator().manual_seed(3)
-    q, k, v = (torch.randn(2, 12, 2, D, generator=g, dtype=torch.float64) for _ in range(3))
-    mask = torch.ones(2, 12, dtype=torch.bool)
-    mask[1, 7:] = False
+def test_a_shift_is_one_factor_per_token_and_keeps_large_inputs_finite(kind):
+    """Inputs of length 30: exp(450) and exp(-450) are outside float32."""
+    x = torch.randn(2, 12, 2, D, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     weight, phase = draw_weights(2, 64, D, seed=0)
-    settings = {"response": Power(1.0), "scale": 1.0, "placement": "none", "mask": mask}
-
-    def run(q, k, **shift):
-        shifts = {**{"query": "none", "key": "none"}, **shift}
-        phi_q = random_features(q, weight, phase, kind=kind, shift=shifts["query"])
-        phi_k = random_features(k, weight, phase, kind=kind, shift=shifts["key"], mask=mask)
-        return encoder(phi_q, phi_k, v.to(phi_q.dtype), **settings)
-
-    plain, shifted = run(q, k), run(q, k, query="token", key="sequence")
-    assert (plain - shifted).abs().max() < 1e-9 * plain.abs().max()
-    large = run((10 * q).float(), (7 * k).float(), query="token", key="sequence")
-    assert large.isfinite().all() and large[mask].abs().sum(-1).amin(-1).gt(0).float().mean() > 0.5
-    # Masked keys have no say in the shift, however large they are.
-    loud = torch.where(mask[:, :, None, None], k, 1e3 * k)
-    assert torch.equal(run(q, loud, key="sequence"), run(q, k, key="sequence"))
+    plain, shifted = (random_features(x, weight, phase, kind=kind, shift=shift) for shift in ("none", "token"))
+    scaled, offset = scaled_features(x, weight, phase, kind=kind)
+    assert torch.equal(scaled, shifted) and offset.shape == (2, 12, 2, 1)
+    torch.testing.assert_close(shifted * offset.exp(), plain)
+    large = random_features((10 * x).float(), weight, phase, kind=kind, shift="token")
+    assert large.isfinite().all() and large.abs().amax(-1).gt(0).all()
 
 
 def test_weights_belong_to_their_seed_and_an_unknown_kind_is_named():

@@ -26,9 +26,10 @@ from models.astromorphic import (
     AstromorphicForImageClassification,
     AstromorphicForSequenceClassification,
 )
-from models.ops.astrocyte_attention import astrocyte_attention, astrocyte_attention_naive
+from models.ops.astrocyte_attention import astrocyte_attention, astrocyte_attention_naive, astrocyte_step
 from models.ops.random_features import RANDOM_FEATURES, draw_weights, random_features
 from models.ops.softmax import bidirectional_softmax, causal_softmax
+from models.transfer.inputs import attention_inputs
 
 WIDTH = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 LIBRARY = {
@@ -196,6 +197,85 @@ def test_norms_beyond_the_range_of_floats_change_nothing(kind, causal):
     torch.testing.assert_close(double, naive, rtol=1e-6, atol=1e-6)
 
 
+def steps(q, k, v, weight, phase, **settings) -> tuple[Tensor, object]:
+    """The first token alone, then one after the other from the state."""
+    mask = settings.pop("mask", None)
+    out, state = [], None
+    for t in range(q.shape[1]):
+        given = [x[:, t : t + 1] for x in (q, k, v)]
+        settings["mask"] = None if mask is None else mask[:, t : t + 1]
+        if state is None:
+            one, state = astrocyte_attention(*given, weight, phase, causal=True, **settings)
+        else:
+            one, state = astrocyte_step(*given, weight, phase, state, **settings)
+        out.append(one)
+    return torch.cat(out, 1), state
+
+
+@pytest.mark.parametrize("norm", [5.0, 15.0, 40.0])
+def test_keys_of_any_norm_give_the_closed_form_in_one_pass_and_step_by_step(norm):
+    """Weights exp(log sum_j exp(w_j q_t + w_j k_s - |k_s|^2/2)) in float64; float32 in the operator, where e^-800 is 0."""
+    q, k, v = qkv()
+    k = norm * k / k.norm(dim=-1, keepdim=True)
+    weight, phase = draw_weights(2, 32, 4, seed=2)
+    w = weight.double()
+    a, b = (torch.einsum("bthd,hmd->bhtm", x, w) for x in (q, k))
+    scores = (a[:, :, :, None] + b[:, :, None]).logsumexp(-1) - 0.5 * k.square().sum(-1).transpose(1, 2)[:, :, None]
+    later = torch.ones(21, 21, dtype=torch.bool).triu(1)
+    narrow = [x.float() for x in (q, k, v)]
+    for causal in (True, False):
+        shares = scores.masked_fill(later, -math.inf).softmax(-1) if causal else scores.softmax(-1)
+        wanted = torch.einsum("bhts,bshd->bthd", shares, v)
+        found, _ = astrocyte_attention(*narrow, weight, phase, causal=causal, chunk=8)
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-3, atol=1e-3)
+        if causal:
+            torch.testing.assert_close(steps(*narrow, weight, phase)[0].double(), wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", RANDOM_FEATURES)
+@pytest.mark.parametrize("norm", [5.0, 15.0, 40.0])
+def test_one_pass_pieces_and_steps_agree_at_any_norm(kind, norm):
+    """Queries as long as the keys, padding on either side; e^800 is beyond float64 too."""
+    q, k, v = qkv()
+    q, k = (norm * x / x.norm(dim=-1, keepdim=True) for x in (q, k))
+    weight, phase = (x.double() for x in draw_weights(2, 32, 4, seed=2))
+    mask = torch.arange(21) < torch.tensor([21, 9, 15])[:, None]
+    mask[2, :6] = False
+    settings = {"kind": kind, "mask": mask}
+    whole, end = astrocyte_attention(q, k, v, weight, phase, causal=True, chunk=8, **settings)
+    alone, last = steps(q, k, v, weight, phase, **settings)
+    pieces, state = [], None
+    for a, b in ((0, 4), (4, 5), (5, 21)):
+        settings["mask"] = mask[:, a:b]
+        given = [x[:, a:b] for x in (q, k, v)]
+        one, state = astrocyte_attention(*given, weight, phase, causal=True, initial_state=state, **settings)
+        pieces.append(one)
+    assert whole.isfinite().all() and whole[mask].abs().amax(-1).gt(0).float().mean() > 0.9
+    for other in (alone, torch.cat(pieces, 1)):
+        torch.testing.assert_close(other[mask], whole[mask], rtol=1e-6, atol=1e-6 * float(whole[mask].abs().max()))
+    for other in (last, state):
+        for x, y in zip(other, end, strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-9)
+
+
+def test_the_first_norms_that_are_too_long_are_far_away():
+    q, k, v = (x.float() for x in qkv())
+    for kind in RANDOM_FEATURES:
+        given = (1e17 * q, 1e17 * k, v, *draw_weights(2, 8, 4, seed=1))
+        found, state = astrocyte_attention(*given, kind=kind, causal=True)
+        assert all(x.isfinite().all() for x in (found, *state, steps(*given, kind=kind)[0]))
+
+
+def test_states_that_do_not_belong_to_the_operator():
+    q, k, v = qkv()
+    given = (q, k, v, *(x.double() for x in draw_weights(2, 8, 4, seed=1)))
+    _, state = astrocyte_attention(*given, causal=True)
+    with pytest.raises(ModelError, match="astrocyte_step takes one token, got 21"):
+        astrocyte_step(*given, state)
+    with pytest.raises(ModelError, match=r"initial_state is of \(2, 2, 8, 4\); expected .* \(3, 2, 8, 4\)"):
+        astrocyte_attention(*given, causal=True, initial_state=type(state)(*(x[:2] for x in state)))
+
+
 def test_a_bad_token_does_not_reach_the_past():
     q, k, v = qkv()
     weight, phase = (x.double() for x in draw_weights(2, 8, 4, seed=1))
@@ -205,6 +285,11 @@ def test_a_bad_token_does_not_reach_the_past():
     torch.testing.assert_close(found[0, :5], clean[0, :5], rtol=0, atol=0)
     torch.testing.assert_close(found[1, :9], clean[1, :9], rtol=0, atol=0)
     assert not found[0, 5:].isfinite().any()
+    by_steps, state = steps(q, k, v, weight, phase)
+    torch.testing.assert_close(by_steps[0, :5], clean[0, :5])
+    assert not by_steps[0, 5:].isfinite().any() and not by_steps[1, 9:].isfinite().any()
+    after, _ = astrocyte_attention(*(x[:, :3] for x in qkv()), weight, phase, causal=True, initial_state=state)
+    assert not after[:2].isfinite().any() and after[2].isfinite().all()
 
 
 # The models
@@ -335,6 +420,60 @@ def test_a_transferred_network_of_ours_is_saved_and_loaded(kind, tmp_path):
     loaded = OURS[kind].from_pretrained(tmp_path).eval()
     assert loaded.config.mixer == "kozachkov" and loaded.config.hidden_dim == 40
     torch.testing.assert_close(output(loaded, given), output(network, given), rtol=1e-4, atol=1e-5)
+
+
+def with_key_norms(model, given, norm: float):
+    """The model with keys whose mean norm, with their factor d^(-1/4), is `norm` in every layer."""
+    with torch.no_grad():
+        for i, block in enumerate(model.model.layers):
+            factor = norm / float(attention_inputs(model, given)[i].key.norm(dim=-1).mean())
+            block.mixer.key.weight.mul_(factor)
+            block.mixer.key.bias.mul_(factor)
+    return model
+
+
+@pytest.mark.parametrize("features", ["exponential", "cosine"])
+@pytest.mark.parametrize("norm", [5.0, 15.0, 40.0])
+def test_long_keys_are_the_same_in_memory_after_loading_and_in_a_continuation(norm, features, tmp_path):
+    given = inputs("causal_lm")
+    model = with_key_norms(build("causal_lm"), given, norm)
+    assert float(attention_inputs(model, given)[1].key.norm(dim=-1).mean()) == pytest.approx(norm, rel=1e-3)
+    network = transferred(model, 40, features=features).double()
+    network.save_pretrained(tmp_path)
+    loaded = AstromorphicForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
+    ids = given["input_ids"]
+    with torch.no_grad():
+        whole = network(ids).logits
+        assert whole.isfinite().all()
+        torch.testing.assert_close(loaded(ids).logits, whole, rtol=1e-5, atol=1e-5)
+        for net in (network, loaded):
+            state, found = None, []
+            for t in range(ids.shape[1]):
+                after = net(ids[:, t : t + 1], past_key_values=state, use_cache=True)
+                state = after.past_key_values
+                found.append(after.logits)
+            torch.testing.assert_close(torch.cat(found, 1), whole, rtol=1e-5, atol=1e-5)
+            first = net(ids[:, :5], use_cache=True).past_key_values
+            rest = net(ids[:, 5:], past_key_values=first).logits
+            torch.testing.assert_close(rest, whole[:, 5:], rtol=1e-5, atol=1e-5)
+        if features == "exponential":  # the cosine's normaliser is a difference of large numbers, where rounding shows
+            narrow = copy.deepcopy(loaded).float()
+            state = narrow(ids[:, :-1], use_cache=True).past_key_values
+            last = narrow(ids[:, -1:], past_key_values=state).logits
+            torch.testing.assert_close(last.double(), whole[:, -1:], rtol=1e-3, atol=1e-3)
+        assert torch.equal(loaded.generate(ids, max_new_tokens=4, do_sample=False),
+                           network.generate(ids, max_new_tokens=4, do_sample=False, use_cache=False))  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", [5.0, 15.0, 40.0])
+def test_long_keys_of_a_classifier_are_the_same_after_loading(norm, tmp_path):
+    given = inputs("sequence")
+    network = transferred(with_key_norms(build("sequence"), given, norm), 40, features="cosine")
+    network.save_pretrained(tmp_path)
+    loaded = AstromorphicForSequenceClassification.from_pretrained(tmp_path).eval()
+    found = output(loaded, given)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, output(network, given), rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_replaced_in_part_is_not_loaded_as_something_else(tmp_path):
