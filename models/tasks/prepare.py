@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_classification": "image"}
 # The name by which people ask for our own variant.
 OURS = {"astromorphic": "tuned"}
+# The control that is no network: see `models.bag_training`.
+BAG_OF_WORDS = "bag_of_words"
 
 
 class Prepared(NamedTuple):
@@ -51,11 +53,14 @@ def prepare(
     file whose response our variant uses. loaded : the task of an earlier call with the same task, data and options, which is not
     read again. Names and the preset are checked before data are read.
     """
-    from .loading import family, kind_of, load, option_names
+    from .loading import family, kind_of, load, option_names, resolve
 
+    task, data = resolve(task, data)
     which = family(task)
     chosen = task_preset(which, preset)
-    known_models = model_names()
+    if model == BAG_OF_WORDS:
+        raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
+    known_models = [*model_names(), BAG_OF_WORDS]
     if model not in known_models and model not in OURS.values():
         near = difflib.get_close_matches(model, known_models, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
