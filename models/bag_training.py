@@ -46,7 +46,7 @@ class BagSettings:
     min_count: int = 2
     lower_case: bool = True
     words: str = "words"
-    penalties: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+    penalties: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
     select: str = "accuracy"
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ def train_bag_of_words(
     settings, splits, location, options = _prepared(task, data, preset, dict(changes or {}))
     recipe = {"name": RECIPE, "penalties": list(settings.penalties), "select": settings.select}
     config = {key: value for key, value in asdict(settings).items() if key not in recipe}
-    noted = {
+    noted: dict[str, Any] = {
         "task": splits.name, "arm": settings.arm, "seed": 0, "recipe": recipe, "config": config, "data_digest": splits.digest,
     }  # fmt: skip
     out = Path(out_dir)
@@ -99,7 +99,7 @@ def train_bag_of_words(
     check_folder(out)
     with exclusive(output_folder(out)):
         bag, curve, chosen = _fitted(splits, settings, progress)
-        scores = {"validation": scored(bag, splits.validation), "test": scored(bag, splits.test)}
+        scores: dict[Any, SplitScore] = {"validation": scored(bag, splits.validation), "test": scored(bag, splits.test)}
         bag.save(out)
         result = RunResult(
             **noted, n_parameters=bag.n_parameters, steps=len(settings.penalties), chosen_step=chosen, learning_curve=curve,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PREFIX = "hf:"
 _PART = re.compile(r"\w[\w.-]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHORT = re.compile(r"[0-9a-f]{7,40}")
 # Earlier versions of the library run code of a data set if asked to, and ask on a terminal.
 _OLDEST = 4
 _UNREACHABLE = ("OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ReadTimeout")
@@ -37,7 +38,7 @@ class Address(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A data set as the library has it: splits by name, features by column, the commit, the licence as stated there."""
+    """A data set as the library has it: splits by name, features by column, the commit that was read, the licence."""
 
     address: Address
     splits: dict[str, Any]
@@ -125,8 +126,11 @@ def open_hub(name: str, config: str | None = None, revision: str | None = None) 
         _check_place(name, address, library)
         if address.local and revision is not None:
             raise ModelError(f"{name} is a folder and revision is {revision!r}; leave it out")
+        licence = ""
         try:
             with _quiet(library):
+                if not address.local:
+                    address, licence = _asked(address, revision)
                 builder = library.load_dataset_builder(address.repository, address.config, revision=revision)
                 builder.download_and_prepare()
                 splits = builder.as_dataset()
@@ -138,11 +142,35 @@ def open_hub(name: str, config: str | None = None, revision: str | None = None) 
                 continue
             raise refused from None
         commit = str(getattr(builder, "hash", None) or "")
+        # Without the hub the library takes what its cache holds, whatever the revision.
+        if revision is not None and _SHORT.fullmatch(revision) and not commit.startswith(revision):
+            raise ModelError(
+                f"{name}: revision is {revision} and what was read is commit {commit}, from the cache; connect, or leave the "
+                "revision out"
+            )
         features = dict(next(iter(splits.values())).features)
-        licence = str(getattr(builder.info, "license", "") or "").strip() or "not stated in its record"
         return Opened(address, dict(splits), features, commit if _COMMIT.fullmatch(commit) else None, licence)
     assert refused is not None
     raise refused
+
+
+def _asked(address: Address, revision: str | None) -> tuple[Address, str]:
+    """The address with its owner, and the licence that the hub states.
+
+    Names without an owner, such as imdb, are forwarded by the hub, but the library (5.2, its issue 8612) stops at them.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        info = HfApi().dataset_info(address.repository, revision=revision)
+    except Exception:
+        # The cache may hold what the hub cannot be asked for; there the owner is part of the name.
+        if "/" not in address.repository:
+            raise
+        return address, "not known, as the hub was not asked"
+    stated = (info.card_data or {}).get("license") or "not stated"
+    licence = ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
+    return address._replace(repository=info.id), licence
 
 
 def _library(name: str) -> Any:
@@ -176,41 +204,50 @@ def _check_place(name: str, address: Address, library: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet(library: Any) -> Iterator[None]:
-    """No bars and no notes of the library inside the block; afterwards as before."""
-    bars, level = library.is_progress_bar_enabled(), library.logging.get_verbosity()
+    """No bars and no notes of the library and of the hub's own inside the block; afterwards as before."""
+    from huggingface_hub.utils import logging as hub_logging
+
+    noisy = (library.logging, hub_logging)
+    bars, levels = library.is_progress_bar_enabled(), [one.get_verbosity() for one in noisy]
     library.disable_progress_bars()
-    library.logging.set_verbosity_error()
+    for one in noisy:
+        one.set_verbosity_error()
     try:
         yield
     finally:
-        library.logging.set_verbosity(level)
+        for one, level in zip(noisy, levels, strict=True):
+            one.set_verbosity(level)
         if bars:
             library.enable_progress_bars()
 
 
 def _may_be_config(error: Exception) -> bool:
     """Not found, or not to be asked: the cache may still hold the other reading of the name."""
-    return type(error).__name__ in ("DatasetNotFoundError", "ConnectionError", "OfflineModeIsEnabled")
+    return (
+        type(error).__name__ in ("DatasetNotFoundError", "RepositoryNotFoundError")
+        or "OfflineModeIsEnabled" in f"{type(error).__name__} {error}"
+    )
 
 
 def _refused(name: str, address: Address, revision: str | None, error: Exception) -> ModelError:
     kinds = {kind.__name__ for one in (error, error.__cause__) if one is not None for kind in type(one).__mro__}
     where = address.repository + ("" if address.config is None else f", configuration {address.config}")
     where += "" if revision is None else f", revision {revision}"
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    said = " ".join(str(error).split()) or type(error).__name__
     if kinds & {"ConnectionError", "TimeoutError", *_UNREACHABLE}:
+        owner = "" if "/" in address.repository else " and the owner in the name, hf:OWNER/NAME"
         return ModelError(
             f"{name}: the hub cannot be reached for {where}, and the data are not in the cache; connect (and unset "
-            "HF_HUB_OFFLINE and HF_DATASETS_OFFLINE), or name with HF_HOME a cache that holds them"
+            f"HF_HUB_OFFLINE and HF_DATASETS_OFFLINE), or name with HF_HOME a cache that holds them{owner}"
         )
-    if "DatasetNotFoundError" in kinds:
+    if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError"}:
         return ModelError(
             f"{name}: the hub has no {where}, or shows it to some accounts only; correct the name, or log in with `hf auth login`"
         )
-    if "Dataset scripts" in first:
+    if "Dataset scripts" in said:
         return ModelError(f"{name}: {where} is made by a program, which is not run; look for a copy as parquet or CSV")
     if kinds & {"DataFilesNotFoundError", "EmptyDatasetError"}:
         return ModelError(
             f"{name}: {where} holds no data files that the library reads; expected parquet, CSV, JSON or images"
         )
-    return ModelError(f"{name}: {where} cannot be read: {first[:300]}")
+    return ModelError(f"{name}: {where} cannot be read: {said[:300]}")

@@ -124,8 +124,11 @@ def _one(
 def splits_of(found: Opened, name: str, columns: Columns, parts: Parts) -> Splits[Any]:
     """Read the parts and draw those that are not there; ModelError names split and row of what cannot be used."""
     train = _part(found, name, parts.train, "train_split")
-    held = _named_or_usual(found, name, parts.validation, parts.validation_share, _VALIDATION, "validation")
-    test = _named_or_usual(found, name, parts.test, parts.test_share, _TEST, "test")
+    # Where the labels of the test part are kept back, "validation" may be named as the test.
+    held = _named_or_usual(
+        found, name, parts.validation, parts.validation_share, _others(_VALIDATION, train, parts.test), "validation"
+    )
+    test = _named_or_usual(found, name, parts.test, parts.test_share, _others(_TEST, train, held), "test")
     if len({train, held, test} - {None}) != 3 - (held is None) - (test is None):
         raise ModelError(f"{name}: two of the parts are the same split; parts are {', '.join(found.splits)}")
     called, source = _called(found), _source(found)
@@ -158,15 +161,15 @@ def splits_of(found: Opened, name: str, columns: Columns, parts: Parts) -> Split
     kept = np.flatnonzero(rest)
     three = ((_rows(content, kept), labels[kept]), drawn["validation"], drawn["test"])
     if columns.kind == "image_classification":
-        images = [LabelledImages(pixels, own) for pixels, own in three]
-        shapes = {part.images.shape[1:] for part in images}
+        a, b, c = (LabelledImages(pixels, own) for pixels, own in three)
+        shapes = {part.images.shape[1:] for part in (a, b, c)}
         if len(shapes) != 1:
             raise ModelError(
                 f"{name}: images are {sorted(shapes)} in different splits; expected one size and number of channels"
             )
-        return Splits(called, *images, digest_of(called, classes, *images), source, classes, found.revision)
-    texts = [LabelledTexts(tuple(own), numbers) for own, numbers in three]
-    return Splits(called, *texts, digest_of(called, classes, *texts), source, classes, found.revision)
+        return Splits(called, a, b, c, digest_of(called, classes, a, b, c), source, classes, found.revision)
+    d, e, f = (LabelledTexts(tuple(own), numbers) for own, numbers in three)
+    return Splits(called, d, e, f, digest_of(called, classes, d, e, f), source, classes, found.revision)
 
 
 def _called(found: Opened) -> str:
@@ -189,6 +192,10 @@ def _part(found: Opened, name: str, split: str, option: str) -> str:
             f"{name}: there is no split {split!r}; expected one of {', '.join(found.splits)}: set {option}"
         )
     return split
+
+
+def _others(usual: Sequence[str], *taken: str | None) -> list[str]:
+    return [one for one in usual if one not in taken]
 
 
 def _named_or_usual(
@@ -308,18 +315,24 @@ def _plain(
 
     train, held, test = splits
     raw = text(train)
-    shares = []
-    for what, split, share in (("validation", held, parts.validation_share), ("test", test, parts.test_share)):
-        share = 0.05 if share is None else share
-        if split is None and (isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1):
-            raise ModelError(f"{name}: {what} is {share!r}; expected a share of the text between 0 and 1")
-        shares.append(0.0 if split is not None else float(share))
-    if sum(shares) >= 1:
-        raise ModelError(f"{name}: validation and test take {sum(shares):g} of the text; expected less than 1")
+    first = _share(name, "validation", held, parts.validation_share)
+    second = _share(name, "test", test, parts.test_share)
+    if first + second >= 1:
+        raise ModelError(f"{name}: validation and test take {first + second:g} of the text; expected less than 1")
     if held is None and test is None:
-        cut = by_position(raw, called, source, (1 - sum(shares), *shares))
+        cut = by_position(raw, called, source, (1 - first - second, first, second))
         return cut.train, cut.validation, cut.test
-    end = round(len(raw) * (1 - sum(shares)))
-    if not raw[:end] or (sum(shares) and not raw[end:]):
+    end = round(len(raw) * (1 - first - second))
+    if not raw[:end] or (first + second and not raw[end:]):
         raise ModelError(f"{name}: split {train} has {len(raw)} bytes, too few to be cut; give a longer text")
     return raw[:end], raw[end:] if held is None else text(held), raw[end:] if test is None else text(test)
+
+
+def _share(name: str, what: str, split: str | None, share: float | None) -> float:
+    """Of the training text; 0 where the part is a split of its own."""
+    if split is not None:
+        return 0.0
+    share = 0.05 if share is None else share
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise ModelError(f"{name}: {what} is {share!r}; expected a share of the text between 0 and 1")
+    return float(share)
