@@ -168,7 +168,8 @@ def _asked(address: Address, revision: str | None) -> tuple[Address, str]:
         if "/" not in address.repository:
             raise
         return address, "not known, as the hub was not asked"
-    stated = (info.card_data or {}).get("license") or "not stated"
+    card: Any = info.card_data or {}
+    stated = card.get("license") or "not stated"
     licence = ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
     return address._replace(repository=info.id), licence
 

@@ -320,7 +320,9 @@ def _plain(
     if first + second >= 1:
         raise ModelError(f"{name}: validation and test take {first + second:g} of the text; expected less than 1")
     if held is None and test is None:
-        cut = by_position(raw, called, source, (1 - first - second, first, second))
+        # In whole numbers: 1 - 0.05 - 0.05 is a little less than 0.9.
+        parts_of = [round(1e9 * share) for share in (1 - first - second, first, second)]
+        cut = by_position(raw, called, source, (parts_of[0], parts_of[1], parts_of[2]))
         return cut.train, cut.validation, cut.test
     end = round(len(raw) * (1 - first - second))
     if not raw[:end] or (first + second and not raw[end:]):

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.optimize import brentq
 
 from models.bag_of_words import BagOfWords, Terms
-from models.bag_training import BagSettings, train_bag_of_words
+from models.bag_training import train_bag_of_words
 from models.data import load
 from models.errors import ModelError
 from models.logistic import fit_logistic, objective
@@ -67,8 +67,8 @@ def test_the_gradient_is_that_of_the_objective():
         back[at] -= step
         slope = (objective(moved, bias, x, y, 0.7)[0] - objective(back, bias, x, y, 0.7)[0]) / (2 * step)
         assert by_weight[at] == pytest.approx(slope, abs=1e-8)
-    ahead = objective(weight, bias + [step, 0, 0], x, y, 0.7)[0]
-    behind = objective(weight, bias - [step, 0, 0], x, y, 0.7)[0]
+    shift = np.array([step, 0, 0])
+    ahead, behind = (objective(weight, bias + sign * shift, x, y, 0.7)[0] for sign in (1, -1))
     assert by_bias[0] == pytest.approx((ahead - behind) / (2 * step), abs=1e-8)
 
 
@@ -101,7 +101,7 @@ def test_classes_may_be_renamed():
 
 @pytest.mark.parametrize("penalty", [0.0, -1.0, math.inf, math.nan, True, "1"])
 def test_a_penalty_is_above_zero(penalty):
-    with pytest.raises(ModelError, match="penalty is .*above 0"):
+    with pytest.raises(ModelError, match=r"penalty is .*above 0"):
         fit_logistic(*problem(), 3, penalty)
 
 
