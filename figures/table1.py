@@ -32,12 +32,14 @@ LABELS = {
     "none": "attention off",
     "bag_of_embeddings": "mean of word vectors",
     "bag_of_words": "bag of words",
+    "bag_of_words_binary": "bag of words, 0/1",
     "bag_of_words_bigrams": "bag of words and pairs",
+    "bag_of_words_bigrams_binary": "bag of words and pairs, 0/1",
     "rmaat": "RMAAT's layer",
     "eq18_global": "eq. 18, one global state",
 }
 # Without attention, and so without order.
-CONTROLS = ("none", "bag_of_embeddings", "bag_of_words", "bag_of_words_bigrams")
+CONTROLS = ("none", *(arm for arm in LABELS if arm.startswith("bag_of_")))
 
 
 def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
