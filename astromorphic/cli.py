@@ -219,7 +219,8 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            help="shakespeare, imdb, cifar10, wikitext2, enwik8; or a file: .csv, .tsv, .jsonl with text and label, or any text."
+            help="shakespeare, imdb, cifar10, wikitext2, enwik8; a file: .csv, .tsv, .jsonl with text and label, or any text; "
+            "or hf:NAME of the Hugging Face hub."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -228,7 +229,7 @@ def train(
         typer.Option(
             "--model",
             help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat, kozachkov, kozachkov_random_features, "
-            "katharopoulos, softmax, none.",
+            "katharopoulos, softmax, none; bag_of_words for texts with labels.",
         ),
     ] = "astromorphic",
     preset: Annotated[
@@ -236,7 +237,11 @@ def train(
     ] = "tuned",
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder that holds the data sets; for the tasks text_file and table the file."),
+        typer.Option(
+            "--data",
+            help="Folder that holds the data sets; for the tasks text_file and table the file, for hub_text, hub_table "
+            "and hub_images hf:NAME.",
+        ),
     ] = None,
     macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,
     set_: Annotated[

@@ -90,8 +90,8 @@ def check_target(out: Path) -> None:
 def check_single(changes: Mapping[str, Any]) -> None:
     """AssignmentError for a list of values: a training run sweeps nothing."""
     for name, value in changes.items():
-        # The proportions of a cut and the names of classes are lists; nothing else is.
-        if isinstance(value, list) and name not in ("split", "classes", "image_size"):
+        # The proportions of a cut, the names of classes and the penalties to choose from are lists; nothing else is.
+        if isinstance(value, list) and name not in ("split", "classes", "image_size", "penalties"):
             raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
 
 
@@ -109,16 +109,48 @@ def train(
     """Train and return a summary as text."""
     check_single(changes)
     # Wrong names are found before what takes seconds to import.
-    from models.tasks.loading import family
+    from models.tasks.loading import family, resolve
+    from models.tasks.prepare import BAG_OF_WORDS
     from models.tasks.presets import task_preset
 
-    task_preset(family(task), preset)
+    named, place = resolve(task, data)
+    task_preset(family(named), preset)
+    if model == BAG_OF_WORDS:
+        return _train_bag(named, preset, place, macro, changes, seed, out, progress)
     from models import train as train_model
     from models.tasks.prepare import prepare
 
-    ready = prepare(task, model, preset, data=data, macro=macro, changes=changes)
+    ready = prepare(named, model, preset, data=place, macro=macro, changes=changes)
     result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress)
     return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
+
+
+def _train_bag(
+    task: str,
+    preset: str,
+    data: Any,
+    macro: Path | None,
+    changes: Mapping[str, Any],
+    seed: int,
+    out: Path,
+    progress: Callable[[int, int, Mapping[str, float]], None],
+) -> str:
+    """Fit a bag of words and return a summary as text."""
+    if macro is not None:
+        raise AssignmentError("--macro is the response of a network, and a bag of words is none; leave it out")
+    if seed != 0:
+        raise AssignmentError(
+            f"--seed {seed}: a bag of words has one minimum whatever the seed; leave it out, or cut the data otherwise with "
+            "--set split_seed=N"
+        )
+    from models import train_bag_of_words
+
+    result = train_bag_of_words(task, out, data=data, preset=preset, changes=changes, progress=progress)
+    penalties = result.recipe["penalties"]
+    chosen = penalties[result.chosen_step - 1]
+    edge = len(penalties) > 1 and chosen in (penalties[0], penalties[-1])
+    note = ", the outermost that was tried (set penalties to look beyond)" if edge else f" of {len(penalties)}"
+    return f"{out}: {_scores(result)}; penalty {chosen:g}{note}; {result.n_parameters:,} parameters, {result.wall_time_s:.0f} s"
 
 
 def _scores(result: Any) -> str:

@@ -36,6 +36,7 @@ OPTIONAL = (
     ("neo", "spike times come from CSV files", "spikes"),
     ("pynwb", "spike times come from CSV files", "spikes"),
     ("kornia", "crop, flip, erasing, mixup and cutmix of images work", "vision"),
+    ("datasets", "data sets come by their names here and from files", "hub"),
     ("sbi", "bridge.infer takes method='importance'", "inference"),
 )
 

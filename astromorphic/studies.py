@@ -55,6 +55,9 @@ _PRESETS = (
     ),
 )
 
+# Attention off and no position: the mean of one vector per word, and a linear output on it.
+_BAG = Arm("bag_of_embeddings", "none", {"position_embeddings": False})
+
 # Fig. 4's four curves, at a scale of 1/N at which the branch is alive; a learned gain would match gains by itself.
 _ALIVE = {"learnable_gain": False}
 _LINEAR = {**_ALIVE, "sigmoid_placement": "none", "response": _power(1.0)}
@@ -86,7 +89,7 @@ _FOUR_MEGABYTES = {"n_bytes": 4_000_000}
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
-        "imdb": Study("IMDB: every variant and control", "imdb", _PRESETS, "table1", (3e-4, 1e-3, 3e-3)),
+        "imdb": Study("IMDB: every variant and control", "imdb", (*_PRESETS, _BAG), "table1", (3e-4, 1e-3, 3e-3)),
         "imdb_ablation": Study("IMDB: Fig. 4's four curves", "imdb", _ABLATION, "fig4", (3e-4, 1e-3, 3e-3)),
         "imdb_alpha": Study("IMDB: exponents and families", "imdb", _RESPONSES, "exponents", (1e-3,)),
         "cifar10": Study("CIFAR-10: every variant and control", "cifar10", _PRESETS, "table1", (3e-4, 1e-3)),

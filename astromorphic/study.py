@@ -101,9 +101,10 @@ def as_text(rows: Any) -> str:
         lines.append(f"{task}, {metric}:")
         for row in part.assign(order=part.test * part.better).sort_values("order", ascending=False).itertuples():
             spread = "" if row.test_sd != row.test_sd else f" ± {row.test_sd:.3f}"
+            rate = "" if row.learning_rate != row.learning_rate else f"{row.learning_rate:.2g}"
             epoch = "" if row.chosen_epoch != row.chosen_epoch else f"{row.chosen_epoch:.1f}"
             lines.append(
-                f"  {row.arm:28s}{f'{row.test:.3f}{spread}':>18s}{row.validation:12.3f}{row.seeds:7d}{row.learning_rate:9.2g}"
+                f"  {row.arm:28s}{f'{row.test:.3f}{spread}':>18s}{row.validation:12.3f}{row.seeds:7d}{rate:>9s}"
                 f"{epoch:>7s}{row.parameters:13,d}"
             )
     return "\n".join(lines)

@@ -21,6 +21,3 @@ TABLE1: dict[str, dict[str, Printed]] = {
     "cifar10": {"softmax": Printed(97.4, 0.1), "kozachkov": Printed(96.8, 0.2), "astromorphic": Printed(97.0, 0.2)},
     "wikitext2": {"softmax": Printed(73.4), "kozachkov": Printed(123.3), "astromorphic": Printed(33.8)},
 }
-
-# Unigram tf-idf and logistic regression on 20,000 training reviews, measured for this project.
-BAG_OF_WORDS = {"imdb": 88.5}

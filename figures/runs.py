@@ -51,7 +51,8 @@ def table(runs: Sequence[RunResult]) -> pd.DataFrame:
     metric : "accuracy (%)" for a classifier, "bits per byte" for a language model, "perplexity per token" for one whose
     tokens do not give the text back; `better` is +1 where more is better, -1 where less is. A model that sees the future
     has no such number: its rows hold its loss in nats per token under the metric "not a language model". perplexity : per
-    token, on the test split. A run that lies below the folder twice counts once.
+    token, on the test split. learning_rate : NaN for what has none, a bag of words. A run that lies below the folder twice
+    counts once.
 
     Raises RunsError if runs of one task and arm differ in more than learning rate and seed: a mean over them would be of
     nothing.
@@ -70,13 +71,14 @@ def table(runs: Sequence[RunResult]) -> pd.DataFrame:
             metric, better, values = "not a language model", -1, [validation.loss, test.loss]
         rows.append(
             {
-                "task": run.task, "arm": run.arm, "seed": run.seed, "learning_rate": run.recipe["learning_rate"],
+                "task": run.task, "arm": run.arm, "seed": run.seed, "learning_rate": run.recipe.get("learning_rate"),
                 "parameters": run.n_parameters, "metric": metric, "better": better, "validation": values[0],
                 "test": values[1], "perplexity": test.perplexity_per_token, "chosen_epoch": run.chosen_epoch,
                 "causal": None if run.causality is None else run.causality.verdict == "causal",
             }
         )  # fmt: skip
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    return found.assign(learning_rate=pd.to_numeric(found.learning_rate))
 
 
 def _comparable(runs: Sequence[RunResult]) -> list[RunResult]:
@@ -92,7 +94,7 @@ def _comparable(runs: Sequence[RunResult]) -> list[RunResult]:
                 f"runs of {run.task}, {run.arm} differ in more than learning rate and seed: {name} is {there.get(name)!r} and "
                 f"{settings.get(name)!r}; name with --runs a folder that holds one of them"
             )
-        kept.setdefault((run.task, run.arm, run.recipe["learning_rate"], run.seed), run)
+        kept.setdefault((run.task, run.arm, run.recipe.get("learning_rate"), run.seed), run)
     return list(kept.values())
 
 
@@ -102,7 +104,7 @@ def at_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
     Test scores play no part in the choice. Equal means: the lower rate.
     """
     keys = ["task", "arm", "metric", "better", "learning_rate"]
-    means = rows.groupby(keys).agg(validation=("validation", "mean")).reset_index()
+    means = rows.groupby(keys, dropna=False).agg(validation=("validation", "mean")).reset_index()
     means["score"] = means.validation * means.better
     means = means.sort_values(["score", "learning_rate"], ascending=[False, True])
     best = means.drop_duplicates(["task", "arm", "metric"])[["task", "arm", "metric", "learning_rate"]]
@@ -115,7 +117,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     The deviation is that of a sample (n - 1) and NaN for a single seed.
     """
     best = at_best_rate(rows)
-    grouped = best.groupby(["task", "arm", "metric", "better", "learning_rate"], as_index=False, sort=False)
+    keys = ["task", "arm", "metric", "better", "learning_rate"]
+    grouped = best.groupby(keys, as_index=False, sort=False, dropna=False)
     return grouped.agg(
         seeds=("seed", "nunique"), parameters=("parameters", "first"), validation=("validation", "mean"), test=("test", "mean"),
         test_sd=("test", "std"), perplexity=("perplexity", _mean), chosen_epoch=("chosen_epoch", "mean"),

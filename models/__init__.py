@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         AstromorphicModel,
         AstromorphicState,
     )
+    from .bag_of_words import BagOfWords
+    from .bag_training import train_bag_of_words
     from .causality import causality_verdict
     from .diagnostics import LayerDiagnostics, diagnose
     from .errors import ModelError
@@ -40,6 +42,7 @@ __all__ = [
     "AstromorphicForSequenceClassification",
     "AstromorphicModel",
     "AstromorphicState",
+    "BagOfWords",
     "EncodedText",
     "KneserNey",
     "LayerDiagnostics",
@@ -58,6 +61,7 @@ __all__ = [
     "open_run",
     "run_job",
     "train",
+    "train_bag_of_words",
     "transferred",
 ]
 
@@ -69,6 +73,7 @@ _WHERE = {
     "AstromorphicForSequenceClassification": "astromorphic",
     "AstromorphicModel": "astromorphic",
     "AstromorphicState": "astromorphic",
+    "BagOfWords": "bag_of_words",
     "EncodedText": "language",
     "KneserNey": "ngram",
     "LayerDiagnostics": "diagnostics",
@@ -88,6 +93,7 @@ _WHERE = {
     "open_run": "scoring",
     "run_job": "training",
     "train": "training",
+    "train_bag_of_words": "bag_training",
     "transferred": "transfer",
 }
 

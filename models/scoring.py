@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ModelError
-from .result import RunResult
+from .result import RunResult, SplitScore
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,23 +33,47 @@ def open_run(folder: str | os.PathLike[str], data: Any = None) -> Run:
     """
     place = Path(folder)
     record = RunResult.load(place / "run.json")
+    if _is_bag(record):
+        raise ModelError(f"{place} holds a bag of words, which is no network; open it with models.BagOfWords.load")
     task = _task(record, place, data)
     same = task.digest == record.data_digest
     if not same and data is None:
-        raise ModelError(
-            f"{place} was trained on data with digest {record.data_digest[:12]}..., and {record.task} now has "
-            f"{task.digest[:12]}...; name the data with --data to score others"
-        )
+        raise _other_data(record, place, task.digest)
     return Run(record, task, task.load(place).eval(), same)
 
 
+def _other_data(record: RunResult, place: Path, digest: str) -> ModelError:
+    return ModelError(
+        f"{place} was trained on data with digest {record.data_digest[:12]}..., and {record.task} now has "
+        f"{digest[:12]}...; name the data with --data to score others"
+    )
+
+
+def _is_bag(record: RunResult) -> bool:
+    from .bag_training import RECIPE
+
+    return record.recipe.get("name") == RECIPE
+
+
 def _task(record: RunResult, place: Path, data: Any) -> Task:
-    from .tasks import TASKS, load_task
-    from .tasks.loading import kind_of, option_names
+    from .tasks import load_task
+
+    source, where, options = _data_of(record, place, data)
+    saved = place if (place / "vocabulary.json").is_file() else None
+    return load_task(source, where, saved=saved, **options)
+
+
+def _data_of(record: RunResult, place: Path, data: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Task, folder or file, and options of the data that a run is to be scored on."""
+    from .data.hub import is_hub_name
+    from .tasks import TASKS
+    from .tasks.loading import FROM_HUB, kind_of, option_names
 
     named = next((name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")), None)
     location = data if data is not None else record.data.location
-    if location is not None and Path(location).is_file():
+    if is_hub_name(location):
+        source, where = FROM_HUB[record.kind], location
+    elif location is not None and Path(location).is_file():
         source, where = os.fspath(location), None
     elif named is not None:
         source, where = named, location
@@ -61,8 +85,9 @@ def _task(record: RunResult, place: Path, data: Any) -> Task:
         raise ModelError(f"{place} is a run of {record.kind} and {source} is {kind_of(source)}; name data of its kind")
     known = option_names(source)
     options = {name: value for name, value in record.data.options.items() if name in known}
-    saved = place if (place / "vocabulary.json").is_file() else None
-    return load_task(source, where, saved=saved, **options)
+    if location != record.data.location:
+        options.pop("revision", None)
+    return source, where, options
 
 
 def score_run(
@@ -78,6 +103,11 @@ def score_run(
 
     Raises ModelError for what `open_run` refuses, a split that the task does not have, and settings of the other kind of task.
     """
+    record = RunResult.load(Path(folder) / "run.json")
+    if _is_bag(record):
+        if context is not None or stride is not None:
+            raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
+        return _score_bag(record, Path(folder), data, split)
     record, task, model, same = open_run(folder, data)
     lines = [
         f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
@@ -94,13 +124,47 @@ def score_run(
     if context is not None or stride is not None:
         raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
     found, _ = task.score(model, split)
-    lines.append(f"accuracy     {100 * (found.accuracy or 0.0):.2f} % of {found.n:,}")
-    lines.append(f"loss         {found.loss:.4f} nats per example")
+    return "\n".join([*lines, *_accuracy_lines(record, found, split, same)])
+
+
+def _accuracy_lines(record: RunResult, found: SplitScore, split: Split, same: bool) -> list[str]:
+    lines = [
+        f"accuracy     {100 * (found.accuracy or 0.0):.2f} % of {found.n:,}",
+        f"loss         {found.loss:.4f} nats per example",
+    ]
     # Of the training split a record keeps no score.
     recorded = None if split == "train" else record.scores[split]
     if same and recorded is not None and recorded.n == found.n and recorded.accuracy is not None:
         lines.append(f"record       {100 * recorded.accuracy:.2f} % when it was trained")
-    return "\n".join(lines)
+    return lines
+
+
+def _score_bag(record: RunResult, place: Path, data: Any, split: Split) -> str:
+    from .bag_of_words import BagOfWords
+    from .bag_training import scored
+    from .tasks.base import SPLITS
+    from .tasks.loading import load_splits
+
+    if split not in SPLITS:
+        raise ModelError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    bag = BagOfWords.load(place)
+    source, where, options = _data_of(record, place, data)
+    splits = load_splits(source, where, options)[0]
+    if list(splits.classes) != record.data.classes:
+        raise ModelError(
+            f"{place} was trained on the classes {', '.join(record.data.classes)} and {splits.name} has "
+            f"{', '.join(splits.classes)}; name data with the same classes"
+        )
+    same = splits.digest == record.data_digest
+    if not same and data is None:
+        raise _other_data(record, place, splits.digest)
+    found = scored(bag, getattr(splits, split))
+    penalty = record.recipe["penalties"][record.chosen_step - 1]
+    lines = [
+        f"run          {record.task}, {record.arm}, penalty {penalty:g}, {len(bag.terms.terms):,} terms",
+        f"data         {splits.name}, {split}{'' if same else '; other data than it was trained on'}",
+    ]
+    return "\n".join([*lines, *_accuracy_lines(record, found, split, same)])
 
 
 def leaks_of_run(

@@ -39,7 +39,8 @@ class Splits(Generic[T]):
 
     name : what run records call it. digest : sha256 over everything that was read, the cut into splits included.
     source : where the files came from, with the licence as stated there. classes : names of the labels, empty for plain
-    text. `T` is `LabelledTexts`, `LabelledImages`, or bytes for plain text.
+    text. revision : commit of the hub that was read, None for anything else. `T` is `LabelledTexts`, `LabelledImages`, or
+    bytes for plain text.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Splits(Generic[T]):
     digest: str
     source: str
     classes: tuple[str, ...] = ()
+    revision: str | None = None

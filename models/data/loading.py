@@ -11,6 +11,7 @@ from typing import Any
 from ..choices import choice
 from ..errors import ModelError
 from .cifar10 import load_cifar10
+from .hub import is_hub_name, load_hub
 from .imdb import load_imdb
 from .kinds import Splits
 from .places import data_folder
@@ -33,9 +34,10 @@ def load(
     """The three splits of a data set.
 
     name_or_path : imdb, cifar10 (`LabelledTexts`, `LabelledImages`), wikitext2, enwik8, shakespeare (bytes); or a file,
-    packed with xz, gzip or bzip2 or not: .csv, .tsv and .jsonl hold texts with labels, anything else is plain text.
+    packed with xz, gzip or bzip2 or not: .csv, .tsv and .jsonl hold texts with labels, anything else is plain text; or
+    "hf:NAME" of the Hugging Face hub (see `load_hub`).
     folder : where the named sets lie; default as `data_folder`. options : those of the loader (`load_imdb`,
-    `load_cifar10`, `load_wikitext2`, `load_enwik8`, `load_table`, `load_text_file`): validation, seed, ...
+    `load_cifar10`, `load_wikitext2`, `load_enwik8`, `load_table`, `load_text_file`, `load_hub`): validation, seed, ...
     Raises ModelError for an unknown name, a missing or damaged file, wrong content, or an option the set does not have.
     """
     name = os.fspath(name_or_path)
@@ -44,6 +46,8 @@ def load(
         loader = LOADERS[name]
         needs_folder = "folder" in inspect.signature(loader).parameters
         arguments: tuple[Any, ...] = (data_folder(folder),) if needs_folder else ()
+    elif is_hub_name(name):
+        loader, arguments = load_hub, (name,)
     elif path.is_file():
         loader = load_table if unpacked_suffix(path) in TABLES else load_text_file
         arguments = (path,)
@@ -54,7 +58,7 @@ def load(
     else:
         choice("data set", name, LOADERS)
         raise AssertionError
-    known = [one for one in inspect.signature(loader).parameters if one not in ("folder", "path")]
+    known = [one for one in inspect.signature(loader).parameters if one not in ("folder", "path", "name")]
     for option in options:
         if option not in known:
             raise ModelError(f"{name} has no option {option!r}; it takes {', '.join(known) if known else 'none'}")

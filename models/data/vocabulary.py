@@ -88,7 +88,7 @@ class WordVocabulary:
         cut = splitter(split)
         counted: Counter[str] = Counter()
         for text in texts:
-            counted.update(cut(_prepared(text, lower)))
+            counted.update(cut(prepared(text, lower)))
         for special in (PAD, UNKNOWN):
             counted.pop(special, None)
         kept = sorted(((-n, word) for word, n in counted.items() if n >= min_count))
@@ -132,7 +132,7 @@ class WordVocabulary:
         cut, index = splitter(self.split), self._index
         lengths, parts = [], []
         for text in texts:
-            words = cut(_prepared(text, self.lower))
+            words = cut(prepared(text, self.lower))
             lengths.append(len(words))
             parts.append([index.get(word, UNKNOWN_ID) for word in words])
         total = sum(lengths)
@@ -182,6 +182,7 @@ class WordVocabulary:
         return cls(tuple(record["words"]), tuple(record["counts"]), record["lower"], record["split"])
 
 
-def _prepared(text: str, lower: bool) -> str:
+def prepared(text: str, lower: bool) -> str:
+    """A text ready to be cut into words: line breaks of web pages are blanks, and letters small if asked for."""
     text = _BREAK.sub(" ", text)
     return text.lower() if lower else text

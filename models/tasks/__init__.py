@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TASKS = ("shakespeare", "imdb", "cifar10", "wikitext2", "enwik8")
 # A user's own files, given by their path: what their presets are called.
-FILES = ("text_file", "table")
+FILES = ("text_file", "table", "hub_text", "hub_table", "hub_images")
 
 __all__ = ["FILES", "TASKS", "load_task"]
 
@@ -23,7 +23,8 @@ def load_task(
     """The task with its data loaded.
 
     name : shakespeare, imdb, cifar10, wikitext2, enwik8; the path of a file (.csv, .tsv, .jsonl: texts with labels;
-    anything else: plain text); or "text_file" or "table" with the file as `data`. data : for a named task the folder that
+    anything else: plain text); or "text_file" or "table" with the file as `data`; "hf:NAME" of the Hugging Face hub (see
+    `models.data.hub`), or "hub_text", "hub_table" or "hub_images" with that as `data`. data : for a named task the folder that
     holds the data sets (default: ASTROMORPHIC_DATA, or the cache that `astromorphic data fetch` fills). options : how the data
     are prepared, see `models.tasks.loading`. saved : a run folder whose vocabulary to use instead of making one.
 

@@ -35,8 +35,22 @@ PREPARATION: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 _KINDS: Mapping[str, Kind] = {
     "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
-    "enwik8": "language", "text_file": "language", "table": "text_classification",
+    "enwik8": "language", "text_file": "language", "table": "text_classification", "hub_text": "language",
+    "hub_table": "text_classification", "hub_images": "image_classification",
 }  # fmt: skip
+# The name of a data set of the hub, by the kind of task that is made of it.
+FROM_HUB: Mapping[str, str] = {one: name for name, one in _KINDS.items() if name.startswith("hub_")}
+
+
+def resolve(name: str, data: Any = None) -> tuple[str, Any]:
+    """The task and its data; "hf:NAME" becomes hub_text, hub_table or hub_images, by the columns it has, with itself as data."""
+    from ..data.hub import hub_kind, is_hub_name
+
+    if not is_hub_name(name):
+        return name, data
+    if data is not None:
+        raise ModelError(f"task is {name!r} and data is {os.fspath(data)!r}; give the data set once")
+    return FROM_HUB[hub_kind(name)], name
 
 
 def family(name: str) -> str:
@@ -69,16 +83,19 @@ def option_names(name: str) -> list[str]:
 
 
 def _loader_options(name: str) -> list[str]:
+    from ..data.hub import load_hub
     from ..data.loading import LOADERS, load_table, load_text_file
 
     by_family: dict[str, Callable[..., Any]] = {**LOADERS, "text_file": load_text_file, "table": load_table}
+    by_family |= dict.fromkeys(FROM_HUB.values(), load_hub)
     taken = inspect.signature(by_family[family(name)]).parameters
     # The one is the task's own word for the seed that cuts the data, so that it is not the seed of the run.
-    return ["split_seed" if one == "seed" else one for one in taken if one not in ("folder", "path")]
+    return ["split_seed" if one == "seed" else one for one in taken if one not in ("folder", "path", "name", "kind")]
 
 
 def load(name: str, data: Any = None, *, saved: Path | None = None, **options: Any) -> Task:
     """See `models.tasks.load_task`."""
+    name, data = resolve(name, data)
     which, kind = family(name), kind_of(name)
     for option in options:
         if option not in (known := option_names(name)):
@@ -95,15 +112,29 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
             )
         return language_task(load_shakespeare(), source=SOURCE)
     prepared = {**PREPARATION[kind], **{key: options[key] for key in PREPARATION[kind] if key in options}}
-    taken = {
-        ("seed" if key == "split_seed" else key): value
-        for key, value in options.items()
-        if key not in PREPARATION[kind]
-    }
-    splits, location, folder = _splits(name, which, data, taken)
-    recorded = prepared | {("split_seed" if key == "seed" else key): _plain(value) for key, value in taken.items()}
+    splits, location, folder, taken = load_splits(
+        name, data, {key: value for key, value in options.items() if key not in PREPARATION[kind]}
+    )
+    recorded = prepared | taken
     make = {"language": _language, "text_classification": _texts, "image_classification": _images}[kind]
     return make(splits, prepared, recorded, location, folder, saved)
+
+
+def load_splits(
+    name: str, data: Any, options: Mapping[str, Any]
+) -> tuple[Splits[Any], str | None, Any, dict[str, Any]]:
+    """The data as they are, before anything is made of them; `options` are those of the loader.
+
+    Returns the splits, the place that the user named, the folder where further files (GloVe, GPT-2) are looked for, and the
+    options as a record says them.
+    """
+    taken = {("seed" if key == "split_seed" else key): value for key, value in options.items()}
+    splits, location, folder = _splits(name, family(name), data, taken)
+    recorded = {key: _plain(value) for key, value in options.items()}
+    if splits.revision is not None:
+        # What the hub calls "main" moves; the record says what was read.
+        recorded["revision"] = splits.revision
+    return splits, location, folder, recorded
 
 
 def _plain(value: Any) -> Any:
@@ -122,7 +153,9 @@ def _splits(name: str, which: str, data: Any, options: dict[str, Any]) -> tuple[
             raise ModelError(f"task is the file {name} and data is {os.fspath(data)!r}; give the file once")
         file = name if name not in FILES else data
         if file is None:
-            raise ModelError(f"task is {name!r}; give the file as the task, or with data")
+            raise ModelError(f"task is {name!r}; give the file or hf:NAME as the task, or with data")
+        if which in FROM_HUB.values():
+            return load_data(file, **options, kind=_KINDS[which]), os.fspath(file), None
         return load_data(file, **options), os.fspath(file), None
     return load_data(which, folder=data, **options), None if data is None else os.fspath(data), data
 

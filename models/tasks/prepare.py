@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_classification": "image"}
 # The name by which people ask for our own variant.
 OURS = {"astromorphic": "tuned"}
+# The control that is no network: see `models.bag_training`.
+BAG_OF_WORDS = "bag_of_words"
 
 
 class Prepared(NamedTuple):
@@ -51,11 +53,14 @@ def prepare(
     file whose response our variant uses. loaded : the task of an earlier call with the same task, data and options, which is not
     read again. Names and the preset are checked before data are read.
     """
-    from .loading import family, kind_of, load, option_names
+    from .loading import family, kind_of, load, option_names, resolve
 
+    task, data = resolve(task, data)
     which = family(task)
     chosen = task_preset(which, preset)
-    architecture = model if model in OURS.values() else choice("model", model, model_names())
+    if model == BAG_OF_WORDS:
+        raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
+    architecture = model if model in OURS.values() else choice("model", model, [*model_names(), BAG_OF_WORDS])
     architecture = OURS.get(architecture, architecture)
     if macro is not None and architecture != "tuned":
         raise ModelError(f"model is {model!r} and a macro file is given; its response is used by 'astromorphic' alone")

@@ -8,7 +8,7 @@ tables leave open is a choice: weight decay 0.01 and beta2 0.999 (the defaults o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -209,6 +209,8 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
         },
     }
 )
+# Data of the hub have the recipes of what they are like.
+_LIKE = {"hub_text": "text_file", "hub_table": "table", "hub_images": "cifar10"}
 
 
 def task_preset(family: str, name: str) -> TaskPreset:
@@ -216,9 +218,11 @@ def task_preset(family: str, name: str) -> TaskPreset:
 
     Raises ModelError with the names there are and the nearest match.
     """
-    known = PRESETS[family]
+    known = PRESETS[_LIKE.get(family, family)]
     if name not in known:
         raise ModelError(
             f"unknown preset {name!r} of {family}: {did_you_mean(name, known)}choose from {', '.join(known)}"
         )
-    return known[name]
+    found = known[name]
+    # How many images or texts are set aside is a matter of each data set.
+    return replace(found, data={k: v for k, v in found.data.items() if k != "validation"}) if family in _LIKE else found

@@ -39,6 +39,54 @@ def test_a_table_is_learnt_and_scored_again(films, tmp_path, capsys):
     assert "accuracy     100.00 % of 16" in scored and "record       100.00 % when it was trained" in scored
 
 
+def test_a_bag_of_words_is_trained_and_scored_by_the_same_commands(films, tmp_path, capsys):
+    out = tmp_path / "bag"
+    command = (
+        "train",
+        str(films),
+        "--model",
+        "bag_of_words",
+        "--set",
+        "ngrams=2",
+        "--set",
+        "test=0.2",
+        "--out",
+        str(out),
+    )
+    assert call(*command) == 0
+    line = capsys.readouterr().out.strip()
+    assert line.startswith(
+        f"{out}: test accuracy 100.00 % of 16, validation 100.00 % of 6; weights picked by validation"
+    )
+    assert "penalty 0.001, the outermost that was tried" in line
+    before = (out / "run.json").read_bytes()
+    assert json.loads(before)["arm"] == "bag_of_words_bigrams"
+    assert call(*command) == 0 and (out / "run.json").read_bytes() == before
+    capsys.readouterr()
+    assert call("evaluate", str(out)) == 0
+    scored = capsys.readouterr().out
+    assert "bag_of_words_bigrams, penalty 0.001" in scored and "accuracy     100.00 % of 16" in scored
+    assert "record       100.00 % when it was trained" in scored
+    # The networks of this task have the same splits.
+    network = tmp_path / "network"
+    sizes = ("--set", "hidden_size=16", "--set", "epochs=1", "--set", "test=0.2")
+    assert call("train", str(films), "--preset", "smoke", *sizes, "--out", str(network)) == 0
+    assert json.loads((network / "run.json").read_text())["data_digest"] == json.loads(before)["data_digest"]
+    other = tmp_path / "other.csv"
+    other.write_text(films.read_text().replace(",pos", ",fine"))
+    capsys.readouterr()
+    assert call("evaluate", str(out), "--data", str(other)) == 2
+    assert "trained on the classes neg, pos and other.csv has fine, neg" in capsys.readouterr().err
+    for more, words in (
+        (("--context", "4"), "are for language models"),
+        (("--leaks",), "a classifier reads whole examples"),
+    ):
+        assert call("evaluate", str(out), *more) == 2
+        assert words in (fault := capsys.readouterr().err) and fault.count("\n") == 1
+    assert call("generate", str(out), "--prompt", "good") == 2
+    assert "holds no config.json; name the folder of a saved model" in capsys.readouterr().err
+
+
 def test_a_model_that_sees_the_future_is_not_given_a_perplexity(tmp_path, capsys):
     file = tmp_path / "my.txt"
     file.write_bytes(bytes(range(97, 123)) * 60)
@@ -66,6 +114,17 @@ def test_a_model_that_sees_the_future_is_not_given_a_perplexity(tmp_path, capsys
         (("train", "imdb", "--data", "nowhere", "--out", "r"), ("imdb", "astromorphic data fetch imdb")),
         (("train", "cifar10", "--data", "nowhere", "--out", "r"), ("cifar10", "astromorphic data fetch cifar10")),
         (("train", "imdb", "--model", "astromorfic", "--out", "r"), ("'astromorfic'", "did you mean 'astromorphic'")),
+        (("train", "imdb", "--model", "bag_of_word", "--out", "r"), ("'bag_of_word'", "did you mean 'bag_of_words'")),
+        (
+            ("train", "imdb", "--model", "bag_of_words", "--seed", "3", "--out", "r"),
+            ("--seed 3", "one minimum", "split_seed"),
+        ),
+        (("train", "imdb", "--model", "bag_of_words", "--macro", "m.json", "--out", "r"), ("--macro", "leave it out")),
+        (("train", "imdb", "--model", "bag_of_words", "--set", "ngram=2", "--out", "r"), ("'ngram'", "'ngrams'")),
+        (("train", "enwik8", "--model", "bag_of_words", "--out", "r"), ("'enwik8' is language", "texts with labels")),
+        (("train", "hf:a b", "--out", "r"), ("'hf:a b' is no name of the hub", "hf:OWNER/NAME")),
+        (("train", "hf:imdb", "--data", "d", "--out", "r"), ("give the data set once",)),
+        (("train", "hub_table", "--out", "r"), ("give the file or hf:NAME",)),
         (("train", "imdb", "--preset", "papr", "--out", "r"), ("'papr'", "did you mean 'paper'")),
         (
             ("train", "shakespeare", "--set", "lerning_rate=1", "--out", "r"),

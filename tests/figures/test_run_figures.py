@@ -154,6 +154,20 @@ def test_table1_puts_the_papers_number_beside_ours_in_its_unit(tmp_path):
     assert any("perplexity 6.0 (paper 33.8)" in text.get_text() for text in bits.texts)
 
 
+def test_the_bag_of_words_is_a_row_from_its_record_though_it_has_no_rate_and_no_seed(tmp_path):
+    bag = run(arm="bag_of_words", scores=(0.89, 0.885), recipe={"name": "bag_of_words", "penalties": [1.0, 0.3]})
+    data = table1.compute(runs=folder(tmp_path, [bag, run(scores=(0.9, 0.88))]))
+    assert data.arm.tolist() == ["bag_of_words", "softmax"] and data.label[0] == "bag of words"
+    assert data.test.tolist() == pytest.approx([88.5, 88.0]) and math.isnan(data.learning_rate[0])
+    (ax,) = table1.draw(data).axes
+    assert [text.get_text() for text in ax.texts] == ["88.50  (one fit)", "88.00  (1 seed, lr 0.001)"]
+    (line,) = (line for line in ax.lines if line.get_label() == "bag of words")
+    assert line.get_xdata() == pytest.approx([88.5, 88.5])
+    # Without its record there is no line: no number stands in the code.
+    (ax,) = table1.draw(data[1:]).axes
+    assert not any(line.get_label() == "bag of words" for line in ax.lines)
+
+
 def curve(*accuracies, test=None):
     tested = accuracies if test is None else test
     return [{"validation_accuracy": a, "test_accuracy": t} for a, t in zip(accuracies, tested, strict=True)]
