@@ -37,6 +37,7 @@ OPTIONAL = (
     ("pynwb", "spike times come from CSV files", "spikes"),
     ("kornia", "crop, flip, erasing, mixup and cutmix of images work", "vision"),
     ("sbi", "bridge.infer takes method='importance'", "inference"),
+    ("gymnasium", "the chains of working memory are trained on without it", "rl"),
 )
 
 

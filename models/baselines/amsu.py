@@ -21,8 +21,8 @@ TERMS = ("both", "astrocyte", "neuron")
 class AMSUCell(Cell):
     """s = [norm(o) + u >= 0], o the astrocyte's and u the neuron's term of `models.ops.amsu`, of x W_x, W_q, W_k, W_v.
 
-    Eight heads, whose time constants run from tau_a[0] to tau_a[1] steps, equal in ratio, read as `decay` says. terms : "both", or
-    one of them alone. There is no rotation of queries and keys: the query has one place, at the end. Whole sequences are
+    Eight heads, whose time constants run from tau_a[0] to tau_a[1] steps, equal in ratio, read as `decay` says. terms : "both",
+    or one of them alone. There is no rotation of queries and keys: the query has one place, at the end. Whole sequences are
     computed in chunks, single steps serially, with the same state. The state is `AMSUState`.
 
     Source: AstroSNN (arXiv 2312.07625), eq. 1 to 9; surrogate of width 1 as for the other cells here.
@@ -76,5 +76,7 @@ def _decays(tau_a: Any, tau_n: Any, reading: str) -> tuple[list[float], float]:
     """gamma per head and lambda."""
     numbers = isinstance(tau_a, tuple | list) and len(tau_a) == 2 and all(isinstance(t, int | float) for t in tau_a)
     if not numbers or not isinstance(tau_n, int | float) or not math.isfinite(tau_n):
-        raise ModelError(f"time constants are {tau_a!r:.60} and {tau_n!r:.60}; expected (shortest, longest) and a number, in steps")
+        raise ModelError(
+            f"time constants are {tau_a!r:.60} and {tau_n!r:.60}; expected (shortest, longest) and a number, in steps"
+        )
     return [decay(tau, reading) for tau in spectrum(HEADS, *tau_a)], decay(tau_n, reading)

@@ -32,7 +32,9 @@ class Cell(nn.Module, ABC):
         super().__init__()
         for name, value, low in (("width", width, self.WIDTH_MULTIPLE), ("length", length, 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ModelError(f"{type(self).__name__}: {name} is {value!r:.60}; expected a whole number of at least {low}")
+                raise ModelError(
+                    f"{type(self).__name__}: {name} is {value!r:.60}; expected a whole number of at least {low}"
+                )
         if width % self.WIDTH_MULTIPLE:
             raise ModelError(f"{type(self).__name__}: width is {width}; expected a multiple of {self.WIDTH_MULTIPLE}")
         self.width = width

@@ -12,6 +12,8 @@ from ..ops.spike import spike
 from .cell import Cell, TimeConstants
 
 GAINS = ("one", "leak")
+# Thresholds per step.
+_TONIC = 0.3
 
 
 class LIFState(NamedTuple):
@@ -62,11 +64,12 @@ class LIF(Cell):
             self.input.bias.copy_(self.tonic(self.tau()))
 
     def tonic(self, leak: Tensor) -> Tensor:
-        """Initial biases: constant inputs from 0 to twice the one with which a membrane just reaches the threshold.
+        """Initial biases: what just holds a membrane at the threshold against its leak, and up to 0.3 thresholds more or less.
 
-        Half of the units then fire by themselves, so that neither long nor short time constants leave a layer silent.
+        Half of the units then fire by themselves, at up to about 0.3 spikes per step, whatever their time constants are: no
+        layer is silent, and none fires all the time.
         """
-        drive = 2.0 * self.threshold * (1.0 - leak) * torch.rand(self.width)
+        drive = self.threshold * ((1.0 - leak) + _TONIC * (2.0 * torch.rand(self.width) - 1.0))
         return drive if self.gain == "one" else drive / (1.0 - leak)
 
     def forward(self, x: Tensor, state: LIFState | None = None) -> tuple[Tensor, LIFState]:

@@ -13,7 +13,8 @@ from ..errors import ModelError
 
 
 class Outcome(NamedTuple):
-    """What a step shows: observation ``[batch, features]`` float32, reward and regret ``[batch]`` float32, whether it was the last.
+    """What a step shows: observation ``[batch, features]`` float32, reward and regret ``[batch]`` float32, and whether
+    it was the last.
 
     All episodes of a batch are equally long, so they end together. Regret is bsuite's: 2 for a wrong episode, told at its end.
     """
@@ -73,7 +74,9 @@ class Environment(ABC):
     def checked(self, time: int, batch: int, action: Tensor) -> Tensor:
         """`action`, or ModelError: the episodes are over, or these are no actions for them."""
         if time >= self.n_steps:
-            raise ModelError(f"{self.name}: the episodes ended after {self.n_steps} actions; reset before the next step")
+            raise ModelError(
+                f"{self.name}: the episodes ended after {self.n_steps} actions; reset before the next step"
+            )
         if action.shape != (batch,) or action.dtype.is_floating_point:
             raise ModelError(
                 f"{self.name}: actions have shape {tuple(action.shape)} and {action.dtype}; expected {batch} whole numbers"

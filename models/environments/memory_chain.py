@@ -12,7 +12,8 @@ from .base import Environment, Outcome, check_count, coins
 
 
 class MemoryState(NamedTuple):
-    """time : actions taken. context : bits ``[batch, num_bits]``, 0 or 1, float32. query : ``[batch]``, which of them is asked for."""
+    """time : actions taken. context : bits ``[batch, num_bits]``, 0 or 1, float32. query : ``[batch]``, which is asked
+    for."""
 
     time: int
     context: Tensor

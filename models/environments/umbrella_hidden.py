@@ -29,8 +29,12 @@ class UmbrellaHidden(UmbrellaChain):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.decision
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < self.length):
-            raise ModelError(f"{self.name}: decision is {given!r:.60}; expected a whole number from 0 to {self.length - 1}")
+        if given is not None and (
+            isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < self.length
+        ):
+            raise ModelError(
+                f"{self.name}: decision is {given!r:.60}; expected a whole number from 0 to {self.length - 1}"
+            )
 
     @property
     def decides_at(self) -> int:

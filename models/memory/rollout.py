@@ -12,8 +12,8 @@ from .network import MemoryNetwork
 
 
 class Rollout(NamedTuple):
-    """observations ``[batch, steps, features]``, actions and rewards ``[batch, steps]``, regret ``[batch]``: 2 for a wrong episode;
-    activity ``[layers]``: mean output over steps."""
+    """observations ``[batch, steps, features]``, actions and rewards ``[batch, steps]``, regret ``[batch]``: 2 for a wrong
+    episode; activity ``[layers]``: mean output over steps."""
 
     observations: Tensor
     actions: Tensor

@@ -45,8 +45,8 @@ class MemorySettings:
     """Of the environment: num_bits, n_distractor, decision."""
     episodes: int = 10_000
     """Episodes of training; bsuite's number."""
-    batch_size: int = 32
-    """Episodes per update, side by side."""
+    batch_size: int | None = None
+    """Episodes per update, side by side. None: 32 with right answers to learn from, 8 with rewards, which need more updates."""
     learning_rate: float = 3e-3
     """Of Adam, at the start."""
     schedule: str = "linear"
@@ -77,6 +77,8 @@ class MemorySettings:
         _check_name("schedule", self.schedule, list(SCHEDULES))
         if self.method == "supervised" and self.environment != "memory_chain":
             raise ModelError(f"method supervised has no right answer to learn in {self.environment}; use actor_critic")
+        if self.batch_size is None:
+            object.__setattr__(self, "batch_size", 32 if self.method == "supervised" else 8)
         for name in ("length", "layers", "parameters", "episodes", "batch_size", "evaluation_episodes", "points"):
             self._check_count(name)
         if self.width is not None:
@@ -94,7 +96,9 @@ class MemorySettings:
         if self.stop_accuracy is not None:
             self._check_number("stop_accuracy", "a number above 0.5, up to 1", lambda x: 0.5 < x <= 1)
             if self.method != "supervised":
-                raise ModelError(f"stop_accuracy is of method supervised, not of {self.method}: scores count all episodes")
+                raise ModelError(
+                    f"stop_accuracy is of method supervised, not of {self.method}: scores count all episodes"
+                )
 
     def _check_count(self, name: str) -> None:
         value = getattr(self, name)
@@ -115,7 +119,13 @@ class MemorySettings:
     @property
     def updates(self) -> int:
         """Steps of the optimiser; the last batch holds what is left of the episodes."""
-        return -(-self.episodes // self.batch_size)
+        return -(-self.episodes // self.per_update)
+
+    @property
+    def per_update(self) -> int:
+        """Episodes of an update."""
+        assert self.batch_size is not None
+        return self.batch_size
 
     def changed(self, changes: Mapping[str, Any]) -> MemorySettings:
         """These settings with others on top. A name that is none of them belongs to the cell or the environment.
@@ -126,8 +136,11 @@ class MemorySettings:
         model, environment = own.get("model", self.model), own.get("environment", self.environment)
         _check_name("model", model, list(CELLS))
         _check_name("environment", environment, list(ENVIRONMENTS))
+        # What followed from another task follows anew.
         if "environment" in own and "method" not in own and own["environment"] != self.environment:
             own["method"] = None
+        if own.get("method", self.method) != self.method and "batch_size" not in own:
+            own["batch_size"] = None
         for_cell, for_environment = cell_settings(model), environment_options(environment)
         cell, options = dict(own.pop("cell", self.cell)), dict(own.pop("options", self.options))
         for name, value in changes.items():
@@ -176,7 +189,7 @@ def _check_name(what: str, value: Any, known: list[str]) -> None:
 PRESETS: Mapping[str, MemorySettings] = MappingProxyType(
     {
         "tuned": MemorySettings(),
-        "smoke": MemorySettings(length=3, episodes=320, batch_size=16, parameters=2_000, evaluation_episodes=64),
+        "smoke": MemorySettings(length=3, episodes=320, parameters=8_600, evaluation_episodes=64),
     }
 )
 

@@ -121,7 +121,7 @@ def _learned(
     recent: deque[float] = deque(maxlen=_WINDOW)
     losses, rates, since, metrics, total = [], [], (0, 0.0), {}, 0.0
     for update in range(1, how.updates + 1):
-        n = min(how.batch_size, how.episodes - (update - 1) * how.batch_size)
+        n = min(how.per_update, how.episodes - (update - 1) * how.per_update)
         if how.method == "supervised":
             found = supervised(network, cast(MemoryChain, environment), n, generator)
         else:
@@ -171,9 +171,7 @@ def evaluate(
         activity.append(n * played.activity)
         left -= n
     mean = torch.stack(activity).sum(dim=0) / episodes
-    return MemoryScore(
-        episodes=episodes, error=wrong / episodes, regret=2.0 * wrong / episodes, activity=mean.tolist()
-    )
+    return MemoryScore(episodes=episodes, error=wrong / episodes, regret=2.0 * wrong / episodes, activity=mean.tolist())
 
 
 def load_network(folder: str | os.PathLike[str]) -> tuple[MemoryNetwork, MemoryRun]:
@@ -231,20 +229,24 @@ class _Queue(Protocol):
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train_memory` with arguments that can be sent to another process, returning the record's content as a dictionary.
 
-    Keys: settings (`MemorySettings` as a dictionary), out_dir; optional seed, arm (what progress is called by), threads
-    (default 1), device, and progress, an object with `put` that receives {"arm", "seed", "step", "total", "metrics"} at most
-    about 200 times.
+    Keys: settings (`MemorySettings` as a dictionary), out_dir; optional seed, arm and recipe (what progress is called by),
+    threads (default 1), device, and progress, an object with `put` that receives {"arm", "seed", "step", "total",
+    "metrics"} at most about 200 times.
     """
-    known = {"settings", "out_dir", "seed", "arm", "threads", "device", "progress"}
+    known = {"settings", "out_dir", "seed", "arm", "recipe", "threads", "device", "progress"}
     for name in sorted({*job} ^ known):
         if name in job or name in ("settings", "out_dir"):
-            raise ModelError(f"memory job {'has no key' if name in job else 'lacks'} {name!r}; it has {', '.join(sorted(known))}")
+            raise ModelError(
+                f"memory job {'has no key' if name in job else 'lacks'} {name!r}; it has {', '.join(sorted(known))}"
+            )
     settings, seed = MemorySettings(**job["settings"]), int(job.get("seed", 0))
     queue: _Queue | None = job.get("progress")
 
     def report(step: int, total: int, metrics: dict[str, float]) -> None:
         if queue is not None and (step % max(1, total // 200) == 0 or step == total):
-            queue.put({"arm": job.get("arm", settings.model), "seed": seed, "step": step, "total": total, "metrics": metrics})
+            queue.put(
+                {"arm": job.get("arm", settings.model), "seed": seed, "step": step, "total": total, "metrics": metrics}
+            )
 
     before = torch.get_num_threads()
     torch.set_num_threads(int(job.get("threads", 1)))

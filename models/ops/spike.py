@@ -17,8 +17,8 @@ def spike(x: Tensor, kind: str = "triangle", alpha: float = 2.0) -> Tensor:
     """1 where x >= 0, else 0 (a membrane of exactly 0 fires), in the shape and dtype of `x`.
 
     The derivative is replaced on |x| <= 1/alpha and 0 elsewhere. "triangle": alpha - alpha² |x|, of area 1 for every alpha
-    (Bohte 2011; quadratic gate of BrainCog, whose alpha is 2). "triangle_as_printed": alpha + alpha² |x|, Table 4 of the AstroSNN paper to
-    the letter: a slip of the sign, of area 3, smallest at the threshold and with a jump at the edges.
+    (Bohte 2011; quadratic gate of BrainCog, whose alpha is 2). "triangle_as_printed": alpha + alpha² |x|, Table 4 of the
+    AstroSNN paper to the letter: a slip of the sign, of area 3, smallest at the threshold and with a jump at the edges.
 
     Raises ModelError for another kind, or an alpha that is not finite and above 0.
     """

@@ -1,4 +1,4 @@
-"""bsuite's chains: step by step as its traces say, the same seeds the same episodes, and what each task does and does not ask for."""
+"""bsuite's chains: step by step as its traces say, one seed one set of episodes, and what each task asks for and what not."""
 
 from __future__ import annotations
 
