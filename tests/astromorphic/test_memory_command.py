@@ -22,7 +22,7 @@ def call(*arguments: str) -> int:
 
 def test_the_names_of_the_command_line_are_those_of_the_packages():
     assert memory_commands.PAPER_LENGTHS == PAPER_LENGTHS and memory_commands.BSUITE_LENGTHS == BSUITE_LENGTHS
-    assert memory_commands.ENVIRONMENTS == tuple(ENVIRONMENTS)
+    assert tuple(ENVIRONMENTS) == memory_commands.ENVIRONMENTS
     for study in memory_commands.STUDIES.values():
         assert set(study.models) <= set(CELLS)
         chosen = MemorySettings().changed(study.settings)

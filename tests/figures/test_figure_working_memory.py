@@ -63,7 +63,7 @@ def test_the_picture_shows_medians_and_quartiles(tmp_path):
     left = figure.axes[0]
     lines = {line.get_label(): line for line in left.get_lines()}
     assert lines["LIF, learned τ (33,000)"].get_ydata().tolist() == [0.0, 0.1]
-    assert left.get_xscale() == "log" and "3 seeds" in left.get_title()
+    assert left.get_xscale() == "log" and "3 seeds" in left.get_title(loc="left")
     band = left.collections[0].get_paths()[0].vertices
     at_30 = sorted({round(float(y), 6) for x, y in band if x == 30})
     assert at_30 == [0.05, 0.3]
@@ -72,9 +72,9 @@ def test_the_picture_shows_medians_and_quartiles(tmp_path):
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path):
-    with pytest.raises(RunsError, match="study working_memory"):
+    with pytest.raises(RunsError, match=r"study working_memory"):
         working_memory.compute()
-    with pytest.raises(RunsError, match="holds no memory_run.json"):
+    with pytest.raises(RunsError, match=r"holds no memory_run\.json"):
         working_memory.compute(runs=tmp_path)
     mixed = folder(tmp_path / "mixed", [run(seed=0), run(seed=1, episodes=500)])
     with pytest.raises(RunsError, match="runs of lif in memory_chain differ in episodes: 10000 and 500"):
