@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,16 @@ class LIF(Cell):
     Source: soft reset and time constants as in Yin et al. 2021 (arXiv 2103.12593), whose threshold adapts: see `ALIF`.
     """
 
-    SETTINGS = ("tau", "learn_tau", "decay", "recurrent", "threshold", "gain", "surrogate", "alpha")
+    SETTINGS: ClassVar[tuple[str, ...]] = (
+        "tau",
+        "learn_tau",
+        "decay",
+        "recurrent",
+        "threshold",
+        "gain",
+        "surrogate",
+        "alpha",
+    )
 
     def __init__(
         self,

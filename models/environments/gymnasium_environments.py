@@ -25,7 +25,7 @@ class ChainEnvironment(gymnasium.Env[NDArray[np.float32], np.int64]):
     nothing is ever truncated.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own declaration)
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own declaration)
 
     def __init__(self, name: str, length: int, render_mode: str | None = None, **options: Any) -> None:
         self.rules = make_environment(name, length, **options)
@@ -54,7 +54,7 @@ class ChainEnvironment(gymnasium.Env[NDArray[np.float32], np.int64]):
 class ChainVectorEnvironment(VectorEnv):
     """`num_envs` episodes side by side, all equally long. As in bsuite, the step after the last one begins new episodes."""
 
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
     def __init__(
         self, name: str, length: int, num_envs: int = 1, render_mode: str | None = None, **options: Any

@@ -17,8 +17,8 @@ DEFAULT_LENGTH = 10
 def register() -> list[str]:
     """Register the environments with Gymnasium and return their names; those that are registered already stay.
 
-    Then ``gymnasium.make(NAME, length=30)`` and ``gymnasium.make_vec(NAME, num_envs=8, length=30)``. Gymnasium from 1.0 on looks for no
-    environments by itself. Raises ModelError without Gymnasium.
+    Then ``gymnasium.make(NAME, length=30)`` and ``gymnasium.make_vec(NAME, num_envs=8, length=30)``. Gymnasium from
+    1.0 on looks for no environments by itself. Raises ModelError without Gymnasium.
     """
     try:
         import gymnasium
