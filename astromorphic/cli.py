@@ -220,7 +220,7 @@ def train(
         str,
         typer.Argument(
             help="shakespeare, imdb, cifar10, wikitext2, enwik8; a file: .csv, .tsv, .jsonl with text and label, or any text; "
-            "or hf:NAME of the Hugging Face hub."
+            "hf:NAME of the Hugging Face hub; or a chain to remember: memory_chain, umbrella_chain, umbrella_hidden."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -229,7 +229,8 @@ def train(
         typer.Option(
             "--model",
             help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat, kozachkov, kozachkov_random_features, "
-            "katharopoulos, softmax, none; bag_of_words for texts with labels.",
+            "katharopoulos, softmax, none; bag_of_words for texts with labels; for the chains lif, alif, gru, amsu and their "
+            "variants.",
         ),
     ] = "astromorphic",
     preset: Annotated[
@@ -284,14 +285,25 @@ def study(
     ] = None,
 ) -> None:
     """Train the variants and controls of one question side by side, at several learning rates and seeds."""
+    from . import memory_commands
     from .studies import STUDIES
 
     if name == "list":
         for key, entry in STUDIES.items():
             print(f"{key:18s} {entry.title}: {', '.join(arm.name for arm in entry.arms)}")
+        for key, one in memory_commands.STUDIES.items():
+            print(f"{key:18s} {one.title}: {', '.join(one.models)}")
         return
     if out is None:
         raise AssignmentError(f"study {name} needs a folder for its runs; name one with --out DIR")
+    if name in memory_commands.STUDIES:
+        print(
+            memory_commands.study(
+                name, out, data=data, preset=preset, models=arms.split(",") if arms else None, rates=_rates(rates), seeds=seeds,
+                first_seed=seed, changes=parse_assignments(set_ or []), workers=workers,
+            )
+        )  # fmt: skip
+        return
     from . import study as job
 
     print(
@@ -375,7 +387,8 @@ def figures(
     name: Annotated[str, typer.Argument(help="Name of a figure, or 'all' or 'list'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
     runs: Annotated[
-        Path | None, typer.Option("--runs", help="Folder with trained models, for table1, fig4 and exponents.")
+        Path | None,
+        typer.Option("--runs", help="Folder with trained models, for table1, fig4, exponents and working_memory."),
     ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,

@@ -107,6 +107,10 @@ def train(
     progress: Callable[[int, int, Mapping[str, float]], None],
 ) -> str:
     """Train and return a summary as text."""
+    from . import memory_commands
+
+    if memory_commands.is_memory(task):
+        return memory_commands.train(task, model, preset, data, macro, changes, seed, out, progress)
     check_single(changes)
     # Wrong names are found before what takes seconds to import.
     from models.tasks.loading import family, resolve

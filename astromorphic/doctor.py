@@ -38,6 +38,7 @@ OPTIONAL = (
     ("kornia", "crop, flip, erasing, mixup and cutmix of images work", "vision"),
     ("datasets", "data sets come by their names here and from files", "hub"),
     ("sbi", "bridge.infer takes method='importance'", "inference"),
+    ("gymnasium", "the chains of working memory are trained on without it", "rl"),
 )
 
 

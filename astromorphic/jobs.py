@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
     from models import RunResult
 
 
-def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> list[RunResult]:
+def train_all(
+    jobs: Sequence[Mapping[str, Any]], workers: int | None = None, *, package: str = "models"
+) -> list[RunResult]:
     """Train every job (see `models.run_job`) and return the records in the order of `jobs`.
 
+    package : whose ``run_job`` trains; its dictionaries come back as `RunResult` for "models", as they are for others.
     An interrupt or a failed run ends all processes; finished runs stay on disk, unfinished ones keep their checkpoints.
     """
     from models import RunResult
 
+    read: Any = RunResult.model_validate if package == "models" else dict
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Fresh interpreters: forking after threads have been used can hang.
     context = multiprocessing.get_context("spawn")
@@ -39,10 +44,10 @@ def train_all(jobs: Sequence[Mapping[str, Any]], workers: int | None = None) -> 
     try:
         with _Bars(queue, jobs):
             with _interrupts_held_back():
-                futures = {pool.submit(_run, dict(job), i): i for i, job in enumerate(jobs)}
+                futures = {pool.submit(_run, dict(job), i, package): i for i, job in enumerate(jobs)}
             records: list[RunResult | None] = [None] * len(jobs)
             for future in as_completed(futures):
-                records[futures[future]] = RunResult.model_validate(future.result())
+                records[futures[future]] = read(future.result())
     except BaseException:
         for process in list((getattr(pool, "_processes", None) or {}).values()):
             process.terminate()
@@ -115,12 +120,12 @@ class _Numbered:
         self.queue.put({**item, "job": self.number})
 
 
-def _run(job: dict[str, Any], number: int) -> dict[str, Any]:
-    from models import run_job
-
+def _run(job: dict[str, Any], number: int, package: str = "models") -> dict[str, Any]:
+    run_job = importlib.import_module(package).run_job
     _Worker.busy = True
     try:
-        return run_job({**job, "progress": _Worker.progress and _Numbered(_Worker.progress, number)})
+        found: dict[str, Any] = run_job({**job, "progress": _Worker.progress and _Numbered(_Worker.progress, number)})
+        return found
     except _Stopped:
         # The pool would take the exception for the result of this job and start the next one.
         os._exit(1)

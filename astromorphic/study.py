@@ -46,7 +46,13 @@ def plan(
     from biosim.registry import choose
     from models.tasks.prepare import prepare
 
-    study = STUDIES[choose("study", name, STUDIES)]
+    from .memory_commands import STUDIES as MEMORY_STUDIES
+
+    if choose("study", name, [*STUDIES, *MEMORY_STUDIES]) in MEMORY_STUDIES:
+        raise AssignmentError(
+            f"study {name} is of chains to remember; astromorphic.memory_commands.plan makes its jobs"
+        )
+    study = STUDIES[name]
     chosen = chosen_arms(study, arms)
     if not 0 <= first_seed <= LARGEST_SEED - seeds + 1:
         raise AssignmentError(f"--seed {first_seed} with {seeds} seeds: expected 0 to {LARGEST_SEED - seeds + 1}")

@@ -30,6 +30,7 @@ FIGURES = {
     "fig4": "fig4",
     "exponents": "exponents",
     "transfer": "transfer",
+    "working_memory": "working_memory",
 }
 
 
