@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 # What the preparation of each kind of data takes beyond the options of its loader, with the value it has if not given.
 #   tokens, vocabulary : see `tokens`; of words the most frequent (None: all).
 #   lower_case, words, length, keep : texts as words, see `WordVocabulary` and `EncodedTexts.truncated`.
+#   pairs : how many frequent pairs of words are tokens as well, see `WordPairs`.
 #   embeddings : "learned"; "glove", the vectors in the data folder; "glove_if_there", the same with 300 numbers, if they
 #                are there; or a file of vectors.
 #   augment : see `image_classification`.
 PREPARATION: Mapping[str, Mapping[str, Any]] = {
     "language": {"tokens": "bytes", "vocabulary": None},
     "text_classification": {
-        "vocabulary": 20_000, "lower_case": True, "words": "words", "length": 400, "keep": "head", "embeddings": "learned",
+        "vocabulary": 20_000, "lower_case": True, "words": "words", "length": 400, "keep": "head", "pairs": 0,
+        "embeddings": "learned",
     },
     "image_classification": {"augment": "crop_flip"},
 }  # fmt: skip
@@ -187,12 +189,15 @@ def _language(
 def _texts(
     splits: Splits[Any], prepared: dict[str, Any], recorded: dict[str, Any], location: str | None, folder: Any, saved: Path | None
 ) -> Task:  # fmt: skip
+    from ..data.pairs import WordPairs
     from ..data.vocabulary import WordVocabulary
-    from .text_classification import TextClassificationTask
+    from .text_classification import PAIRS_FILE, TextClassificationTask
     from .tokens import VOCABULARY_FILE
 
+    pairs = prepared["pairs"]
     if saved is not None:
         vocabulary = WordVocabulary.load(saved / VOCABULARY_FILE)
+        pairs = WordPairs.load(saved / PAIRS_FILE) if pairs else 0
     else:
         size = prepared["vocabulary"]
         if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
@@ -205,7 +210,7 @@ def _texts(
     # The weights of a finished run hold the vectors already.
     embeddings, note = (None, None) if saved is not None else _embeddings(prepared["embeddings"], vocabulary, folder)
     return TextClassificationTask(
-        splits, vocabulary, prepared["length"], keep=prepared["keep"], embeddings=embeddings, location=location,
+        splits, vocabulary, prepared["length"], keep=prepared["keep"], pairs=pairs, embeddings=embeddings, location=location,
         options=recorded | ({} if note is None else {"vectors": note}),
     )  # fmt: skip
 

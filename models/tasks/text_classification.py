@@ -13,6 +13,7 @@ from torch import Tensor
 from ..astromorphic import AstromorphicForSequenceClassification
 from ..data.batches import PadBatch
 from ..data.encoded import EncodedTexts
+from ..data.pairs import WordPairs
 from ..errors import ModelError
 from .base import SPLITS, Split
 from .classification import ClassificationTask
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 
 # With every length a shape of its own, a process grew from 1.6 GB to 5 GB within an epoch of IMDB; with steps of 32 it stays.
 LENGTH_STEP = 32
+PAIRS_FILE = "pairs.json"
 
 
 class TextClassificationTask(ClassificationTask):
     """Labelled texts as numbers; of each at most `length` words are read, the first or (`keep` "head+tail") first and last.
 
+    pairs : that many frequent pairs of neighbouring words of the training texts, or those given, are tokens as well, between
+    their words (`WordPairs`); a text then has up to 2 `length` - 1 tokens. 0 for words alone.
     embeddings : vectors ``[vocabulary, width]`` that the token embedding starts from; None for random ones.
     Raises ModelError for a text that has no words.
     """
@@ -44,6 +48,7 @@ class TextClassificationTask(ClassificationTask):
         length: int,
         *,
         keep: str = "head",
+        pairs: int | WordPairs = 0,
         embeddings: NDArray[np.float32] | None = None,
         location: str | None = None,
         options: dict[str, Any] | None = None,
@@ -56,8 +61,23 @@ class TextClassificationTask(ClassificationTask):
         self.tokenizer = f"words ({len(encoder):,}, {'lower case' if encoder.lower else 'cased'}, {encoder.split})"
         self.labels = {split: np.asarray(getattr(splits, split).labels, dtype=np.int64) for split in SPLITS}
         self.encoded = {split: self._encoded(split, getattr(splits, split).texts, keep) for split in SPLITS}
+        if isinstance(pairs, WordPairs):
+            self.pairs: WordPairs | None = pairs
+        else:
+            self.pairs = None if type(pairs) is int and pairs == 0 else self._counted(pairs)
+        if self.pairs is not None:
+            self.encoded = {split: self.pairs.insert(texts) for split, texts in self.encoded.items()}
+            self.tokenizer += f" and {len(self.pairs):,} pairs"
         self._lengths = {split: self.encoded[split].lengths for split in SPLITS}
         self._pad = PadBatch(encoder.pad_id, LENGTH_STEP, limit=max(int(x.max()) for x in self._lengths.values()))
+
+    def _counted(self, size: int) -> WordPairs:
+        return WordPairs.count(self.encoded["train"], len(self.encoder), size)
+
+    @property
+    def n_tokens(self) -> int:
+        """Words and pairs."""
+        return len(self.encoder) + (0 if self.pairs is None else len(self.pairs))
 
     def _encoded(self, split: Split, texts: tuple[str, ...], keep: Any) -> EncodedTexts:
         try:
@@ -70,8 +90,8 @@ class TextClassificationTask(ClassificationTask):
 
     def settings(self) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "vocab_size": len(self.encoder),
-            "max_position_embeddings": self.length,
+            "vocab_size": self.n_tokens,
+            "max_position_embeddings": self.length if self.pairs is None else 2 * self.length - 1,
             "pad_token_id": self.encoder.pad_id,
         }
         if self.embeddings is not None:
@@ -80,16 +100,16 @@ class TextClassificationTask(ClassificationTask):
 
     def check(self, config: AstromorphicConfig) -> None:
         super().check(config)
-        if config.vocab_size < len(self.encoder):
+        if config.vocab_size < self.n_tokens:
             raise ModelError(
-                f"vocab_size is {config.vocab_size}; expected at least {len(self.encoder)}, the words of {self.tokenizer}; "
+                f"vocab_size is {config.vocab_size}; expected at least {self.n_tokens}, the tokens of {self.tokenizer}; "
                 "leave it out, or set the task's vocabulary"
             )
         longest = max(int(lengths.max()) for lengths in self._lengths.values())
         if config.max_position_embeddings < longest:
             raise ModelError(
                 f"max_position_embeddings is {config.max_position_embeddings} and texts of {self.name} have up to {longest} "
-                "words; set the task's length, which cuts them, instead"
+                "tokens; set the task's length, which cuts them, instead"
             )
         config.check_memory(copies=4, network="sequence")
 
@@ -130,6 +150,8 @@ class TextClassificationTask(ClassificationTask):
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder / VOCABULARY_FILE)
+        if self.pairs is not None:
+            self.pairs.save(folder / PAIRS_FILE)
 
 
 def _thinned(text: NDArray[np.int32], share: float, generator: np.random.Generator) -> NDArray[np.int32]:
