@@ -244,7 +244,7 @@ def test_augmentation_moves_training_images_alone_and_by_the_seed():
     ("settings", "message"),
     [
         ({"vocab_size": 3}, r"vocab_size is 3; expected at least 6, the tokens of words \(6, lower case, words\)"),
-        ({"max_position_embeddings": 4}, "max_position_embeddings is 4 and texts of films have up to 8 words"),
+        ({"max_position_embeddings": 4}, "max_position_embeddings is 4 and texts of films have up to 8 tokens"),
         ({"num_labels": 3}, "num_labels is 3; expected 2, the classes of films: bad, good"),
     ],
 )
