@@ -313,6 +313,11 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         return cls(AstromorphicConfig.from_macro(macro, network=cls.network, **settings))
 
     @torch.no_grad()
+    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
+        # For code outside the library it takes a module without parameters of its own (softmax and linear mixers) for one that
+        # is initialised already; `init`, used below, asks each parameter instead.
+        super()._initialize_weights(module, False)
+
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         # `init` leaves parameters alone that came from a checkpoint.

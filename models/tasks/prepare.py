@@ -93,4 +93,9 @@ def prepare(
         config = AstromorphicConfig.from_macro(macro, network=network, **settings)
     else:
         config = AstromorphicConfig.from_preset(architecture, network=network, **settings)
+        if "query_key_init" not in given and (config.mixer == "softmax" or config.feature_map != "elu"):
+            # A recipe's sharper start is for elu + 1; an exponential of products nine times as large would begin saturated.
+            config = AstromorphicConfig.from_preset(
+                architecture, network=network, **{**settings, "query_key_init": 1.0}
+            )
     return Prepared(loaded, config, recipe, options)

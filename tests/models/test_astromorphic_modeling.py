@@ -543,3 +543,15 @@ def test_cosine_features_beyond_float32_are_refused_where_no_shift_is_possible(t
     with torch.no_grad():
         model.model.layers[0].mixer.key.bias.fill_(float("nan"))
     assert model(tokens).logits.isnan().all()  # what is not a number already is no matter of its norm
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "none"])
+def test_every_mixer_starts_from_the_queries_and_keys_it_is_told(preset):
+    size = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "max_position_embeddings": 16}
+    config = AstromorphicConfig.from_preset(preset, **size, query_key_init=3.0)
+    torch.manual_seed(0)
+    for layer in AstromorphicForCausalLM(config).model.layers:
+        for projection in (layer.mixer.query, layer.mixer.key):
+            # 4,096 numbers know their spread to 1.1 %.
+            assert projection.weight.std().item() == pytest.approx(3.0 / 8.0, rel=0.06)
+        assert layer.mixer.value.weight.std().item() == pytest.approx(1.0 / 8.0, rel=0.06)

@@ -333,6 +333,21 @@ def test_prepare_puts_settings_where_they_belong(table):
         prepare("imdb", preset="papr")
 
 
+def test_the_sharper_start_of_a_recipe_is_for_elu_features(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be, that is the question\n" * 300)
+    task = prepare(str(text), "astromorphic", "tuned").task
+    starts = {
+        name: prepare(str(text), name, "tuned", loaded=task).config.query_key_init
+        for name in ("astromorphic", "katharopoulos", "kozachkov", "softmax", "kozachkov_random_features")
+    }
+    assert starts == {
+        "astromorphic": 3.0, "katharopoulos": 3.0, "kozachkov": 3.0, "softmax": 1.0, "kozachkov_random_features": 1.0
+    }  # fmt: skip
+    asked = prepare(str(text), "softmax", "tuned", changes={"query_key_init": 2.0}, loaded=task)
+    assert asked.config.query_key_init == 2.0
+
+
 def test_run_folders_are_scored_again(table, tmp_path):
     job = {
         "config": prepare(str(table), "none", "smoke").config.settings(), "task": str(table), "recipe": vars(RECIPE),
