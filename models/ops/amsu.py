@@ -25,6 +25,7 @@ from .leaky import leaky_chunked, leaky_masked, leaky_serial
 from .linear import finite, poison_after
 from .precision import state_dtype, widen, without_autocast
 from .retention import retention_masked, retention_serial
+from .rows import rows_alone
 
 FORMS = ("chunked", "masked", "serial")
 SIGMAS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -155,24 +156,18 @@ def amsu(
     query, key ``[batch, time, heads, m]`` after the rotation, value ``[batch, time, heads, d]``, current R sigma(x)
     ``[batch, time, heads * d]``; decays : gamma per head; leak : lambda; mask ``[batch, time]``, True for real tokens: at the
     others nothing is written and nothing decays, and o and u are 0. form : "chunked" (linear in time and memory), "masked"
-    (eq. 9, quadratic) or "serial" (eq. 4 to 6, token by token). All three are differentiable in all tensors and agree to rounding.
+    (eq. 9, quadratic) or "serial" (eq. 4 to 6, token by token).
+    All three are differentiable in all tensors and agree to rounding.
     """
     _check(form, query, value, current, mask, state)
-    if mask is None or bool(mask.all()):
-        return _whole(form, query, key, value, current, decays, leak, state, scale, chunk)
-    # The distance between two tokens is a count of real ones, so rows differ, and each is taken alone.
-    batch, time, heads, _ = query.shape
-    o = value.new_zeros(batch, time, heads, value.shape[-1], dtype=state_dtype(value.dtype))
-    u, lasts = torch.zeros_like(o), []
-    for row in range(batch):
-        real = mask[row].nonzero()[:, 0]
-        q, k, v, x = (y[row : row + 1, real] for y in (query, key, value, current))
-        before = None if state is None else AMSUState(*(y[row : row + 1] for y in state))
+
+    def run(tokens: list[Tensor], before: AMSUState | None) -> tuple[list[Tensor], AMSUState]:
+        q, k, v, x = tokens
         terms, after = _whole(form, q, k, v, x, decays, leak, before, scale, chunk)
-        where = (torch.tensor(row, device=real.device), real)
-        o, u = o.index_put(where, terms.astrocyte[0].to(o.dtype)), u.index_put(where, terms.neuron[0].to(u.dtype))
-        lasts.append(after)
-    return AMSUTerms(o, u), AMSUState(*(torch.cat(parts) for parts in zip(*lasts, strict=True)))
+        return list(terms), after
+
+    (o, u), after = rows_alone(run, [query, key, value, current], state, mask)
+    return AMSUTerms(o, u), after
 
 
 @without_autocast

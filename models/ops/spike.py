@@ -50,10 +50,10 @@ def surrogate(x: Tensor, kind: str = "triangle", alpha: float = 2.0) -> Tensor:
 
     Raises ModelError for another kind or an alpha that is not above 0.
     """
-    if kind not in SURROGATES:
-        raise ModelError(f"surrogate is {kind!r}; expected one of {', '.join(SURROGATES)}")
-    if not 0.0 < alpha < math.inf:
-        raise ModelError(f"alpha is {alpha!r}; expected a finite number above 0, the sharpness of the surrogate")
+    if not isinstance(kind, str) or kind not in SURROGATES:
+        raise ModelError(f"surrogate is {kind!r:.60}; expected one of {', '.join(SURROGATES)}")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0.0 < alpha < math.inf:
+        raise ModelError(f"alpha is {alpha!r:.60}; expected a finite number above 0, the sharpness of the surrogate")
     return SURROGATES[kind](x, alpha)
 
 
