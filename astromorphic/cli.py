@@ -228,7 +228,7 @@ def train(
         typer.Option(
             "--model",
             help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat, kozachkov, kozachkov_random_features, "
-            "katharopoulos, softmax, none.",
+            "katharopoulos, softmax, none; astrosnn (spiking, texts only; --set mixer=... for its controls).",
         ),
     ] = "astromorphic",
     preset: Annotated[

@@ -225,7 +225,12 @@ class AstroSNNConfig(PreTrainedConfig):
 
     @classmethod
     def from_macro(
-        cls, macro: str | os.PathLike[str] | MacroParameters, preset: str = "tiny", **settings: Any
+        cls,
+        macro: str | os.PathLike[str] | MacroParameters,
+        preset: str = "tiny",
+        *,
+        network: str = "causal_lm",
+        **settings: Any,
     ) -> AstroSNNConfig:
         """The named size with the time constants that were measured in the biology, from macro.json or its parsed form.
 

@@ -78,7 +78,8 @@ def spike_flips(model: AstroSNNForCausalLM, input_ids: Tensor, dtype: torch.dtyp
     A membrane near the threshold flips with the last digit, and a flip reaches all later layers: this is what binary values
     cost in reproducibility. States are float32 in both. Raises ModelError for a mixer that does not spike.
     """
-    single, half = copy.deepcopy(model).float().eval(), copy.deepcopy(model).to(dtype).eval()
+    single, half = copy.deepcopy(model).float().eval(), copy.deepcopy(model).eval()
+    half.to(dtype=dtype)  # type: ignore[call-arg]
     runs = [m(input_ids=input_ids, use_cache=False, output_spikes=True).spikes for m in (single, half)]
     if not runs[0] or "mixer" not in runs[0][0]:
         raise ModelError(f"mixer is {model.config.mixer!r}, which has no spikes; expected amsu, lif or alif")

@@ -1,7 +1,7 @@
 """The mixing layers behind one protocol: x ``[batch, time, model]`` and a state in, as much and a state out.
 
-AM-SU is the subject; retention and softmax are what it descends from and competes with, and `CellMixer` puts the recurrent cells of
-`models.baselines` into the same shell. Nothing is kept in a module between calls.
+AM-SU is the subject; retention and softmax are what it descends from and competes with, and `CellMixer` puts the recurrent cells
+of `models.baselines` into the same shell. Nothing is kept in a module between calls.
 """
 
 from __future__ import annotations
@@ -106,10 +106,11 @@ class Retention(nn.Module):
 
         def run(tokens: list[Tensor], past: LayerState) -> tuple[list[Tensor], LayerState]:
             before = None if past is None else past[0]
-            if before is not None and tokens[0].shape[1] == 1:
-                o, after = retention_serial(*tokens, self.decays, state=before)
+            q, k, v = tokens
+            if before is not None and q.shape[1] == 1:
+                o, after = retention_serial(q, k, v, self.decays, state=before)
             else:
-                o, after = retention_chunked(*tokens, self.decays, state=before, chunk=config.chunk_size)
+                o, after = retention_chunked(q, k, v, self.decays, state=before, chunk=config.chunk_size)
             return [o], RetentionState(after)
 
         (o,), after = rows_alone(run, [q, k, v], state, mask)

@@ -22,7 +22,7 @@ from ..errors import ModelError
 from ..ops.spike import spike
 from ..surroundings import quiet_library
 from .configuration_astrosnn import AstroSNNConfig
-from .mixers import expected_state, make_mixer
+from .mixers import expected_state, is_spiking, make_mixer
 from .state import AstroSNNState, LayerState
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AstroSNNBlock(nn.Module):
         super().__init__()
         self.config, self.mode = config, config.residual_mode
         self.mixer = make_mixer(config)
-        self.spiking = config.mixer in ("amsu", "lif", "alif")
+        self.spiking = is_spiking(config)
         if self.mode == "pure":
             return
         wide, inner = config.hidden_size, int(config.intermediate_size or 4 * config.hidden_size)
@@ -110,6 +110,7 @@ class AstroSNNBlock(nn.Module):
 class AstroSNNPreTrainedModel(PreTrainedModel):
     """What model and head share: initialisation, safe loading, and how `generate` handles the state."""
 
+    config: AstroSNNConfig
     config_class = AstroSNNConfig
     base_model_prefix = "model"
     _is_stateful = True
@@ -333,6 +334,11 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
         # Near the uniform distribution, so that the first loss is log(vocabulary).
         self.lm_head = Writer(config.hidden_size, config.vocab_size, _HEAD_SHARE, bias=False)
         self.post_init()
+
+    @property
+    def has_spikes(self) -> bool:
+        """Whether anything in it is 0 or 1, so that its results hang on the last digit of a membrane."""
+        return is_spiking(self.config) or self.config.residual_mode == "spike_in"
 
     def get_output_embeddings(self) -> nn.Module:
         """The language-model head."""

@@ -23,8 +23,8 @@ class AstroSNNState:
     """State after `seen` columns of input.
 
     layers : per layer what its mixer carries, tensors whose first dimension is the batch: for an AM-SU the astrocyte's S
-        ``[batch, heads, d, d]`` and the neuron's u ``[batch, model]`` in float32, for any number of tokens. None before the first.
-        The softmax control's grows. positions : real tokens seen per row, ``[batch]``; smaller than `seen` where a row was padded.
+        ``[batch, heads, d, d]`` and the neuron's u ``[batch, model]`` in float32, for any number of tokens. None before the
+        first. The softmax control's grows. positions : real tokens seen per row, ``[batch]``; fewer than `seen` after padding.
         mixer : the kind of layer that this belongs to.
     """
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_classification": "image"}
 # The name by which people ask for our own variant.
 OURS = {"astromorphic": "tuned"}
+# The spiking language model; its controls are its setting `mixer`.
+SPIKING = "astrosnn"
+# What a task's preset says of a network's size, whatever the network.
+SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "dropout")
 
 
 class Prepared(NamedTuple):
@@ -32,7 +36,7 @@ def model_names() -> list[str]:
     """What `--model` takes: "astromorphic" (ours), the paper's readings and all controls."""
     from ..astromorphic.presets import PRESETS
 
-    return [*OURS, *(name for name in PRESETS if name not in OURS.values())]
+    return [*OURS, SPIKING, *(name for name in PRESETS if name not in OURS.values())]
 
 
 def prepare(
@@ -61,13 +65,19 @@ def prepare(
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ModelError(f"unknown model {model!r}: {hint}choose from {', '.join(known_models)}")
     architecture = OURS.get(model, model)
-    if macro is not None and architecture != "tuned":
-        raise ModelError(f"model is {model!r} and a macro file is given; its response is used by 'astromorphic' alone")
+    if macro is not None and architecture not in ("tuned", SPIKING):
+        raise ModelError(
+            f"model is {model!r} and a macro file is given; it is used by 'astromorphic' (its response) and {SPIKING!r} (its "
+            "time constants) alone"
+        )
+    from ..decoders import check_language_model, config_class
+
+    if architecture == SPIKING:
+        check_language_model(kind_of(task), model)
 
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
-    from ..astromorphic import AstromorphicConfig
-
-    model_settings = list(AstromorphicConfig().settings())
+    kind = config_class(SPIKING if architecture == SPIKING else "astromorphic")
+    model_settings = list(kind().settings())
     for name in changes or {}:
         if name not in (every := [*model_settings, *recipe_names, *data_names]):
             near = difflib.get_close_matches(name, every, n=1)
@@ -85,13 +95,20 @@ def prepare(
     options = {**chosen.data, **for_data}
     if loaded is None:
         loaded = load(task, data, **options)
-    settings = {**chosen.model, **loaded.settings(), **given}
+    sizes = (
+        {name: chosen.model[name] for name in SIZES if name in chosen.model}
+        if architecture == SPIKING
+        else chosen.model
+    )
+    settings = {**sizes, **loaded.settings(), **given}
     if "hidden_size" in given or "num_attention_heads" in given:
         # The preset's width per head belongs to its own size.
         settings = {k: v for k, v in settings.items() if k != "hidden_dim" or k in given}
     network = NETWORKS[kind_of(task)]
     if macro is not None:
-        config = AstromorphicConfig.from_macro(macro, network=network, **settings)
+        config = kind.from_macro(macro, network=network, **settings)
+    elif architecture == SPIKING:
+        config = kind(**settings)
     else:
-        config = AstromorphicConfig.from_preset(architecture, network=network, **settings)
+        config = kind.from_preset(architecture, network=network, **settings)
     return Prepared(loaded, config, recipe, options)

@@ -463,7 +463,7 @@ def test_one_batch_is_learned_by_heart_in_fifty_steps(tokens):
     assert float(loss.detach()) < 0.3  # from 2.83
 
 
-def recall(reading, steps=120, length=30, seed=0):
+def recall(reading, steps=100, length=30, seed=0):
     """Train to name at the end the symbol of the start; the share that is right at the end."""
     torch.manual_seed(seed)
     config = AstroSNNConfig(
@@ -476,7 +476,7 @@ def recall(reading, steps=120, length=30, seed=0):
         alpha=1.0,
     )
     model = AstroSNNForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(steps):
         bit = torch.randint(0, 2, (32,))
         ids = torch.cat([bit[:, None], torch.randint(2, 6, (32, length - 1)), torch.full((32, 1), 6)], dim=1)
@@ -510,3 +510,31 @@ def test_half_precision_weights_keep_states_in_float32(tokens):
     out = model(tokens, use_cache=True)
     assert out.logits.dtype == torch.bfloat16 and bool(out.logits.isfinite().all())
     assert {x.dtype for layer in out.past_key_values.layers for x in layer} == {torch.float32}
+
+
+# From the command line's side.
+
+
+def test_training_evaluation_and_generation_by_name(tmp_path):
+    from models.continuation import open_writer
+    from models.scoring import open_run
+    from models.tasks.prepare import prepare
+    from models.training import train
+
+    file = tmp_path / "text.txt"
+    file.write_text("An astrocyte listens to many synapses and answers slowly. " * 60)
+    changes = {"hidden_size": 16, "steps": 4, "evaluate_every": 2, "max_position_embeddings": 16, "final_bytes": 64}
+    task, config, recipe, _ = prepare(str(file), "astrosnn", "smoke", changes=changes)
+    assert isinstance(config, AstroSNNConfig) and config.hidden_size == 16 and config.vocab_size == 256
+    result = train(config, task, recipe, tmp_path / "run", 0, "astrosnn")
+    assert result.causality.verdict == "causal" and result.causality.chunked_vs_step < 1e-9
+    _, _, model, same = open_run(tmp_path / "run")
+    assert isinstance(model, AstroSNNForCausalLM) and same
+    assert isinstance(open_writer(tmp_path / "run").model, AstroSNNForCausalLM)
+    table = tmp_path / "table.csv"
+    table.write_text("text,label\n" + "a,good\nb,bad\n" * 20)
+    with pytest.raises(ModelError, match="a language model, and the task is text_classification"):
+        prepare(str(table), "astrosnn", "smoke")
+    macro = bridge.preset("paper_astrosnn")
+    _, config, _, _ = prepare(str(file), "astrosnn", "smoke", macro=macro, changes=changes, loaded=task)
+    assert config.macro_digest == macro.digest and config.time_constants == pytest.approx(spectrum(8))
