@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LayerActivity(NamedTuple):
-    """rates : spikes per neuron and token, 0 to 1, by name of what is binary ("mixer"; with spike_in also "input", "feed_forward").
+    """rates : spikes per neuron and token, by name of what is binary ("mixer"; with spike_in also "input", "feed_forward").
     counts : spikes in all, by the same names. silent, saturated : share of the mixer's neurons that never or always fired.
     """
 
