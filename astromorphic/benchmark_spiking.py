@@ -1,9 +1,11 @@
 """`astromorphic benchmark spiking`: time of the AM-SU's mixing layer against length, beside causal softmax attention.
 
-A pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's current) to the
-gradients of all of them: without projections, which both kinds of layer have alike. The three forms are compared in float64 before
-anything is timed. All arms and lengths take turns in one process with one thread, and the value of a row is the CPU time of the
-fastest of its passes, that of the system with it: memory handed out anew for every pass costs as much as a part of the arithmetic.
+A pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's current) to
+the gradients of all of them: without projections, which both kinds of layer have alike. The three forms are compared in float64
+before anything is timed. All arms and lengths take turns in one process with one thread, and the value of a row is the CPU
+time of the fastest of its passes, that of the system with it. A long sequence's arrays go back to the system when they are freed,
+and every pass then pays for the pages again; the C library keeps them with MALLOC_MMAP_THRESHOLD_=4294967296 and
+MALLOC_TRIM_THRESHOLD_=1099511627776 in the environment.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ def measure(quick: bool = False) -> list[Row]:
     quadratic = (256, 512) if quick else QUADRATIC_LENGTHS
     arms = _arms()
     taken: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for turn in range(1 if quick else 3):
+    for _turn in range(1 if quick else 3):
         for length in lengths:
             for arm, function in arms.items():
                 if arm == SOFTMAX and length not in quadratic:
@@ -102,7 +104,6 @@ def measure(quick: bool = False) -> list[Row]:
                 for _ in range(max(2, min(10, (4096 if arm == SOFTMAX else 16_384) // length))):
                     taken.setdefault((arm, length), []).append(_one_pass(function, leaves, d_out))
     best = {key: min(passes, key=sum) for key, passes in taken.items()}
-    own = {key: min(user for user, _ in passes) for key, passes in taken.items()}
     rows: list[Row] = []
     for arm, length in sorted(best):
         value, program = (1e6 * x / length for x in (sum(best[arm, length]), best[arm, length][0]))
@@ -114,8 +115,8 @@ def measure(quick: bool = False) -> list[Row]:
         for length in quadratic:
             ratio = sum(best[SOFTMAX, length]) / sum(best[arm, length])
             rows.append(_row(f"{SOFTMAX} / {arm}, {length} tokens", ratio, "ratio"))
-        for name, values in (("program and system", {k: sum(v) for k, v in best.items()}), ("program alone", own)):
-            each = [values[arm, length] / length for length in lengths]
+        for name, parts in (("program and system", (0, 1)), ("program alone", (0,))):
+            each = [sum(best[arm, length][part] for part in parts) / length for length in lengths]
             rows.append(_row(f"slowest / fastest length, {arm}, {name}", max(each) / min(each), "ratio"))
     return [*rows, _row("largest relative difference of the forms, float64", difference, "relative")]
 

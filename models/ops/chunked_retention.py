@@ -23,7 +23,6 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .decay import decay_matrix, powers
-from .fresh import fresh
 from .linear import finite, poison_after
 from .precision import state_dtype, without_autocast
 from .retention import check_shapes, default_scale, start_of
@@ -108,7 +107,7 @@ def _retention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     batch, time, heads, m = q.shape
     d = v.shape[-1]
-    out = fresh(start, batch, time, heads, d)
+    out = start.new_empty(batch, time, heads, d)
     final = start.clone(memory_format=torch.contiguous_format)
     kept = start.new_empty(_spans(time, chunk) if keep else 0, batch, heads, m, d)
     for group in _groups(q, v, decays, scale, chunk, start):
@@ -150,7 +149,7 @@ def _retention_backward(
     q: Tensor, k: Tensor, v: Tensor, kept: Tensor, d_out: Tensor, d_final: Tensor, decays: list[float], scale: float, chunk: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     m, d = q.shape[3], v.shape[3]
-    d_q, d_k, d_v = (fresh(x, *x.shape) for x in (q, k, v))
+    d_q, d_k, d_v = (x.new_empty(x.shape) for x in (q, k, v))
     d_start = d_final.clone(memory_format=torch.contiguous_format)
     for group in _groups(q, v, decays, scale, chunk, d_final):
         d_s = d_start[group.rows].view(group.count, m, d)  # the gradient of the state after the chunk

@@ -22,7 +22,6 @@ from models.ops.amsu import (
 )
 from models.ops.chunked_retention import retention_chunked
 from models.ops.decay import READINGS, decay, decay_matrix, spectrum
-from models.ops.fresh import LARGE, fresh
 from models.ops.leaky import leaky_chunked, leaky_serial
 from models.ops.retention import retention_serial
 from models.ops.rotary import rotary
@@ -211,18 +210,6 @@ def test_operators_are_registered_as_torch_wants_them():
     arguments = (q, k, v, start, [0.9, 0.5], 0.5, 4, True)
     # The gradient is taken with respect to the first two results alone, as `_run` uses them.
     torch.library.opcheck(chunked_retention._retention, arguments, test_utils=("test_schema", "test_faketensor"))
-
-
-def test_large_results_lie_in_memory_of_their_own():
-    like = torch.zeros(1)
-    count = LARGE // 4
-    x = fresh(like, 2, count)
-    x.fill_(3.0)
-    assert x.shape == (2, count) and x.is_contiguous() and float(x.sum()) == 6.0 * count
-    y = fresh(like, 2, count)
-    y.fill_(4.0)
-    assert float(x.min()) == 3.0
-    assert fresh(like, 3).shape == (3,)
 
 
 # Decays.
