@@ -229,8 +229,8 @@ def train(
         typer.Option(
             "--model",
             help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat, kozachkov, kozachkov_random_features, "
-            "katharopoulos, softmax, none; bag_of_words for texts with labels; for the chains lif, alif, gru, amsu and their "
-            "variants.",
+            "katharopoulos, softmax, none; bag_of_words for texts with labels; astrosnn (spiking, for language models; "
+            "--set mixer=... for its controls); for the chains lif, alif, gru, amsu and their variants.",
         ),
     ] = "astromorphic",
     preset: Annotated[
@@ -465,7 +465,7 @@ def data_check(
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(help="simulation, accuracy or attention.")],
+    what: Annotated[str, typer.Argument(help="simulation, accuracy, attention or spiking.")],
     quick: QuickOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
 ) -> None:

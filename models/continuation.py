@@ -167,18 +167,18 @@ def open_writer(folder: str | os.PathLike[str], data: str | os.PathLike[str] | N
     data : folder with the GPT-2 tokenizer, for models of its tokens (default: that of the run, or as for `load_task`).
     Raises ModelError for classifiers, and for folders without a model or without its tokens.
     """
-    from .astromorphic import AstromorphicForCausalLM
     from .astromorphic.folder import check_folder
+    from .decoders import load_decoder, type_in
 
     place = Path(folder)
     record = RunResult.load(place / "run.json") if (place / "run.json").is_file() else None
-    check_folder(place)
+    check_folder(place, type_in(place))
     named = json.loads((place / "config.json").read_text(encoding="utf-8")).get("architectures") or []
     if (record is not None and record.kind != "language") or any(name in CLASSIFIERS for name in named):
         kind = next((name for name in named if name in CLASSIFIERS), "") if record is None else record.kind
         raise ModelError(f"{place} holds a classifier ({kind}), which makes no text; name a language model")
     codec = _codec(place, record, data)
-    model = AstromorphicForCausalLM.from_pretrained(place).eval()
+    model = load_decoder(place).eval()
     if model.config.vocab_size < codec.size:
         raise ModelError(
             f"{place} has a vocab_size of {model.config.vocab_size}; expected at least {codec.size}, its {codec.unit}"

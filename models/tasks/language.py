@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..astromorphic import AstromorphicForCausalLM
 from ..data.batches import LanguageBlocks
+from ..decoders import decoder_class, load_decoder
 from ..errors import ModelError
 from ..evaluation import carried_state_difference, score_tokens
 from ..language import EncodedText, evaluate_lm
@@ -92,11 +92,11 @@ class LanguageTask(Task):
             )
         config.check_memory(copies=4)
 
-    def build(self, config: AstromorphicConfig) -> AstromorphicForCausalLM:
-        return AstromorphicForCausalLM(config)
+    def build(self, config: AstromorphicConfig) -> PreTrainedModel:
+        return decoder_class(config.model_type)(config)  # type: ignore[no-any-return]
 
-    def load(self, folder: Path) -> AstromorphicForCausalLM:
-        return AstromorphicForCausalLM.from_pretrained(folder)
+    def load(self, folder: Path) -> PreTrainedModel:
+        return load_decoder(folder)  # type: ignore[no-any-return]
 
     def batches(self, config: AstromorphicConfig, recipe: Recipe, seed: int) -> TokenBatches:
         length = config.max_position_embeddings

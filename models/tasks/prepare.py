@@ -19,6 +19,10 @@ NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_c
 OURS = {"astromorphic": "tuned"}
 # The control that is no network: see `models.bag_training`.
 BAG_OF_WORDS = "bag_of_words"
+# The spiking language model; its controls are its setting `mixer`.
+SPIKING = "astrosnn"
+# What a task's preset says of a network's size, whatever the network.
+SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "dropout")
 
 
 class Prepared(NamedTuple):
@@ -34,7 +38,7 @@ def model_names() -> list[str]:
     """What `--model` takes: "astromorphic" (ours), the paper's readings and all controls."""
     from ..astromorphic.presets import PRESETS
 
-    return [*OURS, *(name for name in PRESETS if name not in OURS.values())]
+    return [*OURS, SPIKING, *(name for name in PRESETS if name not in OURS.values())]
 
 
 def prepare(
@@ -62,13 +66,19 @@ def prepare(
         raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
     architecture = model if model in OURS.values() else choice("model", model, [*model_names(), BAG_OF_WORDS])
     architecture = OURS.get(architecture, architecture)
-    if macro is not None and architecture != "tuned":
-        raise ModelError(f"model is {model!r} and a macro file is given; its response is used by 'astromorphic' alone")
+    if macro is not None and architecture not in ("tuned", SPIKING):
+        raise ModelError(
+            f"model is {model!r} and a macro file is given; it is used by 'astromorphic' (its response) and {SPIKING!r} (its "
+            "time constants) alone"
+        )
+    from ..decoders import check_language_model, config_class
+
+    if architecture == SPIKING:
+        check_language_model(kind_of(task), model)
 
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
-    from ..astromorphic import AstromorphicConfig
-
-    model_settings = list(AstromorphicConfig().settings())
+    kind = config_class(SPIKING if architecture == SPIKING else "astromorphic")
+    model_settings = list(kind().settings())
     for name in changes or {}:
         if name not in (every := [*model_settings, *recipe_names, *data_names]):
             raise ModelError(
@@ -84,18 +94,23 @@ def prepare(
     options = {**chosen.data, **for_data}
     if loaded is None:
         loaded = load(task, data, **options)
-    settings = {**chosen.model, **loaded.settings(), **given}
+    sizes = (
+        {name: chosen.model[name] for name in SIZES if name in chosen.model}
+        if architecture == SPIKING
+        else chosen.model
+    )
+    settings = {**sizes, **loaded.settings(), **given}
     if "hidden_size" in given or "num_attention_heads" in given:
         # The preset's width per head belongs to its own size.
         settings = {k: v for k, v in settings.items() if k != "hidden_dim" or k in given}
     network = NETWORKS[kind_of(task)]
     if macro is not None:
-        config = AstromorphicConfig.from_macro(macro, network=network, **settings)
+        config = kind.from_macro(macro, network=network, **settings)
+    elif architecture == SPIKING:
+        config = kind(**settings)
     else:
-        config = AstromorphicConfig.from_preset(architecture, network=network, **settings)
+        config = kind.from_preset(architecture, network=network, **settings)
         if "query_key_init" not in given and (config.mixer == "softmax" or config.feature_map != "elu"):
             # A recipe's sharper start is for elu + 1; an exponential of products nine times as large would begin saturated.
-            config = AstromorphicConfig.from_preset(
-                architecture, network=network, **{**settings, "query_key_init": 1.0}
-            )
+            config = kind.from_preset(architecture, network=network, **{**settings, "query_key_init": 1.0})
     return Prepared(loaded, config, recipe, options)

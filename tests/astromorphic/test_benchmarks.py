@@ -116,7 +116,7 @@ def test_release_count_has_no_bias():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["simulation", "accuracy", "attention"])
+@pytest.mark.parametrize("what", ["simulation", "accuracy", "attention", "spiking"])
 def test_the_command_writes_rows(what, tmp_path):
     text = commands.benchmark(what, True, tmp_path / "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())

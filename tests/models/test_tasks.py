@@ -306,7 +306,7 @@ def table(tmp_path_factory) -> Path:
     return file
 
 
-@pytest.mark.parametrize("model", model_names())
+@pytest.mark.parametrize("model", [name for name in model_names() if name != "astrosnn"])
 def test_every_model_trains_on_a_table_by_its_name(table, tmp_path, model):
     changes = {"hidden_size": 16, "epochs": 1, "train_items": 32, "evaluate_items": 16}
     task, config, recipe, _ = prepare(str(table), model, "smoke", changes=changes)

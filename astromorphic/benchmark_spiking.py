@@ -1,0 +1,134 @@
+"""`astromorphic benchmark spiking`: time of the AM-SU's mixing layer against length, beside causal softmax attention.
+
+A pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's current) to
+the gradients of all of them: without projections, which both kinds of layer have alike. The three forms are compared in float64
+before anything is timed. All arms and lengths take turns in one process with one thread, and the value of a row is the CPU
+time of the fastest of its passes, that of the system with it. A long sequence's arrays go back to the system when they are freed,
+and every pass then pays for the pages again; the C library keeps them with MALLOC_MMAP_THRESHOLD_=4294967296 and
+MALLOC_TRIM_THRESHOLD_=1099511627776 in the environment.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Row = dict[str, Any]
+HEADS, WIDTH = 8, 64
+LENGTHS = (1024, 2048, 4096, 8192, 16_384, 65_536)
+QUADRATIC_LENGTHS = (1024, 2048, 4096, 8192)
+ASTROCYTE, UNIT, SOFTMAX = "AM-SU, astrocyte term", "AM-SU, whole unit", "scaled dot product, causal"
+
+
+def _arms() -> dict[str, Callable[..., Tensor]]:
+    """Functions of q, k, v ``[1, time, heads, width]`` and the current ``[1, time, heads * width]``."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    from models.ops.amsu import amsu, membrane
+    from models.ops.chunked_retention import retention_chunked
+    from models.ops.decay import decay, spectrum
+    from models.ops.spike import spike
+
+    decays = [decay(tau) for tau in spectrum(HEADS)]
+
+    def softmax(q: Tensor, k: Tensor, v: Tensor, current: Tensor) -> Tensor:
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+
+    def unit(q: Tensor, k: Tensor, v: Tensor, current: Tensor) -> Tensor:
+        terms, _ = amsu(q, k, v, current, decays=decays, leak=0.5)
+        return spike(membrane(terms))
+
+    return {ASTROCYTE: lambda q, k, v, current: retention_chunked(q, k, v, decays)[0], UNIT: unit, SOFTMAX: softmax}
+
+
+def _leaves(arm: str, length: int) -> tuple[list[Tensor], Tensor]:
+    import torch
+
+    g = torch.Generator().manual_seed(0)
+    q, k, v, d_out = (torch.randn(1, length, HEADS, WIDTH, generator=g) for _ in range(4))
+    current = torch.randn(1, length, HEADS * WIDTH, generator=g)
+    for x in (q, k, v):
+        x.requires_grad_()
+    return [q, k, v, current.requires_grad_() if arm == UNIT else current], d_out
+
+
+def _one_pass(function: Callable[..., Tensor], leaves: list[Tensor], d_out: Tensor) -> tuple[float, float]:
+    """Seconds of the program, and of the system for it."""
+    import torch
+
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    torch.autograd.grad(function(*leaves), [x for x in leaves if x.requires_grad], d_out)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+
+
+def forms_differ_by(length: int = 203) -> float:
+    """Largest difference of the chunked and the masked form from the serial one in float64, ragged chunks, relative."""
+    import torch
+
+    from models.ops.amsu import FORMS, amsu, membrane
+    from models.ops.decay import decay, spectrum
+
+    g = torch.Generator().manual_seed(1)
+    q, k, v = (torch.randn(1, length, HEADS, WIDTH, generator=g, dtype=torch.float64) for _ in range(3))
+    current = torch.randn(1, length, HEADS * WIDTH, generator=g, dtype=torch.float64)
+    decays = [decay(tau) for tau in spectrum(HEADS)]
+    found = {form: membrane(amsu(q, k, v, current, decays=decays, leak=0.5, form=form)[0]) for form in FORMS}
+    largest = found["serial"].abs().max()
+    return float(max((x - found["serial"]).abs().max() for x in found.values()) / largest)
+
+
+def measure(quick: bool = False) -> list[Row]:
+    """Rows of times per token, then the ratios that are goals."""
+    import torch
+
+    torch.set_num_threads(1)
+    difference = forms_differ_by()
+    if difference > 1e-10:
+        raise RuntimeError(f"the forms of the AM-SU differ by {difference:.1e}; expected at most 1e-10")
+    lengths = (256, 512) if quick else LENGTHS
+    quadratic = (256, 512) if quick else QUADRATIC_LENGTHS
+    arms = _arms()
+    taken: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for _turn in range(1 if quick else 3):
+        for length in lengths:
+            for arm, function in arms.items():
+                if arm == SOFTMAX and length not in quadratic:
+                    continue
+                leaves, d_out = _leaves(arm, length)
+                for _ in range(max(2, min(10, (4096 if arm == SOFTMAX else 16_384) // length))):
+                    taken.setdefault((arm, length), []).append(_one_pass(function, leaves, d_out))
+    best = {key: min(passes, key=sum) for key, passes in taken.items()}
+    rows: list[Row] = []
+    for arm, length in sorted(best):
+        value, program = (1e6 * x / length for x in (sum(best[arm, length]), best[arm, length][0]))
+        rows.append(
+            _row(f"{arm}, {length} tokens", value, "us per token")
+            | {"program": program, "passes": len(taken[arm, length])}
+        )
+    for arm in (ASTROCYTE, UNIT):
+        for length in quadratic:
+            ratio = sum(best[SOFTMAX, length]) / sum(best[arm, length])
+            rows.append(_row(f"{SOFTMAX} / {arm}, {length} tokens", ratio, "ratio"))
+        for name, parts in (("program and system", (0, 1)), ("program alone", (0,))):
+            each = [sum(best[arm, length][part] for part in parts) / length for length in lengths]
+            rows.append(_row(f"slowest / fastest length, {arm}, {name}", max(each) / min(each), "ratio"))
+    return [*rows, _row("largest relative difference of the forms, float64", difference, "relative")]
+
+
+def _row(name: str, value: float, unit: str) -> Row:
+    return {"name": name, "value": value, "unit": unit}
+
+
+def table(rows: list[Row]) -> str:
+    """Times per token, then ratios; of a time, how much is the program's own."""
+    lines = [f"{'':80} {'value':>9}  {'unit':14} {'program':>9}"]
+    for row in rows:
+        program = f"{row['program']:9.2f}" if "program" in row else ""
+        lines.append(f"{row['name']:80} {row['value']:9.3g}  {row['unit']:14} {program}".rstrip())
+    return "\n".join(lines)

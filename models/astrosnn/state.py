@@ -1,0 +1,110 @@
+"""The state that generation carries: one object of constant size, passed as `past_key_values`, never changed in place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import ModelError
+
+LayerState = tuple[Tensor, ...] | None
+
+
+@dataclass
+class AstroSNNState:
+    """State after `seen` columns of input.
+
+    layers : per layer what its mixer carries, tensors whose first dimension is the batch: for an AM-SU the astrocyte's S
+        ``[batch, heads, d, d]`` and the neuron's u ``[batch, model]`` in float32, for any number of tokens. None before the
+        first. The softmax control's grows. positions : real tokens seen per row, ``[batch]``; fewer than `seen` after padding.
+        mixer : the kind of layer that this belongs to.
+    """
+
+    layers: list[LayerState]
+    positions: Tensor
+    seen: int = 0
+    mixer: str = "amsu"
+    is_compileable: ClassVar[bool] = False  # asked for by `generate`
+
+    @classmethod
+    def empty(
+        cls, num_layers: int, batch: int, device: torch.device | str | None = None, mixer: str = "amsu"
+    ) -> AstroSNNState:
+        """The state before any token; layers create their own zeros."""
+        return cls([None] * num_layers, torch.zeros(batch, dtype=torch.long, device=device), 0, mixer)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of the batch that this state belongs to."""
+        return int(self.positions.shape[0])
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Columns seen so far, padding included (asked for by `generate`)."""
+        return self.seen
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Keep the rows `beam_idx` (beam search). The tensors are new; other states that share the old ones are not touched."""
+        chosen = self.select(beam_idx)
+        self.layers, self.positions = chosen.layers, chosen.positions
+
+    def select(self, rows: Tensor) -> AstroSNNState:
+        """A state of these rows ``[n]``, in this order and as often as they are named."""
+        return self._mapped(lambda x: x.index_select(0, rows.to(x.device)))
+
+    def to(self, device: torch.device | str) -> AstroSNNState:
+        """The same state on another device."""
+        return self._mapped(lambda x: x.to(device))
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> AstroSNNState:
+        layers = [None if layer is None else _like(layer, [change(x) for x in layer]) for layer in self.layers]
+        return AstroSNNState(layers, change(self.positions), self.seen, self.mixer)
+
+    def num_bytes(self) -> int:
+        """Memory of all layer states: for AM-SU 4 batch layers (hidden_size^2 / heads + hidden_size), whatever was read."""
+        return sum(x.numel() * x.element_size() for layer in self.layers if layer is not None for x in layer)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state into one safetensors file."""
+        tensors = {"positions": self.positions.cpu()}
+        for i, layer in enumerate(self.layers):
+            for j, x in enumerate(layer or ()):
+                tensors[f"layer{i}.{j}"] = x.detach().contiguous().cpu()
+        record = {
+            "seen": self.seen,
+            "mixer": self.mixer,
+            "layers": [None if x is None else len(x) for x in self.layers],
+        }
+        temporary = f"{os.fspath(path)}.part"
+        save_file(tensors, temporary, metadata={"astrosnn_state": json.dumps(record)})
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AstroSNNState:
+        """Read what `save` wrote; whether it fits a network is seen when that is given it. ModelError for another file."""
+        try:
+            with safe_open(os.fspath(path), framework="pt") as file:
+                record = json.loads((file.metadata() or {})["astrosnn_state"])
+                counts = record["layers"]
+                layers = [
+                    None if n is None else tuple(file.get_tensor(f"layer{i}.{j}") for j in range(n))
+                    for i, n in enumerate(counts)
+                ]
+                return cls(layers, file.get_tensor("positions"), int(record["seen"]), str(record["mixer"]))
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise ModelError(
+                f"{os.fspath(path)} is no saved state ({reason}); write one with AstroSNNState.save"
+            ) from None
+
+
+def _like(layer: tuple[Tensor, ...], tensors: list[Tensor]) -> Any:
+    """The same kind of named tuple, or a plain one."""
+    return type(layer)(*tensors) if hasattr(layer, "_fields") else tuple(tensors)

@@ -1,0 +1,50 @@
+"""Which language models there are, by the name that people ask for and by the type that their config.json states."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError
+
+# model_type: module, configuration, network
+DECODERS = {
+    "astromorphic": ("astromorphic", "AstromorphicConfig", "AstromorphicForCausalLM"),
+    "astrosnn": ("astrosnn", "AstroSNNConfig", "AstroSNNForCausalLM"),
+}
+
+
+def config_class(model_type: str) -> Any:
+    """The configuration class of a type."""
+    module, name, _ = DECODERS[model_type]
+    return getattr(importlib.import_module(f".{module}", __package__), name)
+
+
+def decoder_class(model_type: str) -> Any:
+    """The class of the language model of a type."""
+    module, _, name = DECODERS[model_type]
+    return getattr(importlib.import_module(f".{module}", __package__), name)
+
+
+def type_in(folder: Path) -> str:
+    """The type that config.json in `folder` states; "astromorphic" where there is none, whose loader says what is wrong."""
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return "astromorphic"
+    return kind if kind in DECODERS else "astromorphic"
+
+
+def load_decoder(folder: Path) -> Any:
+    """The language model saved in `folder`. ModelError as its own `from_pretrained`."""
+    return decoder_class(type_in(folder)).from_pretrained(folder)
+
+
+def check_language_model(kind: str, model: str) -> None:
+    """ModelError if a model that only continues texts is asked to classify."""
+    if kind != "language":
+        raise ModelError(
+            f"model is {model!r}, a language model, and the task is {kind}; choose a task with text to continue"
+        )
