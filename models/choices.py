@@ -13,7 +13,7 @@ def choice(kind: str, value: object, choices: Iterable[str]) -> str:
     known = list(choices)
     if isinstance(value, str) and value in known:
         return value
-    raise ModelError(f"unknown {kind} {value!r}: {did_you_mean(value, known)}choose from {', '.join(known)}")
+    raise ModelError(f"unknown {kind} {value!r:.60}: {did_you_mean(value, known)}choose from {', '.join(known)}")
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from .errors import ModelError
 
@@ -65,7 +66,7 @@ def check_number(
         raise ModelError(f"{name} is {shown(value)}; expected a finite number {span}{ceiling}")
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """ModelError unless `value` is one of the names."""
     if not isinstance(value, str) or value not in choices:
         raise ModelError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")

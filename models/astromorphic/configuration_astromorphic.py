@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ..ops.features import DISTANCES
 from ..ops.random_features import RANDOM_FEATURES
 from ..ops.response import make_response
 from ..ops.state import PLACEMENTS
+from ..settings import LARGEST_COUNT, LIBRARY_KEYS, check_choice, check_count, check_number, is_whole, shown
 from .layout import Layout
 from .presets import NETWORKS, PRESETS
 
@@ -33,29 +33,8 @@ POOLINGS = ("mean", "first", "last")
 STEMS = ("conv", "patch", "coatnet")
 SCALES = ("head_width",)
 
-# Past these a size does not fit torch's indices, and a factor is infinite in float32.
-_LARGEST_COUNT = 2**31 - 1
-_LARGEST_FACTOR = 3.4028234e38
 # Beyond any sensible start: features and logits overflow in the first forward pass.
 _LARGEST_INIT = 1e3
-
-# What the library itself writes into config.json or passes on, beyond the declared fields.
-_LIBRARY_KEYS = frozenset(
-    {
-        "_attn_implementation_internal",
-        "_commit_hash",
-        "_experts_implementation_internal",
-        "_name_or_path",
-        "attn_implementation",
-        "experts_implementation",
-        "model_type",
-        "name_or_path",
-        "num_labels",
-        "output_attentions",
-        "torch_dtype",
-        "transformers_version",
-    }
-)
 
 
 class AstromorphicConfig(PreTrainedConfig):
@@ -174,8 +153,8 @@ class AstromorphicConfig(PreTrainedConfig):
         # The library would pass anything on, and fails where a range of labels is made from it.
         labels = kwargs.get("num_labels")
         if labels is not None and not _is_count(labels):
-            raise ModelError(f"num_labels is {_shown(labels)}; expected a whole number of at least 1")
-        unknown = sorted(set(kwargs) - _LIBRARY_KEYS)
+            raise ModelError(f"num_labels is {shown(labels)}; expected a whole number of at least 1")
+        unknown = sorted(set(kwargs) - LIBRARY_KEYS)
         if unknown:
             known = _own_fields()
             raise ModelError(
@@ -189,7 +168,7 @@ class AstromorphicConfig(PreTrainedConfig):
         try:
             super().__post_init__(**kwargs)
         except AttributeError as error:  # the library looks the name of a dtype up in torch
-            raise ModelError(f"dtype is {_shown(self.dtype)}; expected the name of a torch dtype ({error})") from error
+            raise ModelError(f"dtype is {shown(self.dtype)}; expected the name of a torch dtype ({error})") from error
         # Called here, not through the library's @strict: that would wrap every message in a second error that is no ValueError.
         self.validate_architecture()
 
@@ -234,15 +213,11 @@ class AstromorphicConfig(PreTrainedConfig):
             "intermediate_size", "max_position_embeddings", "hidden_dim", "distance_clip", "patch_size", "num_channels",
             "stem_depth",
         ):  # fmt: skip
-            value = getattr(self, name)
-            if not _is_count(value):
-                too_large = isinstance(value, int) and value > _LARGEST_COUNT
-                expected = f"at most {_LARGEST_COUNT}" if too_large else "at least 1"
-                raise ModelError(f"{name} is {_shown(value)}; expected a whole number of {expected}")
+            check_count(name, getattr(self, name))
         for name in ("embedding_size", "stem_channels"):
             value = getattr(self, name)
             if value is not None and not _is_count(value):
-                raise ModelError(f"{name} is {_shown(value)}; expected None or a whole number of at least 1")
+                raise ModelError(f"{name} is {shown(value)}; expected None or a whole number of at least 1")
         if self.hidden_size % self.num_attention_heads:
             raise ModelError(
                 f"hidden_size is {self.hidden_size}; expected a multiple of num_attention_heads = {self.num_attention_heads}"
@@ -254,31 +229,31 @@ class AstromorphicConfig(PreTrainedConfig):
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, bool):
-                raise ModelError(f"{name} is {_shown(value)}; expected True or False")
+                raise ModelError(f"{name} is {shown(value)}; expected True or False")
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)
-            if value is not None and (not _is_whole(value) or not 0 <= value < self.vocab_size):
+            if value is not None and (not is_whole(value) or not 0 <= value < self.vocab_size):
                 raise ModelError(
-                    f"{name} is {_shown(value)}; expected None or a whole number from 0 to {self.vocab_size - 1}"
+                    f"{name} is {shown(value)}; expected None or a whole number from 0 to {self.vocab_size - 1}"
                 )
-        if not _is_whole(self.feature_seed) or not 0 <= self.feature_seed < 2**32:
+        if not is_whole(self.feature_seed) or not 0 <= self.feature_seed < 2**32:
             raise ModelError(
-                f"feature_seed is {_shown(self.feature_seed)}; expected a whole number from 0 to 4294967295"
+                f"feature_seed is {shown(self.feature_seed)}; expected a whole number from 0 to 4294967295"
             )
         if isinstance(self.hebbian_scale, str) and self.hebbian_scale not in SCALES:
             raise ModelError(
-                f"hebbian_scale is {_shown(self.hebbian_scale)}; expected a finite number above 0, None or "
+                f"hebbian_scale is {shown(self.hebbian_scale)}; expected a finite number above 0, None or "
                 + " or ".join(map(repr, SCALES))
             )
         if self.hebbian_scale is not None and not isinstance(self.hebbian_scale, str):
-            _check_number("hebbian_scale", self.hebbian_scale, low=0.0, open_low=True)
+            check_number("hebbian_scale", self.hebbian_scale, low=0.0, open_low=True)
         for name in ("branch_gain", "distance_decay", "layer_norm_eps", "feature_clip"):
-            _check_number(name, getattr(self, name), low=0.0, open_low=True)
+            check_number(name, getattr(self, name), low=0.0, open_low=True)
         for name in ("initializer_range", "query_key_init", "position_matrix_std"):
             if name != "position_matrix_std" or self.position_matrix_std is not None:
-                _check_number(name, getattr(self, name), low=0.0, high=_LARGEST_INIT, open_low=True)
+                check_number(name, getattr(self, name), low=0.0, high=_LARGEST_INIT, open_low=True)
         for name in ("dropout", "stochastic_depth", "classifier_dropout"):
-            _check_number(name, getattr(self, name), low=0.0, high=1.0)
+            check_number(name, getattr(self, name), low=0.0, high=1.0)
         for name, choices in (
             ("mixer", MIXERS),
             ("sigmoid_placement", PLACEMENTS),
@@ -290,13 +265,11 @@ class AstromorphicConfig(PreTrainedConfig):
             ("pooling", POOLINGS),
             ("stem", STEMS),
         ):
-            value = getattr(self, name)
-            if value not in choices:
-                raise ModelError(f"{name} is {_shown(value)}; expected one of {', '.join(choices)}")
+            check_choice(name, getattr(self, name), choices)
         if not self.causal and self.mixer != "astromorphic":
             raise ModelError(f"causal=False is the literal eq. 18 of mixer 'astromorphic'; got mixer {self.mixer!r}")
         if self.macro_digest is not None and not isinstance(self.macro_digest, str):
-            raise ModelError(f"macro_digest is {_shown(self.macro_digest)}; expected a hexadecimal string or None")
+            raise ModelError(f"macro_digest is {shown(self.macro_digest)}; expected a hexadecimal string or None")
         if self.dropout_placement == "residual" and self.norm_placement == "pre":
             raise ModelError(
                 'dropout_placement is "residual" and norm_placement "pre", which has no norm after the sum; use "branch"'
@@ -392,7 +365,7 @@ class AstromorphicConfig(PreTrainedConfig):
         _check_network(network)
         if not isinstance(name, str) or name not in PRESETS:
             raise ModelError(
-                f"preset is {_shown(name)}; {did_you_mean(name, PRESETS)}expected one of {', '.join(PRESETS)}"
+                f"preset is {shown(name)}; {did_you_mean(name, PRESETS)}expected one of {', '.join(PRESETS)}"
             )
         hidden_size = settings.get("hidden_size", cls.hidden_size)
         heads = settings.get("num_attention_heads", cls.num_attention_heads)
@@ -507,29 +480,8 @@ def _own_fields() -> list[str]:
     return [name for name in AstromorphicConfig.__annotations__ if not name.startswith("_")]
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _is_count(value: object) -> bool:
-    return _is_whole(value) and 1 <= value <= _LARGEST_COUNT  # type: ignore[operator]
-
-
-def _check_number(
-    name: str, value: object, *, low: float, high: float = _LARGEST_FACTOR, open_low: bool = False
-) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        # Compared, not passed to math.isfinite, which cannot take an integer beyond float; NaN fails every comparison.
-        or not low <= value < high
-        or (open_low and value == low)
-    ):
-        span = f"above {low:g}" if open_low else f"at least {low:g}"
-        finite = isinstance(value, int | float) and value != math.inf
-        beyond = finite and value >= _LARGEST_FACTOR  # type: ignore[operator]
-        ceiling = f" and below {high:g}" if beyond or high < _LARGEST_FACTOR else ""
-        raise ModelError(f"{name} is {_shown(value)}; expected a finite number {span}{ceiling}")
+    return is_whole(value) and 1 <= value <= LARGEST_COUNT  # type: ignore[operator]
 
 
 def _check_response(response: object) -> None:
@@ -541,33 +493,23 @@ def _check_response(response: object) -> None:
         or not all(isinstance(name, str) for name in response["parameters"])
     ):
         raise ModelError(
-            f'response is {_shown(response)}; expected {{"family": ..., "parameters": {{...}}}} with a name and numbers by name'
+            f'response is {shown(response)}; expected {{"family": ..., "parameters": {{...}}}} with a name and numbers by name'
         )
     for name, value in response["parameters"].items():
-        _check_number(f"response {response['family']}: {name}", value, low=0.0, open_low=True)
+        check_number(f"response {response['family']}: {name}", value, low=0.0, open_low=True)
     make_response(response["family"], response["parameters"])
 
 
 def _check_network(network: object) -> None:
-    if not isinstance(network, str) or network not in NETWORKS:
-        raise ModelError(f"network is {_shown(network)}; expected one of {', '.join(NETWORKS)}")
+    check_choice("network", network, NETWORKS)
 
 
 def _check_image_size(size: object, patch: int) -> None:
     sides = list(size) if isinstance(size, list | tuple) else [size, size]
     if len(sides) != 2 or not all(_is_count(side) for side in sides):
-        raise ModelError(f"image_size is {_shown(size)}; expected pixels, one whole number or [height, width]")
+        raise ModelError(f"image_size is {shown(size)}; expected pixels, one whole number or [height, width]")
     if any(side % patch for side in sides):  # type: ignore[operator]
-        raise ModelError(f"image_size is {_shown(size)}; expected multiples of patch_size = {patch}")
-
-
-def _shown(value: object) -> str:
-    """The value in an error message: on one line, cut short, and whatever Python itself refuses to print by its type."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # an integer of thousands of digits
-        return f"a number of type {type(value).__name__} with too many digits to print"
-    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+        raise ModelError(f"image_size is {shown(size)}; expected multiples of patch_size = {patch}")
 
 
 def _gib(n_bytes: int) -> str:

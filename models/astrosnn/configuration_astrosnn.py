@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from transformers import PreTrainedConfig
 
 from bridge.artifact import available_memory
 
+from ..choices import did_you_mean
 from ..errors import ModelError
 from ..macro_file import content_of, for_checkpoint, parsed_macro, write_beside
 from ..ops.amsu import FORMS, SIGMAS
@@ -93,9 +93,10 @@ class AstroSNNConfig(PreTrainedConfig):
         unknown = sorted(set(kwargs) - LIBRARY_KEYS)
         if unknown:
             known = _own_fields()
-            nearest = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ModelError(f"AstroSNNConfig has no setting {unknown[0]!r}{hint} (all: {', '.join(sorted(known))})")
+            raise ModelError(
+                f"AstroSNNConfig has no setting {unknown[0]!r}; {did_you_mean(unknown[0], known)}choose from "
+                f"{', '.join(sorted(known))}"
+            )
         if self.intermediate_size is None and is_whole(self.hidden_size):
             self.intermediate_size = 4 * self.hidden_size
         try:
@@ -218,9 +219,9 @@ class AstroSNNConfig(PreTrainedConfig):
     def from_preset(cls, name: str, *, network: str = "causal_lm", **settings: Any) -> AstroSNNConfig:
         """The named size ("tiny", "small", "base", "large", "1b5") with `settings` on top; ModelError as for the class."""
         if not isinstance(name, str) or name not in PRESETS:
-            nearest = difflib.get_close_matches(name, PRESETS, n=1) if isinstance(name, str) else []
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ModelError(f"preset is {shown(name)}; expected one of {', '.join(PRESETS)}{hint}")
+            raise ModelError(
+                f"preset is {shown(name)}; {did_you_mean(name, PRESETS)}expected one of {', '.join(PRESETS)}"
+            )
         return cls(**{**PRESETS[name], **settings})
 
     @classmethod

@@ -5,11 +5,11 @@ A cell is asked for by name. Importing this package is light; a cell's module is
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..choices import choice
 from ..errors import ModelError
 
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ __all__ = ["CELLS", "cell_class", "make_cell"]
 
 def cell_class(name: str) -> type[Cell]:
     """The class behind a name; ModelError with the nearest match for an unknown one."""
-    if name not in CELLS:
-        near = difflib.get_close_matches(name, CELLS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ModelError(f"unknown cell {name!r:.60}: {hint}choose from {', '.join(CELLS)}")
-    module, kind, _ = CELLS[name]
+    module, kind, _ = CELLS[choice("cell", name, CELLS)]
     try:
         found: type[Cell] = getattr(importlib.import_module(f".{module}", __name__), kind)
     except ModuleNotFoundError as error:

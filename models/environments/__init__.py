@@ -5,10 +5,10 @@ Importing this package is light: torch comes with the first environment, Gymnasi
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..choices import choice
 from ..errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def make_environment(name: str, length: int, **options: Any) -> Environment:
 
     Raises ModelError for an unknown name, with the nearest match, and for a length or an option that cannot be.
     """
-    if name not in ENVIRONMENTS:
-        near = difflib.get_close_matches(name, ENVIRONMENTS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ModelError(f"unknown environment {name!r}: {hint}choose from {', '.join(ENVIRONMENTS)}")
-    module, kind = ENVIRONMENTS[name]
+    module, kind = ENVIRONMENTS[choice("environment", name, ENVIRONMENTS)]
     made = getattr(importlib.import_module(f".{module}", __name__), kind)
     unknown = sorted(set(options) - set(made.options()))
     if unknown:

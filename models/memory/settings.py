@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..baselines import CELLS
+from ..choices import choice
 from ..environments import ENVIRONMENTS
 from ..errors import ModelError
 
@@ -70,11 +70,11 @@ class MemorySettings:
 
     def __post_init__(self) -> None:
         for name, known in (("environment", ENVIRONMENTS), ("model", CELLS)):
-            _check_name(name, getattr(self, name), list(known))
+            choice(name, getattr(self, name), known)
         if self.method is None:
             object.__setattr__(self, "method", "supervised" if self.environment == "memory_chain" else "actor_critic")
-        _check_name("method", self.method, list(METHODS))
-        _check_name("schedule", self.schedule, list(SCHEDULES))
+        choice("method", self.method, METHODS)
+        choice("schedule", self.schedule, SCHEDULES)
         if self.method == "supervised" and self.environment != "memory_chain":
             raise ModelError(f"method supervised has no right answer to learn in {self.environment}; use actor_critic")
         if self.batch_size is None:
@@ -134,8 +134,8 @@ class MemorySettings:
         """
         own = {name: value for name, value in changes.items() if name in self.names()}
         model, environment = own.get("model", self.model), own.get("environment", self.environment)
-        _check_name("model", model, list(CELLS))
-        _check_name("environment", environment, list(ENVIRONMENTS))
+        choice("model", model, CELLS)
+        choice("environment", environment, ENVIRONMENTS)
         # What followed from another task follows anew.
         if "environment" in own and "method" not in own and own["environment"] != self.environment:
             own["method"] = None
@@ -151,10 +151,7 @@ class MemorySettings:
             elif name in for_environment:
                 options[name] = value
             else:
-                known = [*self.names(), *for_cell, *for_environment]
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise ModelError(f"unknown setting {name!r:.60}: {hint}choose from {', '.join(known)}")
+                choice("setting", name, [*self.names(), *for_cell, *for_environment])
         return replace(self, **own, cell=cell, options=options)
 
     def as_dict(self) -> dict[str, Any]:
@@ -178,13 +175,6 @@ def environment_options(environment: str) -> list[str]:
     return make_environment(environment, 1).options()
 
 
-def _check_name(what: str, value: Any, known: list[str]) -> None:
-    if value not in known:
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ModelError(f"unknown {what} {value!r:.60}: {hint}choose from {', '.join(known)}")
-
-
 # The paper gives no size, optimiser, budget or algorithm, so there is no preset of its name.
 PRESETS: Mapping[str, MemorySettings] = MappingProxyType(
     {
@@ -196,5 +186,5 @@ PRESETS: Mapping[str, MemorySettings] = MappingProxyType(
 
 def preset(name: str) -> MemorySettings:
     """The settings of a name; ModelError with those there are."""
-    _check_name("preset of working memory", name, list(PRESETS))
+    choice("preset of working memory", name, PRESETS)
     return PRESETS[name]
