@@ -327,11 +327,44 @@ def evaluate(
     leaks: Annotated[
         bool, typer.Option("--leaks", help="Instead of a score: all seven leak tests, each with its threshold.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Another task of the same kind to score, such as wikitext103, with the run's tokens."),
+    ] = None,
+    carried: Annotated[
+        bool,
+        typer.Option("--carried", help="Carry the state through the whole text: every token is scored with all its past."),
+    ] = False,
+    zeroshot: Annotated[
+        str | None,
+        typer.Option(
+            "--zeroshot",
+            metavar="TASKS",
+            help="Instead of a score: piqa, sciq, winogrande, copa, boolq, hellaswag, logiqa, with commas between, or all.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="With --zeroshot: only the first so many questions of each task.")
+    ] = None,
+    harness: Annotated[
+        bool, typer.Option("--harness", help="With --zeroshot: count with lm-evaluation-harness (extra eval).")
+    ] = False,
 ) -> None:
-    """Score a trained model again: accuracy, or perplexities, bits per byte and the verdict on causality."""
+    """Score a trained model again: accuracy, or perplexities, bits per byte and the verdict on causality; or zero-shot tasks."""
     from . import commands
 
-    print(commands.evaluate(folder, data, split, context, stride, reevaluate, leaks))
+    if zeroshot is not None:
+        if leaks or carried or task is not None or context is not None or stride is not None:
+            raise AssignmentError(
+                "--zeroshot scores questions; leave out --leaks, --carried, --task, --context and --stride"
+            )
+        with progress_bar("scoring answers") as advance:
+            text = commands.zero_shot(folder, zeroshot, data, limit, harness, advance)
+        print(text)
+        return
+    if limit is not None or harness:
+        raise AssignmentError("--limit and --harness are for zero-shot tasks; name some with --zeroshot")
+    print(commands.evaluate(folder, data, split, context, stride, reevaluate, leaks, task, carried))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from .causality import causality_verdict
 from .errors import ModelError
-from .evaluation import check_tokens, score_tokens, summed_nats
+from .evaluation import check_tokens, score_carried, score_tokens, summed_nats
 from .ngram import KneserNey
 from .result import CausalityVerdict, EvaluationPolicy, SplitScore
 
@@ -152,8 +152,13 @@ class LanguageScore:
         text = self.text
         lines = [
             f"scored       {len(text):,} tokens ({text.tokenizer}), {text.n_words:,} words, {text.n_bytes:,} bytes; each once",
-            f"context      {self.policy.context} tokens, stride {self.policy.stride}; the first token is charged "
-            "log(vocabulary)",
+            (
+                f"context      all tokens before each, in pieces of {self.policy.stride} with the state carried; the first token "
+                "is charged log(vocabulary)"
+                if self.policy.carried_state
+                else f"context      {self.policy.context} tokens, stride {self.policy.stride}; the first token is charged "
+                "log(vocabulary)"
+            ),
         ]
         if self.causal:
             lines += [
@@ -195,18 +200,22 @@ def evaluate_lm(
     batch_size: int = 32,
     reevaluate: int = 2000,
     verdict: CausalityVerdict | None = None,
+    carried: bool = False,
 ) -> LanguageScore:
     """Score a text: total nats, perplexity per token and per word, bits per byte, re-evaluation, verdict of causality.
 
     context, stride : see `models.evaluation.bits_per_byte`; every token is scored once, the first charged
     log(vocabulary). reevaluate : tokens from the start of the text that are scored again, each from its prefix alone. verdict :
     of `causality_verdict` on this model, made here if not given. An n-gram model reads the tokens before one and no
-    others; its re-evaluation shows it.
+    others; its re-evaluation shows it. carried : instead of windows, the state goes through the whole text in pieces of
+    `context` tokens (default 1,024), so that every token has all its past, see `models.evaluation.score_carried`.
 
     Raises ModelError for a text, context or stride that cannot be scored with this model.
     """
     tokens = text.tensor()
     if isinstance(model, KneserNey):
+        if carried:
+            raise ModelError("an n-gram model has no state to carry; score it without carried=True")
         check_tokens(tokens, model.vocab_size)
         probabilities = model.token_probabilities(text.ids)
         nats = math.log(model.vocab_size) - float(np.log(probabilities).sum())
@@ -219,8 +228,19 @@ def evaluate_lm(
         policy = EvaluationPolicy(bytes_scored=text.n_bytes, tokens_scored=len(text), context=model.order, stride=1)
         return LanguageScore(nats, text, policy, True, None, again)
     verdict = verdict or causality_verdict(model)
-    nats, context, stride = score_tokens(model, tokens, context=context, stride=stride, batch_size=batch_size)
-    policy = EvaluationPolicy(bytes_scored=text.n_bytes, tokens_scored=len(text), context=context, stride=stride)
+    if carried:
+        if stride is not None:
+            raise ModelError(f"stride is {stride!r} and carried True: with the state carried every token is read once; leave it")
+        piece = 1024 if context is None else context
+        nats = score_carried(model, tokens, piece=piece)
+        policy = EvaluationPolicy(
+            bytes_scored=text.n_bytes, tokens_scored=len(text), context=len(text), stride=piece, carried_state=True
+        )
+        # For the tokens that are scored again.
+        context = None
+    else:
+        nats, context, stride = score_tokens(model, tokens, context=context, stride=stride, batch_size=batch_size)
+        policy = EvaluationPolicy(bytes_scored=text.n_bytes, tokens_scored=len(text), context=context, stride=stride)
     again = None
     if reevaluate and len(tokens) > 1:
         again = autoregressive_reevaluation(model, tokens, reevaluate, context=context)

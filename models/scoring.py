@@ -24,29 +24,37 @@ class Run(NamedTuple):
     same_data: bool
 
 
-def open_run(folder: str | os.PathLike[str], data: Any = None) -> Run:
+def open_run(folder: str | os.PathLike[str], data: Any = None, task: str | None = None) -> Run:
     """Load what a run folder holds, with the data it was trained on or with `data` in their place.
 
-    data : folder or file, as for `load_task`; a file of another kind than the task's is refused.
+    data : folder or file, as for `load_task`; a file of another kind than the task's is refused. task : a task of the same kind
+    in place of the run's, read with the run's tokens; it needs no training data.
     Raises ModelError for a folder without a finished run, data that are missing, and data of another digest unless `data`
     named them.
     """
     place = Path(folder)
     record = RunResult.load(place / "run.json")
-    task = _task(record, place, data)
-    same = task.digest == record.data_digest
-    if not same and data is None:
+    loaded = _task(record, place, data, task)
+    same = loaded.digest == record.data_digest
+    if not same and data is None and task is None:
         raise ModelError(
             f"{place} was trained on data with digest {record.data_digest[:12]}..., and {record.task} now has "
-            f"{task.digest[:12]}...; name the data with --data to score others"
+            f"{loaded.digest[:12]}...; name the data with --data to score others"
         )
-    return Run(record, task, task.load(place).eval(), same)
+    return Run(record, loaded, loaded.load(place).eval(), same)
 
 
-def _task(record: RunResult, place: Path, data: Any) -> Task:
+def _task(record: RunResult, place: Path, data: Any, other: str | None) -> Task:
     from .tasks import TASKS, load_task
-    from .tasks.loading import kind_of, option_names
+    from .tasks.loading import EVALUATION_ONLY, kind_of, option_names
 
+    if other is not None:
+        if kind_of(other) != record.kind:
+            raise ModelError(f"{place} is a run of {record.kind} and {other} is {kind_of(other)}; name a task of its kind")
+        known = option_names(other)
+        how = {name: value for name in ("tokens", "vocabulary") if name in known and (value := record.data.options.get(name))}
+        saved = place if (place / "vocabulary.json").is_file() else None
+        return load_task(other, data, saved=saved, **EVALUATION_ONLY.get(other, {}), **how)
     named = next((name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")), None)
     location = data if data is not None else record.data.location
     if location is not None and Path(location).is_file():
@@ -73,38 +81,48 @@ def score_run(
     context: int | None = None,
     stride: int | None = None,
     reevaluate: int = 2000,
+    task: str | None = None,
+    carried: bool = False,
 ) -> str:
     """Score a split of a run again and say it in all units, with context, stride and the verdict for a language model.
 
     Raises ModelError for what `open_run` refuses, a split that the task does not have, and settings of the other kind of task.
     """
-    record, task, model, same = open_run(folder, data)
+    record, loaded, model, same = open_run(folder, data, task)
     lines = [
         f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
-        f"data         {task.name}, {split}{'' if same else '; other data than it was trained on'}",
+        f"data         {loaded.name}, {split}{'' if same else '; other data than it was trained on'}",
     ]
-    if task.kind == "language":
+    if loaded.kind == "language":
         from .language import evaluate_lm
         from .tasks.language import LanguageTask
 
-        assert isinstance(task, LanguageTask)
-        part = task.part(split)
-        lines.append(evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate).summary())
+        assert isinstance(loaded, LanguageTask)
+        part = loaded.part(split)
+        found = evaluate_lm(
+            model, part, context=context, stride=stride, reevaluate=reevaluate, carried=carried
+        )
+        lines.append(found.summary())
         return "\n".join(lines)
-    if context is not None or stride is not None:
-        raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
-    found, _ = task.score(model, split)
-    lines.append(f"accuracy     {100 * (found.accuracy or 0.0):.2f} % of {found.n:,}")
-    lines.append(f"loss         {found.loss:.4f} nats per example")
+    if context is not None or stride is not None or carried:
+        raise ModelError(f"context, stride and carried are for language models; {record.task} is {record.kind}")
+    score, _ = loaded.score(model, split)
+    lines.append(f"accuracy     {100 * (score.accuracy or 0.0):.2f} % of {score.n:,}")
+    lines.append(f"loss         {score.loss:.4f} nats per example")
     # Of the training split a record keeps no score.
     recorded = None if split == "train" else record.scores[split]
-    if same and recorded is not None and recorded.n == found.n and recorded.accuracy is not None:
+    if same and recorded is not None and recorded.n == score.n and recorded.accuracy is not None:
         lines.append(f"record       {100 * recorded.accuracy:.2f} % when it was trained")
     return "\n".join(lines)
 
 
 def leaks_of_run(
-    folder: str | os.PathLike[str], *, data: Any = None, split: Split = "test", reevaluate: int = 2000
+    folder: str | os.PathLike[str],
+    *,
+    data: Any = None,
+    split: Split = "test",
+    reevaluate: int = 2000,
+    task: str | None = None,
 ) -> str:
     """All seven leak tests on the language model of a run, with text of a split; a line each, and what they say together.
 
@@ -119,15 +137,15 @@ def leaks_of_run(
     from .leaks import leak_report
     from .tasks.language import LanguageTask
 
-    record, task, model, same = open_run(folder, data)
-    assert isinstance(task, LanguageTask)
-    part = task.part(split)
+    record, loaded, model, same = open_run(folder, data, task)
+    assert isinstance(loaded, LanguageTask)
+    part = loaded.part(split)
     report = leak_report(model, part.tensor(), reevaluate=reevaluate)
     failed = ", ".join(map(str, report.failed))
     return "\n".join(
         [
             f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
-            f"text         {task.name}, {split}{'' if same else '; other data than it was trained on'}",
+            f"text         {loaded.name}, {split}{'' if same else '; other data than it was trained on'}",
             report.summary(),
             "verdict      causal: all seven passed" if report.causal else f"verdict      not causal: failed {failed}",
         ]

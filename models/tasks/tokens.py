@@ -1,4 +1,4 @@
-"""How the text of a language task becomes tokens: bytes, words of the training text, or GPT-2's byte pairs."""
+"""How the text of a language task becomes tokens: bytes, words of the training text, or the byte pairs of GPT-2 or GPT-NeoX."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from ..errors import ModelError
 from ..language import EncodedText, count_words
 
 if TYPE_CHECKING:
-    from ..data.subwords import GPT2Tokenizer
+    from ..data.subwords import GPT2Tokenizer, NeoXTokenizer
 
 VOCABULARY_FILE = "vocabulary.json"
-TOKENS = ("bytes", "words", "gpt2")
+TOKENS = ("bytes", "words", "gpt2", "neox")
+SUBWORDS = ("gpt2", "neox")
+# GPT-NeoX's where its file is there, bytes otherwise.
+NEOX_IF_THERE = "neox_if_there"
 
 
 class WordTokens:
@@ -55,13 +58,11 @@ class WordTokens:
         self.vocabulary.save(folder / VOCABULARY_FILE)
 
 
-class GPT2Tokens:
-    """GPT-2's byte pairs; nothing is kept in the run folder, as the encoding is always the same."""
+class SubwordTokens:
+    """The byte pairs of GPT-2 or GPT-NeoX; nothing is kept in the run folder, as the encoding is always the same."""
 
-    name = "gpt2"
-
-    def __init__(self, tokenizer: GPT2Tokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, name: str, tokenizer: GPT2Tokenizer | NeoXTokenizer) -> None:
+        self.name, self.tokenizer = name, tokenizer
 
     def __len__(self) -> int:
         return int(self.tokenizer.vocab_size)
@@ -71,6 +72,22 @@ class GPT2Tokens:
 
     def save(self, folder: Path) -> None:
         return
+
+
+def subwords(kind: str, folder: Any = None) -> GPT2Tokenizer | NeoXTokenizer:
+    """The tokenizer "gpt2" or "neox" of a data folder."""
+    from ..data.subwords import GPT2Tokenizer, NeoXTokenizer
+
+    return GPT2Tokenizer.find(folder) if kind == "gpt2" else NeoXTokenizer.find(folder)
+
+
+def resolved(kind: str, folder: Any = None) -> str:
+    """`kind`, with "neox_if_there" as what it comes to in this data folder."""
+    if kind != NEOX_IF_THERE:
+        return kind
+    from ..data.subwords import NeoXTokenizer
+
+    return "bytes" if NeoXTokenizer.file(folder) is None else "neox"
 
 
 def whole_characters(raw: bytes, name: str) -> bytes:
@@ -87,16 +104,12 @@ def whole_characters(raw: bytes, name: str) -> bytes:
 
 def make_tokens(
     kind: str, train: bytes, size: int | None, folder: Any = None, saved: Path | None = None
-) -> WordTokens | GPT2Tokens | None:
+) -> WordTokens | SubwordTokens | None:
     """The tokens named `kind` ("bytes" is None); words are those of `train`, or of a run folder `saved`."""
     if kind not in TOKENS:
-        raise ModelError(f"tokens is {kind!r}; expected one of {', '.join(TOKENS)}")
+        raise ModelError(f"tokens is {kind!r}; expected one of {', '.join((*TOKENS, NEOX_IF_THERE))}")
     if kind != "words" and size is not None:
         raise ModelError(f"vocabulary is {size!r} and tokens {kind!r}, which have a fixed number; set tokens=words")
     if kind == "words":
         return WordTokens.of(train, size) if saved is None else WordTokens(WordVocabulary.load(saved / VOCABULARY_FILE))
-    if kind == "gpt2":
-        from ..data.subwords import GPT2Tokenizer
-
-        return GPT2Tokens(GPT2Tokenizer.find(folder))
-    return None
+    return SubwordTokens(kind, subwords(kind, folder)) if kind in SUBWORDS else None
