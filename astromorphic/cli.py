@@ -329,11 +329,15 @@ def evaluate(
     ] = False,
     task: Annotated[
         str | None,
-        typer.Option("--task", help="Another task of the same kind to score, such as wikitext103, with the run's tokens."),
+        typer.Option(
+            "--task", help="Another task of the same kind to score, such as wikitext103, with the run's tokens."
+        ),
     ] = None,
     carried: Annotated[
         bool,
-        typer.Option("--carried", help="Carry the state through the whole text: every token is scored with all its past."),
+        typer.Option(
+            "--carried", help="Carry the state through the whole text: every token is scored with all its past."
+        ),
     ] = False,
     zeroshot: Annotated[
         str | None,
@@ -344,7 +348,8 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="With --zeroshot: only the first so many questions of each task.")
+        int | None,
+        typer.Option("--limit", min=1, help="With --zeroshot: only the first so many questions of each task."),
     ] = None,
     harness: Annotated[
         bool, typer.Option("--harness", help="With --zeroshot: count with lm-evaluation-harness (extra eval).")

@@ -172,9 +172,7 @@ def evaluate(
     )
 
 
-def zero_shot(
-    folder: Path, tasks: str, data: Path | None, limit: int | None, harness: bool, progress: Advance
-) -> str:
+def zero_shot(folder: Path, tasks: str, data: Path | None, limit: int | None, harness: bool, progress: Advance) -> str:
     """Score a language model on zero-shot tasks."""
     # Wrong names are found before what takes seconds to import.
     from models.zeroshot.files import task_names

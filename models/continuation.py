@@ -164,7 +164,8 @@ class _Pieces(BaseStreamer):
 def open_writer(folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Writer:
     """The language model in `folder` and its tokens: named by run.json, else words if a vocabulary lies there, else bytes.
 
-    data : folder with the tokenizer of GPT-2 or GPT-NeoX, for models of their tokens (default: that of the run, or as for `load_task`).
+    data : folder with the tokenizer of GPT-2 or GPT-NeoX, for models of their tokens (default: that of the run, or as for
+    `load_task`).
     Raises ModelError for classifiers, and for folders without a model or without its tokens.
     """
     from .astromorphic import AstromorphicForCausalLM

@@ -230,7 +230,9 @@ def evaluate_lm(
     verdict = verdict or causality_verdict(model)
     if carried:
         if stride is not None:
-            raise ModelError(f"stride is {stride!r} and carried True: with the state carried every token is read once; leave it")
+            raise ModelError(
+                f"stride is {stride!r} and carried True: with the state carried every token is read once; leave it"
+            )
         piece = 1024 if context is None else context
         nats = score_carried(model, tokens, piece=piece)
         policy = EvaluationPolicy(

@@ -50,9 +50,15 @@ def _task(record: RunResult, place: Path, data: Any, other: str | None) -> Task:
 
     if other is not None:
         if kind_of(other) != record.kind:
-            raise ModelError(f"{place} is a run of {record.kind} and {other} is {kind_of(other)}; name a task of its kind")
+            raise ModelError(
+                f"{place} is a run of {record.kind} and {other} is {kind_of(other)}; name a task of its kind"
+            )
         known = option_names(other)
-        how = {name: value for name in ("tokens", "vocabulary") if name in known and (value := record.data.options.get(name))}
+        how = {
+            name: value
+            for name in ("tokens", "vocabulary")
+            if name in known and (value := record.data.options.get(name))
+        }
         saved = place if (place / "vocabulary.json").is_file() else None
         return load_task(other, data, saved=saved, **EVALUATION_ONLY.get(other, {}), **how)
     named = next((name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")), None)
@@ -99,9 +105,7 @@ def score_run(
 
         assert isinstance(loaded, LanguageTask)
         part = loaded.part(split)
-        found = evaluate_lm(
-            model, part, context=context, stride=stride, reevaluate=reevaluate, carried=carried
-        )
+        found = evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate, carried=carried)
         lines.append(found.summary())
         return "\n".join(lines)
     if context is not None or stride is not None or carried:

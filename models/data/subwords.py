@@ -92,6 +92,10 @@ class GPT2Tokenizer:
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
+    def library_tokenizer(self) -> Tokenizer:
+        """As the library `tokenizers` has it."""
+        return self._tokenizer
+
     def encode(self, text: str | bytes) -> NDArray[np.int32]:
         """Tokens of one text, which may be a whole corpus."""
         return np.asarray(self._tokenizer.encode(_as_text(text, "GPT-2")).ids, dtype=np.int32)
@@ -111,11 +115,11 @@ class NeoXTokenizer:
     end_of_text = 0
 
     def __init__(self, file: Path) -> None:
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer as LibraryTokenizer
 
         text = Reader(file.parent).text(file)
         try:
-            self._tokenizer: Tokenizer = Tokenizer.from_str(text)
+            self._tokenizer: Tokenizer = LibraryTokenizer.from_str(text)
         except Exception as error:  # the library raises bare Exception
             reason = " ".join(str(error).split())[:120]
             raise ModelError(f"{file} is no tokenizer ({reason}); fetch or copy it again") from None
@@ -144,6 +148,10 @@ class NeoXTokenizer:
         """Where the file lies, if it is there."""
         root = data_folder(folder)
         return next((root / name for name in _NEOX_FILES if (root / name).is_file()), None)
+
+    def library_tokenizer(self) -> Tokenizer:
+        """As the library `tokenizers` has it."""
+        return self._tokenizer
 
     def encode(self, text: str | bytes) -> NDArray[np.int32]:
         """Tokens of one text, which may be a whole corpus; nothing is put before or behind it."""

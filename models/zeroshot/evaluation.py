@@ -18,7 +18,7 @@ from ..errors import ModelError
 from ..evaluation import position_limit
 from ..surroundings import versions, weights_digest
 from .files import Questions, find_file, load_questions, task_names
-from .scorer import Likelihood, encode_pair, fitted, log_likelihoods
+from .scorer import Likelihood, Request, encode_pair, fitted, log_likelihoods
 from .tasks import TASKS, Question
 
 RECORD = "zeroshot.json"
@@ -63,11 +63,9 @@ class TaskScore(_Record):
         """In words, in per cent."""
         norm = "" if self.acc_norm is None else f", acc_norm {self.acc_norm}"
         majority = "no majority, the right answer always stands last" if self.majority is None else f"majority {self.majority}"
-        cut = "" if not self.truncated else f"; {self.truncated:,} contexts cut at their beginning"
-        of = "" if self.limit is None else "the first "
-        return (
-            f"{name:12s} acc {self.acc}{norm}; chance {self.chance}, {majority} % of {of}{self.n:,} questions, {self.file}{cut}"
-        )
+        cut = f"; {self.truncated:,} contexts cut at their beginning" if self.truncated else ""
+        of = f"{'' if self.limit is None else 'the first '}{self.n:,} questions, {self.file}"
+        return f"{name:12s} acc {self.acc}{norm}; chance {self.chance}, {majority} % of {of}{cut}"
 
 
 class ZeroShotResult(_Record):
@@ -126,20 +124,16 @@ def predictions(question: Question, found: Sequence[Likelihood]) -> tuple[int, i
 
 
 def score_task(
-    writer: Writer, loaded: Questions, *, limit: int | None = None, batch_size: int = 16, progress: Advance | None = None
+    writer: Writer,
+    loaded: Questions,
+    *,
+    limit: int | None = None,
+    batch_size: int = 16,
+    progress: Advance | None = None,
 ) -> TaskScore:
     """Score one task's questions with a model and its tokens."""
-    questions, positions = loaded.questions, position_limit(writer.model)
-    requests = []
-    truncated = 0
-    for number, question in enumerate(questions, start=1):
-        try:
-            mine = [encode_pair(writer.codec, *pair) for pair in question.pairs]
-            cut = [fitted(one, positions) for one in mine]
-        except ModelError as error:
-            raise ModelError(f"{loaded.task.name}, question {number}: {error}") from None
-        truncated += sum(len(short.context) < len(whole.context) for short, whole in zip(cut, mine, strict=True))
-        requests += cut
+    questions = loaded.questions
+    requests, truncated = encoded(writer, loaded)
     found = log_likelihoods(writer.model, requests, batch_size=batch_size, progress=progress)
     plain, norm = [], []
     at = 0
@@ -149,6 +143,25 @@ def score_task(
         norm.append(float(per_character == question.gold))
         at += len(question.pairs)
     return task_score(loaded, rate(plain), rate(norm) if loaded.task.normalised else None, truncated, limit)
+
+
+def encoded(writer: Writer, loaded: Questions) -> tuple[list[Request], int]:
+    """The tokens of every answer in its context, cut to the model's positions, and how many contexts were cut.
+
+    Raises ModelError that names the question whose answer does not fit or has no token.
+    """
+    positions = position_limit(writer.model)
+    requests: list[Request] = []
+    truncated = 0
+    for number, question in enumerate(loaded.questions, start=1):
+        try:
+            whole = [encode_pair(writer.codec, *pair) for pair in question.pairs]
+            cut = [fitted(one, positions) for one in whole]
+        except ModelError as error:
+            raise ModelError(f"{loaded.task.name}, question {number}: {error}") from None
+        truncated += sum(len(one.context) < len(other.context) for one, other in zip(cut, whole, strict=True))
+        requests += cut
+    return requests, truncated
 
 
 def task_score(loaded: Questions, acc: Rate, acc_norm: Rate | None, truncated: int, limit: int | None) -> TaskScore:
@@ -225,7 +238,9 @@ def evaluate_zero_shot(
 def check_causal(writer: Writer) -> None:
     """ModelError for a model whose log-likelihoods are none."""
     if causality_verdict(writer.model).verdict != "causal":
-        raise ModelError("the model sees later tokens, so its scores are no likelihoods of answers; name a causal model")
+        raise ModelError(
+            "the model sees later tokens, so its scores are no likelihoods of answers; name a causal model"
+        )
 
 
 def _within(progress: Advance | None, task: int, tasks: int) -> Advance | None:

@@ -82,6 +82,4 @@ def load_questions(name: str, data: str | os.PathLike[str] | None = None, limit:
         rows.append(row)
     if not questions:
         raise ModelError(f"{file} holds no question; copy it again")
-    return Questions(
-        task, tuple(questions), tuple(rows), file.name, hashlib.sha256(text.encode("utf-8")).hexdigest()
-    )
+    return Questions(task, tuple(questions), tuple(rows), file.name, hashlib.sha256(text.encode("utf-8")).hexdigest())

@@ -169,9 +169,7 @@ def _scored(
     return likelihoods
 
 
-def _padded(
-    sequences: Sequence[tuple[int, ...]], *, left: bool, device: torch.device | str
-) -> tuple[Tensor, Tensor]:
+def _padded(sequences: Sequence[tuple[int, ...]], *, left: bool, device: torch.device | str) -> tuple[Tensor, Tensor]:
     """int64 ids (0 where there are none) and mask ``[rows, longest]``."""
     longest = max(map(len, sequences))
     ids = torch.zeros((len(sequences), longest), dtype=torch.int64)

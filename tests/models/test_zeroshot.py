@@ -48,7 +48,13 @@ ROWS = {
         "correct_answer": "calcium",
     },
     "winogrande": {"sentence": "Ann met Bo so _ was_glad .", "option1": "Ann", "option2": "Bo", "answer": "2"},
-    "copa": {"premise": "It rained. ", "choice1": "She left.", "choice2": "It was July.", "question": "effect", "label": 0},
+    "copa": {
+        "premise": "It rained. ",
+        "choice1": "She left.",
+        "choice2": "It was July.",
+        "question": "effect",
+        "label": 0,
+    },
     "boolq": {"passage": "Ice floats.", "question": "does ice float", "answer": True},
     "hellaswag": {
         "activity_label": "Roof",
@@ -121,7 +127,9 @@ def test_answers_from_one_state_are_those_of_whole_texts(tiny, randomise, preset
     expected = [alone(model, request) for request in requests]
     for batch_size in (1, 3, 16):
         found = log_likelihoods(model, requests, batch_size=batch_size)
-        assert [one.log_probability for one in found] == pytest.approx([one.log_probability for one in expected], abs=1e-9)
+        assert [one.log_probability for one in found] == pytest.approx(
+            [one.log_probability for one in expected], abs=1e-9
+        )
         assert [one.greedy for one in found] == [one.greedy for one in expected]
     model.float()
     found = log_likelihoods(model, requests, batch_size=4)
@@ -232,7 +240,9 @@ def test_a_score_is_the_share_of_right_answers_counted_by_hand(tmp_path):
 
 def test_rows_that_are_no_questions_are_named(tmp_path):
     file = put(tmp_path, "piqa", [ROWS["piqa"], {**ROWS["piqa"], "label": 2}])
-    with pytest.raises(ModelError, match=r"piqa_validation.jsonl, line 2: label is 2; expected a label from 0 to 1; see docs"):
+    with pytest.raises(
+        ModelError, match=r"piqa_validation.jsonl, line 2: label is 2; expected a label from 0 to 1; see docs"
+    ):
         load_questions("piqa", tmp_path)
     assert len(load_questions("piqa", tmp_path, limit=1).questions) == 1
     file.write_text('{"goal": "x"\n')
