@@ -219,7 +219,8 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            help="shakespeare, imdb, cifar10, wikitext2, enwik8; or a file: .csv, .tsv, .jsonl with text and label, or any text."
+            help="shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; or a file: .csv, .tsv, .jsonl with text and label, "
+            ".bin/.idx or .npy of token numbers, or any text."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -236,7 +237,9 @@ def train(
     ] = "tuned",
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder that holds the data sets; for the tasks text_file and table the file."),
+        typer.Option(
+            "--data", help="Folder that holds the data sets; for the tasks text_file, table and token_file the file."
+        ),
     ] = None,
     macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,
     set_: Annotated[
@@ -385,7 +388,8 @@ def generate(
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.8,
     seed: SeedOption = 0,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data folder with the GPT-2 tokenizer, for a model of its tokens.")
+        Path | None,
+        typer.Option("--data", help="Data folder with the tokenizer of GPT-2 or GPT-NeoX, for models of them."),
     ] = None,
 ) -> None:
     """Continue a text with a trained language model; on a terminal the text appears as it is made."""

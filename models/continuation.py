@@ -200,4 +200,8 @@ def _codec(place: Path, record: RunResult | None, data: Any) -> Codec:
         location = None if record is None else record.data.location
         trained_with = location if location is not None and Path(location).is_dir() else None
         return SubwordCodec(subwords(tokens, data if data is not None else trained_with))
+    if tokens == "numbers":
+        raise ModelError(
+            f"{place} was trained on numbers of which no text is known; train with tokens=gpt2, neox or bytes to have one"
+        )
     return ByteCodec()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..data.vocabulary import UNKNOWN_ID, WordVocabulary
 from ..errors import ModelError
 from ..language import EncodedText, count_words
@@ -72,6 +75,69 @@ class SubwordTokens:
 
     def save(self, folder: Path) -> None:
         return
+
+
+class NumberedTokens:
+    """Numbers below `size` that `name` made; with `text` it says what they stand for.
+
+    Raises ModelError in place of encoding a text where it is not known how.
+    """
+
+    def __init__(self, name: str, size: int, tokenizer: GPT2Tokenizer | NeoXTokenizer | None = None) -> None:
+        self.name, self.size, self.tokenizer = name, size, tokenizer
+
+    def __len__(self) -> int:
+        return self.size
+
+    def encode_text(self, text: bytes) -> EncodedText:
+        raise ModelError(f"what made these numbers ({self.name}) cannot encode a text here; give numbers")
+
+    def of_numbers(self, ids: NDArray[Any], *, decoded: bool) -> EncodedText:
+        """`ids` ``[n]``, mapped or not; with `decoded` bytes and words are counted, which reads them all.
+
+        Raises ModelError for a number outside of the vocabulary among those that are read.
+        """
+        if not decoded:
+            return EncodedText(ids, None, None, self.name)
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= self.size:
+            raise ModelError(
+                f"the file holds the number {low if low < 0 else high}; expected 0 to {self.size - 1} ({self.name}): set "
+                "vocabulary, or tokens, to what the numbers were made with"
+            )
+        if self.tokenizer is not None:
+            text = self.tokenizer.decode(ids).encode("utf-8")
+        elif self.name == "bytes":
+            text = np.asarray(ids).astype(np.uint8).tobytes()
+        else:
+            return EncodedText(ids, None, None, self.name)
+        return EncodedText(ids, len(text), count_words(text), self.name)
+
+    def save(self, folder: Path) -> None:
+        return
+
+
+def known_tokens(kind: str, vocabulary: int | None, folder: Any = None) -> NumberedTokens:
+    """What made the numbers of a file: "gpt2", "neox", "bytes", or "numbers" below `vocabulary`, of which no more is known."""
+    if kind == "numbers":
+        if isinstance(vocabulary, bool) or not isinstance(vocabulary, int) or vocabulary < 2:
+            raise ModelError(
+                f"vocabulary is {vocabulary!r}; expected how many different tokens there are, such as vocabulary=50304, or what "
+                "made them with tokens=gpt2, neox or bytes"
+            )
+        return NumberedTokens("numbers", vocabulary)
+    if kind not in (*SUBWORDS, "bytes"):
+        raise ModelError(
+            f"tokens is {kind!r}; expected what made the file: {', '.join((*SUBWORDS, 'bytes'))}, or numbers"
+        )
+    if vocabulary is not None:
+        raise ModelError(
+            f"vocabulary is {vocabulary!r} and tokens {kind!r}, which have a fixed number; leave one of them"
+        )
+    if kind == "bytes":
+        return NumberedTokens("bytes", 256)
+    tokenizer = subwords(kind, folder)
+    return NumberedTokens(kind, int(tokenizer.vocab_size), tokenizer)
 
 
 def subwords(kind: str, folder: Any = None) -> GPT2Tokenizer | NeoXTokenizer:

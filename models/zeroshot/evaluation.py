@@ -62,7 +62,9 @@ class TaskScore(_Record):
     def line(self, name: str) -> str:
         """In words, in per cent."""
         norm = "" if self.acc_norm is None else f", acc_norm {self.acc_norm}"
-        majority = "no majority, the right answer always stands last" if self.majority is None else f"majority {self.majority}"
+        majority = (
+            "no majority, the right answer always stands last" if self.majority is None else f"majority {self.majority}"
+        )
         cut = f"; {self.truncated:,} contexts cut at their beginning" if self.truncated else ""
         of = f"{'' if self.limit is None else 'the first '}{self.n:,} questions, {self.file}"
         return f"{name:12s} acc {self.acc}{norm}; chance {self.chance}, {majority} % of {of}{cut}"

@@ -181,3 +181,20 @@ def test_the_adapter_and_the_harness_own_model_agree(tmp_path):
         torch.tensor([list(b"a prompt")]), attention_mask=torch.ones(1, 8), max_new_tokens=8, do_sample=False
     )
     assert made == bytes(whole[0, 8:].tolist()).decode("utf-8", errors="replace").split("\n")[0]
+
+
+def test_wikitext_is_detokenised_as_the_harness_does_line_by_line():
+    harness()
+    from lm_eval.tasks.wikitext.preprocess_wikitext import wikitext_detokenizer
+
+    from models.data.detokenise import detokenised
+    from models.data.loading import load
+
+    if not os.environ.get("ASTROMORPHIC_DATA"):
+        pytest.skip("ASTROMORPHIC_DATA is not set: no WikiText")
+    lines = load("wikitext103", train="absent").test.decode("utf-8").split("\n")
+    # A lone N becomes 1 there.
+    kept = [line for line in lines if " N " not in line]
+    assert len(kept) > 4_000
+    for line in kept:
+        assert detokenised(line) == wikitext_detokenizer({"page": line}).strip(" ")
