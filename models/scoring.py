@@ -109,7 +109,9 @@ def score_run(
         lines.append(found.summary())
         return "\n".join(lines)
     if context is not None or stride is not None or carried:
-        raise ModelError(f"context, stride and carried are for language models; {record.task} is {record.kind}")
+        raise ModelError(
+            f"context and stride are for language models, and so is a carried state; {record.task} is {record.kind}"
+        )
     score, _ = loaded.score(model, split)
     lines.append(f"accuracy     {100 * (score.accuracy or 0.0):.2f} % of {score.n:,}")
     lines.append(f"loss         {score.loss:.4f} nats per example")
