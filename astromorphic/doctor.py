@@ -37,6 +37,7 @@ OPTIONAL = (
     ("pynwb", "spike times come from CSV files", "spikes"),
     ("kornia", "crop, flip, erasing, mixup and cutmix of images work", "vision"),
     ("sbi", "bridge.infer takes method='importance'", "inference"),
+    ("lm_eval", "zero-shot tasks are counted by our own scorer", "eval"),
 )
 
 

@@ -128,15 +128,11 @@ def test_blocks_of_a_map_are_those_of_the_array_and_nothing_is_copied(tmp_path):
     np.save(tmp_path / "t.npy", tokens)
     mapped = LanguageBlocks(open_tokens(tmp_path / "t.npy").tokens, 16, 40, 3, 300)
     array = LanguageBlocks(tokens, 16, 40, 3)
-    assert (
-        mapped.mapped is not None
-        and np.shares_memory(mapped.mapped, mapped.mapped.base)
-        and not hasattr(mapped, "tokens")
-    )
+    assert isinstance(mapped.mapped, np.memmap) and not hasattr(mapped, "tokens")
     for i in (39, 0, 7):
         assert mapped[i]["input_ids"].tolist() == array[i]["input_ids"].tolist()
     small = LanguageBlocks(open_tokens(tmp_path / "t.npy").tokens, 16, 40, 3, 200)
-    with pytest.raises(ModelError, match="hold the number 2.*expected 0 to 199, the vocabulary"):
+    with pytest.raises(ModelError, match=r"hold the number 2.*expected 0 to 199, the vocabulary"):
         for i in range(40):
             _ = small[i]
 
