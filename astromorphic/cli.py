@@ -219,8 +219,9 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            help="shakespeare, imdb, cifar10, wikitext2, enwik8; a file: .csv, .tsv, .jsonl with text and label, or any text; "
-            "hf:NAME of the Hugging Face hub; or a chain to remember: memory_chain, umbrella_chain, umbrella_hidden."
+            help="shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; a file: .csv, .tsv, .jsonl with text and label, "
+            ".bin/.idx or .npy of token numbers, or any text; hf:NAME of the Hugging Face hub; or a chain to remember: "
+            "memory_chain, umbrella_chain, umbrella_hidden."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -240,8 +241,8 @@ def train(
         Path | None,
         typer.Option(
             "--data",
-            help="Folder that holds the data sets; for the tasks text_file and table the file, for hub_text, hub_table "
-            "and hub_images hf:NAME.",
+            help="Folder that holds the data sets; for the tasks text_file, table and token_file the file, for hub_text, "
+            "hub_table and hub_images hf:NAME.",
         ),
     ] = None,
     macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,
@@ -344,11 +345,49 @@ def evaluate(
     leaks: Annotated[
         bool, typer.Option("--leaks", help="Instead of a score: all seven leak tests, each with its threshold.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", help="Another task of the same kind to score, such as wikitext103, with the run's tokens."
+        ),
+    ] = None,
+    carried: Annotated[
+        bool,
+        typer.Option(
+            "--carried", help="Carry the state through the whole text: every token is scored with all its past."
+        ),
+    ] = False,
+    zeroshot: Annotated[
+        str | None,
+        typer.Option(
+            "--zeroshot",
+            metavar="TASKS",
+            help="Instead of a score: piqa, sciq, winogrande, copa, boolq, hellaswag, logiqa, with commas between, or all.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="With --zeroshot: only the first so many questions of each task."),
+    ] = None,
+    harness: Annotated[
+        bool, typer.Option("--harness", help="With --zeroshot: count with lm-evaluation-harness (extra eval).")
+    ] = False,
 ) -> None:
-    """Score a trained model again: accuracy, or perplexities, bits per byte and the verdict on causality."""
+    """Score a trained model again: accuracy, or perplexities, bits per byte and the verdict on causality; or zero-shot tasks."""
     from . import commands
 
-    print(commands.evaluate(folder, data, split, context, stride, reevaluate, leaks))
+    if zeroshot is not None:
+        if leaks or carried or task is not None or context is not None or stride is not None:
+            raise AssignmentError(
+                "--zeroshot scores questions; leave out --leaks, --carried, --task, --context and --stride"
+            )
+        with progress_bar("scoring answers") as advance:
+            text = commands.zero_shot(folder, zeroshot, data, limit, harness, advance)
+        print(text)
+        return
+    if limit is not None or harness:
+        raise AssignmentError("--limit and --harness are for zero-shot tasks; name some with --zeroshot")
+    print(commands.evaluate(folder, data, split, context, stride, reevaluate, leaks, task, carried))
 
 
 @app.command()
@@ -364,7 +403,8 @@ def generate(
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.8,
     seed: SeedOption = 0,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data folder with the GPT-2 tokenizer, for a model of its tokens.")
+        Path | None,
+        typer.Option("--data", help="Data folder with the tokenizer of GPT-2 or GPT-NeoX, for models of them."),
     ] = None,
 ) -> None:
     """Continue a text with a trained language model; on a terminal the text appears as it is made."""

@@ -189,6 +189,8 @@ def evaluate(
     stride: int | None,
     reevaluate: int,
     leaks: bool = False,
+    task: str | None = None,
+    carried: bool = False,
 ) -> str:
     """Score a run folder again and say it in all units, or put a language model through the leak tests."""
     from biosim.registry import choose
@@ -197,10 +199,25 @@ def evaluate(
     from models.scoring import leaks_of_run, score_run
 
     if leaks:
-        if context is not None or stride is not None:
-            raise AssignmentError("--context and --stride are of the score and --leaks scores nothing; leave them out")
-        return leaks_of_run(folder, data=data, split=part, reevaluate=reevaluate)
-    return score_run(folder, data=data, split=part, context=context, stride=stride, reevaluate=reevaluate)
+        if context is not None or stride is not None or carried:
+            raise AssignmentError(
+                "--context, --stride and --carried are of the score and --leaks scores nothing; leave them out"
+            )
+        return leaks_of_run(folder, data=data, split=part, reevaluate=reevaluate, task=task)
+    return score_run(
+        folder, data=data, split=part, context=context, stride=stride, reevaluate=reevaluate, task=task, carried=carried
+    )
+
+
+def zero_shot(folder: Path, tasks: str, data: Path | None, limit: int | None, harness: bool, progress: Advance) -> str:
+    """Score a language model on zero-shot tasks."""
+    # Wrong names are found before what takes seconds to import.
+    from models.zeroshot.files import task_names
+
+    task_names(tasks)
+    from models.zeroshot.evaluation import evaluate_zero_shot
+
+    return evaluate_zero_shot(folder, tasks, data=data, limit=limit, harness=harness, progress=progress)
 
 
 def generate(

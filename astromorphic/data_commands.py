@@ -77,7 +77,7 @@ def check(name: str | None, folder: Path | None, progress: Advance) -> str:
 
 def _places(root: Path, name: str) -> list[Path]:
     """Folders below `root` with files of the set; the tokenizers may lie in a folder of their own."""
-    names = (name, "tokenizers") if name == "gpt2" else (name,)
+    names = (name, "tokenizers") if name in ("gpt2", "neox") else (name,)
     return [place for one in names if (place := root / one).is_dir() and any(place.iterdir())]
 
 

@@ -39,6 +39,7 @@ OPTIONAL = (
     ("datasets", "data sets come by their names here and from files", "hub"),
     ("sbi", "bridge.infer takes method='importance'", "inference"),
     ("gymnasium", "the chains of working memory are trained on without it", "rl"),
+    ("lm_eval", "zero-shot tasks are counted by our own scorer", "eval"),
 )
 
 

@@ -19,7 +19,7 @@ from .surroundings import quiet_library
 
 if TYPE_CHECKING:
     from .astromorphic import AstromorphicForCausalLM
-    from .data.subwords import GPT2Tokenizer
+    from .data.subwords import GPT2Tokenizer, NeoXTokenizer
     from .data.vocabulary import WordVocabulary
 
 Piece = Callable[[int], str]
@@ -90,13 +90,13 @@ class WordCodec:
         return piece
 
 
-class GPT2Codec:
-    """GPT-2's byte pairs; a character that is spread over several tokens comes with the last of them."""
+class SubwordCodec:
+    """Byte pairs of GPT-2 or GPT-NeoX; a character that is spread over several tokens comes with the last of them."""
 
     unit = "tokens"
     never: tuple[int, ...] = ()
 
-    def __init__(self, tokenizer: GPT2Tokenizer) -> None:
+    def __init__(self, tokenizer: GPT2Tokenizer | NeoXTokenizer) -> None:
         self.tokenizer, self.size = tokenizer, int(tokenizer.vocab_size)
 
     def encode(self, text: str) -> list[int]:
@@ -164,7 +164,8 @@ class _Pieces(BaseStreamer):
 def open_writer(folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Writer:
     """The language model in `folder` and its tokens: named by run.json, else words if a vocabulary lies there, else bytes.
 
-    data : folder with the GPT-2 tokenizer, for models of its tokens (default: that of the run, or as for `load_task`).
+    data : folder with the tokenizer of GPT-2 or GPT-NeoX, for models of their tokens (default: that of the run, or as for
+    `load_task`).
     Raises ModelError for classifiers, and for folders without a model or without its tokens.
     """
     from .astromorphic.folder import check_folder
@@ -187,7 +188,7 @@ def open_writer(folder: str | os.PathLike[str], data: str | os.PathLike[str] | N
 
 
 def _codec(place: Path, record: RunResult | None, data: Any) -> Codec:
-    from .tasks.tokens import VOCABULARY_FILE
+    from .tasks.tokens import SUBWORDS, VOCABULARY_FILE, subwords
 
     there = (place / VOCABULARY_FILE).is_file()
     tokens = ("words" if there else "bytes") if record is None else record.data.options.get("tokens", "bytes")
@@ -195,10 +196,12 @@ def _codec(place: Path, record: RunResult | None, data: Any) -> Codec:
         from .data.vocabulary import WordVocabulary
 
         return WordCodec(WordVocabulary.load(place / VOCABULARY_FILE))
-    if tokens == "gpt2":
-        from .data.subwords import GPT2Tokenizer
-
+    if tokens in SUBWORDS:
         location = None if record is None else record.data.location
         trained_with = location if location is not None and Path(location).is_dir() else None
-        return GPT2Codec(GPT2Tokenizer.find(data if data is not None else trained_with))
+        return SubwordCodec(subwords(tokens, data if data is not None else trained_with))
+    if tokens == "numbers":
+        raise ModelError(
+            f"{place} was trained on numbers of which no text is known; train with tokens=gpt2, neox or bytes to have one"
+        )
     return ByteCodec()

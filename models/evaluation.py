@@ -122,6 +122,47 @@ def score_tokens(
     return nats, context, stride
 
 
+def position_limit(model: PreTrainedModel) -> int | None:
+    """Most tokens that the model can read in a row: its max_position_embeddings, or None if it says `unlimited_positions`."""
+    return None if getattr(model, "unlimited_positions", False) else int(model.config.max_position_embeddings)
+
+
+@torch.no_grad()
+def score_carried(model: PreTrainedModel, text: Tensor, *, piece: int = 1024) -> float:
+    """Total nats (summed in float64) of int64 token numbers ``[tokens]``, each predicted once from all tokens before it.
+
+    The text goes through the model in pieces of `piece` tokens with the state carried from one to the next, so that memory
+    does not grow with the text where the state does not. The first token is charged log(vocabulary).
+
+    Raises ModelError for a text that has more tokens than the model has positions, and for a model without a state.
+    """
+    if not _is_whole(piece) or piece < 1:
+        raise ModelError(f"piece is {piece!r} tokens; expected a whole number of at least 1")
+    check_tokens(text, int(model.config.vocab_size))
+    limit = position_limit(model)
+    if limit is not None and len(text) - 1 > limit:
+        raise ModelError(
+            f"the text has {len(text):,} tokens and the model {limit} positions, so that no state can be carried through it; "
+            "score it in windows, or a model without a limit"
+        )
+    nats = math.log(model.config.vocab_size)
+    # Logits in float64 of a large vocabulary would fill the memory.
+    piece = max(1, min(piece, 2**25 // int(model.config.vocab_size)))
+    was_training = model.training
+    model.eval()
+    try:
+        state = None
+        for start in range(0, len(text) - 1, piece):
+            rows = text[None, start : min(start + piece, len(text) - 1)].to(model.device)
+            out = model(input_ids=rows, past_key_values=state, use_cache=True)
+            nats += summed_nats(out.logits, text[None, start + 1 : start + 1 + rows.shape[1]].to(model.device))
+            if (state := out.past_key_values) is None:
+                raise ModelError("the model hands no state on, so none can be carried; score the text in windows")
+    finally:
+        model.train(was_training)
+    return nats
+
+
 def check_tokens(text: Tensor, vocab_size: int) -> None:
     """ModelError for no tokens at all, and for numbers that a vocabulary of this size does not have."""
     if text.ndim != 1 or not len(text):

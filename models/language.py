@@ -14,10 +14,11 @@ from transformers import PreTrainedModel
 
 from .causality import causality_verdict
 from .errors import ModelError
-from .evaluation import check_tokens, score_tokens, summed_nats
+from .evaluation import check_tokens, score_carried, score_tokens, summed_nats
 from .ngram import KneserNey
 from .result import CausalityVerdict, EvaluationPolicy, SplitScore
 
+_NUMBERS = "these tokens are not known, only their numbers; name what made them with tokens=gpt2, neox or bytes"
 NOT_A_LANGUAGE_MODEL = "not a language model"
 
 
@@ -26,13 +27,13 @@ class EncodedText:
     """A text as token numbers ``[tokens]`` (uint8 for bytes), and its size in the other units.
 
     n_bytes : bytes of the text in UTF-8. n_words : words between white space, and one more for each line end, as word-level
-    scores of WikiText count them. unknown : tokens that stand for a word outside the vocabulary; with any, the text
-    cannot be got back from its tokens, and there are no bits per byte.
+    scores of WikiText count them; both None where only numbers are known. unknown : tokens that stand for a word outside the
+    vocabulary; with any, the text cannot be got back from its tokens, and there are no bits per byte.
     """
 
     ids: NDArray[Any]
-    n_bytes: int
-    n_words: int
+    n_bytes: int | None
+    n_words: int | None
     tokenizer: str
     unknown: int = 0
 
@@ -45,9 +46,9 @@ class EncodedText:
         return len(self.ids)
 
     @property
-    def tokens_per_byte(self) -> float:
-        """1 for bytes."""
-        return len(self.ids) / self.n_bytes
+    def tokens_per_byte(self) -> float | None:
+        """1 for bytes; None where the text is not known."""
+        return None if self.n_bytes is None else len(self.ids) / self.n_bytes
 
     def tensor(self) -> Tensor:
         """int64 ``[tokens]``."""
@@ -106,8 +107,11 @@ class LanguageScore:
 
     @property
     def perplexity_per_word(self) -> float:
-        """exp(nats / words), a line end being a word."""
-        return _exp(self._as_language_model() / max(self.text.n_words, 1))
+        """exp(nats / words), a line end being a word; ModelError where words are not known."""
+        nats = self._as_language_model()
+        if self.text.n_words is None:
+            raise ModelError(f"the words of {_NUMBERS}")
+        return _exp(nats / max(self.text.n_words, 1))
 
     @property
     def bits_per_byte(self) -> float:
@@ -118,7 +122,16 @@ class LanguageScore:
                 f"{self.text.unknown:,} of {len(self.text):,} tokens stand for words outside the vocabulary, so the text "
                 "cannot be got back and has no bits per byte; use bytes or byte pairs"
             )
+        if self.text.n_bytes is None:
+            raise ModelError(f"the bytes of {_NUMBERS}")
         return nats / (math.log(2.0) * self.text.n_bytes)
+
+    def _bits_in_words(self) -> str:
+        if self.text.unknown:
+            return f"none per byte: {self.text.unknown:,} tokens stand for words outside the vocabulary"
+        if self.text.n_bytes is None:
+            return "none per byte: only the numbers of the tokens are known"
+        return f"{self.bits_per_byte:.4f} per byte"
 
     def _as_language_model(self) -> float:
         if not self.causal:
@@ -132,10 +145,11 @@ class LanguageScore:
         """What a run record keeps."""
         units: dict[str, float] = {}
         if self.causal:
-            units = {
-                "perplexity_per_token": self.perplexity_per_token,
-                "perplexity_per_word": self.perplexity_per_word,
-            } | ({} if self.text.unknown else {"bits_per_byte": self.bits_per_byte})
+            units = {"perplexity_per_token": self.perplexity_per_token}
+            if self.text.n_words is not None:
+                units["perplexity_per_word"] = self.perplexity_per_word
+            if self.text.n_bytes is not None and not self.text.unknown:
+                units["bits_per_byte"] = self.bits_per_byte
             # A total beyond any text would not be a number in JSON.
             units = {name: value for name, value in units.items() if math.isfinite(value)}
         return SplitScore(
@@ -150,18 +164,25 @@ class LanguageScore:
     def summary(self) -> str:
         """All units in words, a line each; for a model that sees the future one number, under its own heading."""
         text = self.text
+        known = (
+            "" if text.n_words is None or text.n_bytes is None else f", {text.n_words:,} words, {text.n_bytes:,} bytes"
+        )
         lines = [
-            f"scored       {len(text):,} tokens ({text.tokenizer}), {text.n_words:,} words, {text.n_bytes:,} bytes; each once",
-            f"context      {self.policy.context} tokens, stride {self.policy.stride}; the first token is charged "
-            "log(vocabulary)",
+            f"scored       {len(text):,} tokens ({text.tokenizer}){known}; each once",
+            (
+                f"context      all tokens before each, in pieces of {self.policy.stride} with the state carried; the first token "
+                "is charged log(vocabulary)"
+                if self.policy.carried_state
+                else f"context      {self.policy.context} tokens, stride {self.policy.stride}; the first token is charged "
+                "log(vocabulary)"
+            ),
         ]
         if self.causal:
             lines += [
                 f"nats         {self.nats:,.2f} in all, {self.nats_per_token:.4f} per token",
-                f"perplexity   {self.perplexity_per_token:.3f} per token, {self.perplexity_per_word:.3f} per word",
-                f"bits         {self.bits_per_byte:.4f} per byte"
-                if not self.text.unknown
-                else f"bits         none per byte: {self.text.unknown:,} tokens stand for words outside the vocabulary",
+                f"perplexity   {self.perplexity_per_token:.3f} per token"
+                + ("" if text.n_words is None else f", {self.perplexity_per_word:.3f} per word"),
+                f"bits         {self._bits_in_words()}",
             ]
         else:
             lines.append(
@@ -195,18 +216,22 @@ def evaluate_lm(
     batch_size: int = 32,
     reevaluate: int = 2000,
     verdict: CausalityVerdict | None = None,
+    carried: bool = False,
 ) -> LanguageScore:
     """Score a text: total nats, perplexity per token and per word, bits per byte, re-evaluation, verdict of causality.
 
     context, stride : see `models.evaluation.bits_per_byte`; every token is scored once, the first charged
     log(vocabulary). reevaluate : tokens from the start of the text that are scored again, each from its prefix alone. verdict :
     of `causality_verdict` on this model, made here if not given. An n-gram model reads the tokens before one and no
-    others; its re-evaluation shows it.
+    others; its re-evaluation shows it. carried : instead of windows, the state goes through the whole text in pieces of
+    `context` tokens (default 1,024), so that every token has all its past, see `models.evaluation.score_carried`.
 
     Raises ModelError for a text, context or stride that cannot be scored with this model.
     """
     tokens = text.tensor()
     if isinstance(model, KneserNey):
+        if carried:
+            raise ModelError("an n-gram model has no state to carry; score it without carried=True")
         check_tokens(tokens, model.vocab_size)
         probabilities = model.token_probabilities(text.ids)
         nats = math.log(model.vocab_size) - float(np.log(probabilities).sum())
@@ -216,11 +241,28 @@ def evaluate_lm(
             alone = [model.probabilities(text.ids[max(0, t - model.order) : t])[text.ids[t]] for t in range(1, n + 1)]
             again = Reevaluation(n, -float(np.log(probabilities[:n]).sum()), -float(np.log(alone).sum()), None)
         # It reads order - 1 tokens before each one, wherever that is.
-        policy = EvaluationPolicy(bytes_scored=text.n_bytes, tokens_scored=len(text), context=model.order, stride=1)
+        policy = EvaluationPolicy(
+            bytes_scored=text.n_bytes or 0, tokens_scored=len(text), context=model.order, stride=1
+        )
         return LanguageScore(nats, text, policy, True, None, again)
     verdict = verdict or causality_verdict(model)
-    nats, context, stride = score_tokens(model, tokens, context=context, stride=stride, batch_size=batch_size)
-    policy = EvaluationPolicy(bytes_scored=text.n_bytes, tokens_scored=len(text), context=context, stride=stride)
+    if carried:
+        if stride is not None:
+            raise ModelError(
+                f"stride is {stride!r} and carried True: with the state carried every token is read once; leave it"
+            )
+        piece = 1024 if context is None else context
+        nats = score_carried(model, tokens, piece=piece)
+        policy = EvaluationPolicy(
+            bytes_scored=text.n_bytes or 0, tokens_scored=len(text), context=len(text), stride=piece, carried_state=True
+        )
+        # For the tokens that are scored again.
+        context = None
+    else:
+        nats, context, stride = score_tokens(model, tokens, context=context, stride=stride, batch_size=batch_size)
+        policy = EvaluationPolicy(
+            bytes_scored=text.n_bytes or 0, tokens_scored=len(text), context=context, stride=stride
+        )
     again = None
     if reevaluate and len(tokens) > 1:
         again = autoregressive_reevaluation(model, tokens, reevaluate, context=context)

@@ -95,9 +95,11 @@ class CausalityVerdict(_Record):
 class EvaluationPolicy(_Record):
     """What a language model's number means: what was scored and with how much context, in tokens.
 
-    Every token is scored once. The first has no context and is charged log(vocabulary) nats ("uniform").
-    reevaluated_tokens of the text were predicted again, each from its prefix alone; per token that differed by
-    reevaluated_difference nats on average (0 for a model that does not see the future).
+    Every token is scored once; bytes_scored is 0 where only the numbers of tokens are known. The first has no context and is
+    charged log(vocabulary) nats ("uniform"). reevaluated_tokens of the text were predicted again, each from its prefix alone;
+    per token that differed by reevaluated_difference nats on average (0 for a model that does not see the future).
+    carried_state: the state went through the whole text, so that every token was predicted from all before it; context is
+    then the whole text, and stride the tokens read at once.
     """
 
     bytes_scored: int = Field(ge=0)
@@ -105,6 +107,7 @@ class EvaluationPolicy(_Record):
     context: int = Field(ge=1)
     stride: int = Field(ge=1)
     first_byte: Literal["uniform"] = "uniform"
+    carried_state: bool = False
     carried_state_max_difference: float | None = None
     reevaluated_tokens: int | None = None
     reevaluated_difference: float | None = None

@@ -24,10 +24,11 @@ class Run(NamedTuple):
     same_data: bool
 
 
-def open_run(folder: str | os.PathLike[str], data: Any = None) -> Run:
+def open_run(folder: str | os.PathLike[str], data: Any = None, task: str | None = None) -> Run:
     """Load what a run folder holds, with the data it was trained on or with `data` in their place.
 
-    data : folder or file, as for `load_task`; a file of another kind than the task's is refused.
+    data : folder or file, as for `load_task`; a file of another kind than the task's is refused. task : a task of the same kind
+    in place of the run's, read with the run's tokens; it needs no training data.
     Raises ModelError for a folder without a finished run, data that are missing, and data of another digest unless `data`
     named them.
     """
@@ -35,11 +36,11 @@ def open_run(folder: str | os.PathLike[str], data: Any = None) -> Run:
     record = RunResult.load(place / "run.json")
     if _is_bag(record):
         raise ModelError(f"{place} holds a bag of words, which is no network; open it with models.BagOfWords.load")
-    task = _task(record, place, data)
-    same = task.digest == record.data_digest
-    if not same and data is None:
-        raise _other_data(record, place, task.digest)
-    return Run(record, task, task.load(place).eval(), same)
+    loaded = _task(record, place, data) if task is None else _other_task(record, place, data, task)
+    same = loaded.digest == record.data_digest
+    if not same and data is None and task is None:
+        raise _other_data(record, place, loaded.digest)
+    return Run(record, loaded, loaded.load(place).eval(), same)
 
 
 def _other_data(record: RunResult, place: Path, digest: str) -> ModelError:
@@ -55,12 +56,29 @@ def _is_bag(record: RunResult) -> bool:
     return record.recipe.get("name") == RECIPE
 
 
+def _saved(place: Path) -> Path | None:
+    return place if (place / "vocabulary.json").is_file() else None
+
+
 def _task(record: RunResult, place: Path, data: Any) -> Task:
     from .tasks import load_task
 
     source, where, options = _data_of(record, place, data)
-    saved = place if (place / "vocabulary.json").is_file() else None
-    return load_task(source, where, saved=saved, **options)
+    return load_task(source, where, saved=_saved(place), **options)
+
+
+def _other_task(record: RunResult, place: Path, data: Any, other: str) -> Task:
+    """Another task of the same kind, read with the run's tokens."""
+    from .tasks import load_task
+    from .tasks.loading import EVALUATION_ONLY, kind_of, option_names
+
+    if kind_of(other) != record.kind:
+        raise ModelError(f"{place} is a run of {record.kind} and {other} is {kind_of(other)}; name a task of its kind")
+    known = option_names(other)
+    how = {
+        name: value for name in ("tokens", "vocabulary") if name in known and (value := record.data.options.get(name))
+    }
+    return load_task(other, data, saved=_saved(place), **EVALUATION_ONLY.get(other, {}), **how)
 
 
 def _data_of(record: RunResult, place: Path, data: Any) -> tuple[str, Any, dict[str, Any]]:
@@ -98,6 +116,8 @@ def score_run(
     context: int | None = None,
     stride: int | None = None,
     reevaluate: int = 2000,
+    task: str | None = None,
+    carried: bool = False,
 ) -> str:
     """Score a split of a run again and say it in all units, with context, stride and the verdict for a language model.
 
@@ -105,36 +125,39 @@ def score_run(
     """
     record = RunResult.load(Path(folder) / "run.json")
     if _is_bag(record):
-        if context is not None or stride is not None:
-            raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
+        if context is not None or stride is not None or carried or task is not None:
+            raise ModelError(f"context, stride, carried and task are for networks; {record.arm} is a bag of words")
         return _score_bag(record, Path(folder), data, split)
-    record, task, model, same = open_run(folder, data)
+    record, loaded, model, same = open_run(folder, data, task)
     lines = [
         f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
-        f"data         {task.name}, {split}{'' if same else '; other data than it was trained on'}",
+        f"data         {loaded.name}, {split}{'' if same else '; other data than it was trained on'}",
     ]
-    if task.kind == "language":
+    if loaded.kind == "language":
         from .language import evaluate_lm
         from .tasks.language import LanguageTask
 
-        assert isinstance(task, LanguageTask)
-        part = task.part(split)
-        lines.append(evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate).summary())
+        assert isinstance(loaded, LanguageTask)
+        part = loaded.part(split)
+        found = evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate, carried=carried)
+        lines.append(found.summary())
         return "\n".join(lines)
-    if context is not None or stride is not None:
-        raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
-    found, _ = task.score(model, split)
-    return "\n".join([*lines, *_accuracy_lines(record, found, split, same)])
+    if context is not None or stride is not None or carried:
+        raise ModelError(
+            f"context and stride are for language models, and so is a carried state; {record.task} is {record.kind}"
+        )
+    score, _ = loaded.score(model, split)
+    return "\n".join([*lines, *_accuracy_lines(record, score, split, same)])
 
 
-def _accuracy_lines(record: RunResult, found: SplitScore, split: Split, same: bool) -> list[str]:
+def _accuracy_lines(record: RunResult, score: SplitScore, split: Split, same: bool) -> list[str]:
     lines = [
-        f"accuracy     {100 * (found.accuracy or 0.0):.2f} % of {found.n:,}",
-        f"loss         {found.loss:.4f} nats per example",
+        f"accuracy     {100 * (score.accuracy or 0.0):.2f} % of {score.n:,}",
+        f"loss         {score.loss:.4f} nats per example",
     ]
     # Of the training split a record keeps no score.
     recorded = None if split == "train" else record.scores[split]
-    if same and recorded is not None and recorded.n == found.n and recorded.accuracy is not None:
+    if same and recorded is not None and recorded.n == score.n and recorded.accuracy is not None:
         lines.append(f"record       {100 * recorded.accuracy:.2f} % when it was trained")
     return lines
 
@@ -168,7 +191,12 @@ def _score_bag(record: RunResult, place: Path, data: Any, split: Split) -> str:
 
 
 def leaks_of_run(
-    folder: str | os.PathLike[str], *, data: Any = None, split: Split = "test", reevaluate: int = 2000
+    folder: str | os.PathLike[str],
+    *,
+    data: Any = None,
+    split: Split = "test",
+    reevaluate: int = 2000,
+    task: str | None = None,
 ) -> str:
     """All seven leak tests on the language model of a run, with text of a split; a line each, and what they say together.
 
@@ -183,15 +211,15 @@ def leaks_of_run(
     from .leaks import leak_report
     from .tasks.language import LanguageTask
 
-    record, task, model, same = open_run(folder, data)
-    assert isinstance(task, LanguageTask)
-    part = task.part(split)
+    record, loaded, model, same = open_run(folder, data, task)
+    assert isinstance(loaded, LanguageTask)
+    part = loaded.part(split)
     report = leak_report(model, part.tensor(), reevaluate=reevaluate)
     failed = ", ".join(map(str, report.failed))
     return "\n".join(
         [
             f"run          {record.task}, {record.arm}, seed {record.seed}, step {record.chosen_step} of {record.steps}",
-            f"text         {task.name}, {split}{'' if same else '; other data than it was trained on'}",
+            f"text         {loaded.name}, {split}{'' if same else '; other data than it was trained on'}",
             report.summary(),
             "verdict      causal: all seven passed" if report.causal else f"verdict      not causal: failed {failed}",
         ]

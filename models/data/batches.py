@@ -49,23 +49,35 @@ class LanguageBlocks(Dataset[Item]):
     """`count` blocks of `length` tokens, drawn uniformly from `tokens` ``[n]`` by one explicit seed.
 
     Item i is always the same block, so that a resumed run reads the same data. ``labels`` are the ``input_ids``; the
-    network shifts them.
+    network shifts them. A memory map is read block by block, never whole, and each token has to be below `vocabulary`, if
+    given; ModelError names the first that is not.
     """
 
-    def __init__(self, tokens: NDArray[Any], length: int, count: int, seed: int) -> None:
+    def __init__(self, tokens: NDArray[Any], length: int, count: int, seed: int, vocabulary: int | None = None) -> None:
         if len(tokens) < length:
             raise ModelError(f"the text has {len(tokens)} tokens; expected at least one block of {length}")
         generator = torch.Generator().manual_seed(seed)
         self.offsets = torch.randint(0, len(tokens) - length + 1, (count,), generator=generator)
-        # The smallest type that torch can index with later; bytes stay bytes.
-        kept = np.uint8 if tokens.dtype == np.uint8 else np.int32
-        self.tokens = torch.from_numpy(np.array(tokens, dtype=kept))
-        self.length = length
+        self.mapped: NDArray[Any] | None = tokens if isinstance(tokens, np.memmap) else None
+        if self.mapped is None:
+            # The smallest type that torch can index with later; bytes stay bytes.
+            kept = np.uint8 if tokens.dtype == np.uint8 else np.int32
+            self.tokens = torch.from_numpy(np.array(tokens, dtype=kept))
+        self.length, self.vocabulary = length, vocabulary
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def __getitem__(self, index: Any) -> Item:
         start = int(self.offsets[index])
-        block = self.tokens[start : start + self.length].long()
+        if self.mapped is None:
+            block = self.tokens[start : start + self.length].long()
+        else:
+            block = torch.from_numpy(np.array(self.mapped[start : start + self.length], dtype=np.int64))
+            low, high = int(block.min()), int(block.max())
+            if low < 0 or (self.vocabulary is not None and high >= self.vocabulary):
+                raise ModelError(
+                    f"tokens {start:,} to {start + self.length:,} of the file hold the number {low if low < 0 else high}; "
+                    f"expected 0 to {'...' if self.vocabulary is None else self.vocabulary - 1}, the vocabulary"
+                )
         return {"input_ids": block, "labels": block}

@@ -15,7 +15,7 @@ from .hub import is_hub_name, load_hub
 from .imdb import load_imdb
 from .kinds import Splits
 from .places import data_folder
-from .plain_text import load_enwik8, load_shakespeare, load_text_file, load_wikitext2
+from .plain_text import load_enwik8, load_shakespeare, load_text_file, load_wikitext2, load_wikitext103
 from .reading import unpacked_suffix
 from .tables import TABLES, load_table
 
@@ -23,6 +23,7 @@ LOADERS: dict[str, Callable[..., Splits[Any]]] = {
     "imdb": load_imdb,
     "cifar10": load_cifar10,
     "wikitext2": load_wikitext2,
+    "wikitext103": load_wikitext103,
     "enwik8": load_enwik8,
     "shakespeare": load_shakespeare,
 }
@@ -33,11 +34,11 @@ def load(
 ) -> Splits[Any]:
     """The three splits of a data set.
 
-    name_or_path : imdb, cifar10 (`LabelledTexts`, `LabelledImages`), wikitext2, enwik8, shakespeare (bytes); or a file,
-    packed with xz, gzip or bzip2 or not: .csv, .tsv and .jsonl hold texts with labels, anything else is plain text; or
+    name_or_path : imdb, cifar10 (`LabelledTexts`, `LabelledImages`), wikitext2, wikitext103, enwik8, shakespeare (bytes); or a
+    file, packed with xz, gzip or bzip2 or not: .csv, .tsv and .jsonl hold texts with labels, anything else is plain text; or
     "hf:NAME" of the Hugging Face hub (see `load_hub`).
-    folder : where the named sets lie; default as `data_folder`. options : those of the loader (`load_imdb`,
-    `load_cifar10`, `load_wikitext2`, `load_enwik8`, `load_table`, `load_text_file`, `load_hub`): validation, seed, ...
+    folder : where the named sets lie; default as `data_folder`. options : those of the loader (`load_imdb`, `load_cifar10`,
+    `load_wikitext2`, `load_wikitext103`, `load_enwik8`, `load_table`, `load_text_file`, `load_hub`): validation, seed, ...
     Raises ModelError for an unknown name, a missing or damaged file, wrong content, or an option the set does not have.
     """
     name = os.fspath(name_or_path)

@@ -1,4 +1,4 @@
-"""Plain text for language models: WikiText-2, enwik8, Tiny Shakespeare, and any file of the user's."""
+"""Plain text for language models: WikiText-2 and -103, enwik8, Tiny Shakespeare, and any file of the user's."""
 
 from __future__ import annotations
 
@@ -60,6 +60,36 @@ def load_wikitext2(
             raise ModelError(f"wikitext2: {missing} is not in {place}; {remedy}")
         parts.append(reader.bytes(file))
     source = f"{SETS['wikitext2'].citation}; {SETS['wikitext2'].licence}"
+    return Splits(name, parts[0], parts[1], parts[2], digest_of(name, (), *parts), source)
+
+
+def load_wikitext103(
+    folder: Path, version: Literal["words", "raw"] = "words", train: Literal["whole", "absent"] = "whole"
+) -> Splits[bytes]:
+    """WikiText-103 as the bytes of its files; versions as of WikiText-2.
+
+    train : "absent" leaves the training part empty, for the evaluation of a model that exists.
+    """
+    choice("version", version, ("words", "raw"))
+    choice("train", train, ("whole", "absent"))
+    kind, inside = ("tokens", "wikitext-103") if version == "words" else ("raw", "wikitext-103-raw")
+    place, reader = _place(folder, "wikitext103")
+    parts: list[bytes] = []
+    for part in ("train", "valid", "test"):
+        if part == "train" and train == "absent":
+            parts.append(b"")
+            continue
+        file = find(place, f"{inside}/wiki.{part}.{kind}", f"wiki.{part}.{kind}")
+        if file is None:
+            remedy = "run `astromorphic data fetch wikitext103`"
+            if part == "train" and find(place, f"{inside}/wiki.test.{kind}", f"wiki.test.{kind}") is not None:
+                remedy += (
+                    ", or score a model that exists with train=absent (`astromorphic evaluate DIR --task wikitext103`)"
+                )
+            raise ModelError(f"wikitext103: wiki.{part}.{kind} is not in {place}; {remedy}")
+        parts.append(reader.bytes(file))
+    name = "wikitext103" if version == "words" else "wikitext103_raw"
+    source = f"{SETS['wikitext103'].citation}; {SETS['wikitext103'].licence}"
     return Splits(name, parts[0], parts[1], parts[2], digest_of(name, (), *parts), source)
 
 

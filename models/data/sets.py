@@ -158,6 +158,39 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 most_bytes=64 * MIB,
             ),
             NamedSet(
+                name="wikitext103",
+                title="WikiText-103: 103 million words of Wikipedia, words with <unk> and raw; test as in WikiText-2",
+                sources=(
+                    Source(
+                        url="https://wikitext.smerity.com/wikitext-103-v1.zip",
+                        sha256="242ba0f20b329cfdf1ccc61e9e9e5b59becf189db7f7a81cd2a0e2fc31539590",
+                        size=190_229_076,
+                        largest=200 * MIB,
+                        kind="zip",
+                        members=r"wikitext-103/wiki\.(train|valid|test)\.tokens",
+                        hash_from="seven public checksum lists that name this archive",
+                    ),
+                    Source(
+                        url="https://wikitext.smerity.com/wikitext-103-raw-v1.zip",
+                        sha256="91c00ae287f0d699e18605c84afc9e45c192bc6b7797ff8837e5474655a33794",
+                        size=191_984_949,
+                        largest=200 * MIB,
+                        kind="zip",
+                        members=r"wikitext-103-raw/wiki\.(train|valid|test)\.raw",
+                        hash_from="ten public checksum lists that name this archive",
+                    ),
+                ),
+                licence=_WIKITEXT_LICENCE,
+                citation="Merity, Xiong, Bradbury, Socher: Pointer Sentinel Mixture Models, ICLR 2017",
+                layout="wikitext-103/wiki.{train,valid,test}.tokens and wikitext-103-raw/wiki.{...}.raw, or these files directly",
+                expects=tuple(
+                    f"{folder}/wiki.{part}.{kind}"
+                    for folder, kind in (("wikitext-103", "tokens"), ("wikitext-103-raw", "raw"))
+                    for part in ("train", "valid", "test")
+                ),
+                most_bytes=2048 * MIB,
+            ),
+            NamedSet(
                 name="enwik8",
                 title="enwik8: the first 10^8 bytes of the English Wikipedia of 2006-03-03",
                 sources=(
@@ -248,6 +281,24 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 citation="Radford, Wu, Child, Luan, Amodei, Sutskever: Language Models are Unsupervised Multitask Learners, 2019",
                 layout="encoder.json and vocab.bpe; or tokenizers/gpt2_encoder.json and gpt2_vocab.bpe beside it",
                 expects=("encoder.json", "vocab.bpe"),
+            ),
+            NamedSet(
+                name="neox",
+                title="The tokenizer of GPT-NeoX-20B (the Pile's): 50,277 entries",
+                sources=(
+                    Source(
+                        url="https://raw.githubusercontent.com/BlinkDL/RWKV-LM/main/RWKV-v4neo/20B_tokenizer.json",
+                        sha256="56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade",
+                        size=2_467_981,
+                        largest=4 * MIB,
+                        kind="file",
+                        hash_from="the equal copies in ridgerchu/SpikeGPT, BlinkDL/RWKV-LM and flash-linear-attention",
+                    ),
+                ),
+                licence="Apache License 2.0 (GPT-NeoX; the repository it comes from has the same)",
+                citation="Black et al.: GPT-NeoX-20B: An Open-Source Autoregressive Language Model, 2022",
+                layout="20B_tokenizer.json; or tokenizers/20B_tokenizer.json beside it",
+                expects=("20B_tokenizer.json",),
             ),
         )
     }

@@ -1,4 +1,4 @@
-"""The byte-pair encoding of GPT-2."""
+"""The byte-pair encodings of GPT-2 and GPT-NeoX."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 GPT2_SIZE = 50_257
+# 50,254 of the encoding, and 23 added: end of text (0), padding (1), runs of blanks (50,254 to 50,276).
+NEOX_SIZE = 50_277
 # Below the data folder: as fetched, as kept beside other tokenizers, and under the names of transformers.
 _GPT2_FILES = (
     ("gpt2", "encoder.json", "vocab.bpe"),
@@ -28,6 +30,9 @@ _GPT2_FILES = (
     (".", "vocab.json", "merges.txt"),
     (".", "encoder.json", "vocab.bpe"),
 )
+# The same, and the name it has in transformers.
+_NEOX_FILES = ("neox/20B_tokenizer.json", "tokenizers/20B_tokenizer.json", "20B_tokenizer.json", "neox/tokenizer.json")
+_NEOX_CHECK = "Hello world, astrocytes!", [12092, 1533, 13, 35622, 2]
 
 
 class GPT2Tokenizer:
@@ -38,6 +43,7 @@ class GPT2Tokenizer:
     """
 
     vocab_size = GPT2_SIZE
+    end_of_text = 50_256
 
     def __init__(self, vocabulary: Path, merges: Path) -> None:
         reader = Reader(vocabulary.parent)
@@ -86,18 +92,80 @@ class GPT2Tokenizer:
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
+    def library_tokenizer(self) -> Tokenizer:
+        """As the library `tokenizers` has it."""
+        return self._tokenizer
+
     def encode(self, text: str | bytes) -> NDArray[np.int32]:
         """Tokens of one text, which may be a whole corpus."""
-        return np.asarray(self._tokenizer.encode(_as_text(text)).ids, dtype=np.int32)
+        return np.asarray(self._tokenizer.encode(_as_text(text, "GPT-2")).ids, dtype=np.int32)
 
     def decode(self, tokens: Iterable[int]) -> str:
         return str(self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=False))
 
 
-def _as_text(text: str | bytes) -> str:
+class NeoXTokenizer:
+    """The tokenizer of GPT-NeoX-20B from its one local file; nothing is fetched.
+
+    It normalises text to NFC first, so that decoding gives back the characters but not always the bytes: sizes of a text are
+    those of the original. Raises ModelError for a file that cannot be read or is not that tokenizer.
+    """
+
+    vocab_size = NEOX_SIZE
+    end_of_text = 0
+
+    def __init__(self, file: Path) -> None:
+        from tokenizers import Tokenizer as LibraryTokenizer
+
+        text = Reader(file.parent).text(file)
+        try:
+            self._tokenizer: Tokenizer = LibraryTokenizer.from_str(text)
+        except Exception as error:  # the library raises bare Exception
+            reason = " ".join(str(error).split())[:120]
+            raise ModelError(f"{file} is no tokenizer ({reason}); fetch or copy it again") from None
+        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        words, expected = _NEOX_CHECK
+        found = self.encode(words).tolist()
+        if size != NEOX_SIZE or found != expected or self.decode(expected) != words:
+            raise ModelError(
+                f"{file} has {size:,} entries and makes {found} of {words!r}; expected the {NEOX_SIZE:,} of GPT-NeoX-20B and "
+                f"{expected}; fetch or copy it again"
+            )
+
+    @classmethod
+    def find(cls, folder: Path | str | None = None) -> NeoXTokenizer:
+        """From the data folder (see `data_folder`): what `astromorphic data fetch neox` brings, or tokenizers/."""
+        file = cls.file(folder)
+        if file is None:
+            raise ModelError(
+                f"the GPT-NeoX tokenizer is not in {data_folder(folder)}; run `astromorphic data fetch neox`, put "
+                "20B_tokenizer.json into its folder tokenizers, or set tokens=bytes"
+            )
+        return cls(file)
+
+    @staticmethod
+    def file(folder: Path | str | None = None) -> Path | None:
+        """Where the file lies, if it is there."""
+        root = data_folder(folder)
+        return next((root / name for name in _NEOX_FILES if (root / name).is_file()), None)
+
+    def library_tokenizer(self) -> Tokenizer:
+        """As the library `tokenizers` has it."""
+        return self._tokenizer
+
+    def encode(self, text: str | bytes) -> NDArray[np.int32]:
+        """Tokens of one text, which may be a whole corpus; nothing is put before or behind it."""
+        ids = self._tokenizer.encode(_as_text(text, "GPT-NeoX"), add_special_tokens=False).ids
+        return np.asarray(ids, dtype=np.int32)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        return str(self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=False))
+
+
+def _as_text(text: str | bytes, whose: str) -> str:
     if isinstance(text, str):
         return text
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ModelError(f"byte {error.start} of the text is not UTF-8; GPT-2's encoding wants text") from None
+        raise ModelError(f"byte {error.start} of the text is not UTF-8; {whose}'s encoding wants text") from None

@@ -86,6 +86,8 @@ class LanguageTask(Task):
         length = config.max_position_embeddings
         shortest = min(len(part) for part in (self.train, self.validation, self.test))
         if not 2 <= length <= shortest:
+            if not len(self.train):
+                raise ModelError(f"{self.name} was loaded without its training part; it can be scored, not trained on")
             raise ModelError(
                 f"max_position_embeddings is {length}; expected 2 to {shortest} to train on {self.name}: a block predicts "
                 "tokens from earlier ones, and every split must hold one"
@@ -102,22 +104,25 @@ class LanguageTask(Task):
         length = config.max_position_embeddings
         per_epoch = -(-len(self.train) // (recipe.batch_size * length))
         steps = recipe.plan(per_epoch)[0]
-        blocks = LanguageBlocks(self.train.ids, length, steps * recipe.batch_size, seed)
+        blocks = LanguageBlocks(self.train.ids, length, steps * recipe.batch_size, seed, self.vocabulary)
         return TokenBatches(blocks, recipe.batch_size, per_epoch)
 
     def tokens_per_step(self, config: AstromorphicConfig, recipe: Recipe) -> int:
         return recipe.batch_size * int(config.max_position_embeddings)
 
     def train_metrics(self, loss: float) -> dict[str, float]:
-        return {"train_bits_per_byte": loss / math.log(2.0) * self.train.tokens_per_byte}
+        ratio = self.train.tokens_per_byte
+        return {} if ratio is None else {"train_bits_per_byte": loss / math.log(2.0) * ratio}
 
     def point(self, model: PreTrainedModel, recipe: Recipe, split: Split = "validation") -> dict[str, float]:
         part = self.part(split)
-        tokens = part.tensor()[: recipe.curve_bytes]
+        # The beginning first: a part may be a memory map of any size.
+        tokens = torch.from_numpy(np.asarray(part.ids[: recipe.curve_bytes]).astype(np.int64))
         nats, _, _ = score_tokens(model, tokens)
         found = {"loss": nats / len(tokens)}
-        if model.config.causal:  # else the loss is no code length of the text
-            found["bits_per_byte"] = nats / (math.log(2.0) * len(tokens)) * part.tokens_per_byte
+        ratio = part.tokens_per_byte
+        if model.config.causal and ratio is not None:  # else the loss is no code length of the text
+            found["bits_per_byte"] = nats / (math.log(2.0) * len(tokens)) * ratio
         return found
 
     def part(self, split: Split) -> EncodedText:
@@ -155,7 +160,7 @@ class LanguageTask(Task):
         if self.encoder is None:
             return EncodedText.of_bytes(np.asarray(part.ids[:tokens]).tobytes())
         share = tokens / len(part)
-        n_bytes, n_words = (max(1, round(n * share)) for n in (part.n_bytes, part.n_words))
+        n_bytes, n_words = (None if n is None else max(1, round(n * share)) for n in (part.n_bytes, part.n_words))
         return EncodedText(part.ids[:tokens], n_bytes, n_words, part.tokenizer, part.unknown)
 
     def save(self, folder: Path) -> None:

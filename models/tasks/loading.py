@@ -18,7 +18,9 @@ from . import FILES, TASKS
 if TYPE_CHECKING:
     from ..data.kinds import Splits
     from ..data.vocabulary import WordVocabulary
+    from ..language import EncodedText
     from .base import Kind, Task
+    from .language import Tokenizer
 
 # What the preparation of each kind of data takes beyond the options of its loader, with the value it has if not given.
 #   tokens, vocabulary : see `tokens`; of words the most frequent (None: all).
@@ -35,10 +37,20 @@ PREPARATION: Mapping[str, Mapping[str, Any]] = {
     },
     "image_classification": {"augment": "crop_flip"},
 }  # fmt: skip
+# What single tasks take beyond, or with another value if not given.
+#   token_file: tokens is what made the numbers (gpt2, neox, bytes; "numbers" if that is not known), vocabulary how many numbers
+#               there are (of "numbers" alone).
+#   detokenise : see `models.data.detokenise`; None: for byte pairs only. Words and bytes are those of the file either way.
+_OWN: Mapping[str, Mapping[str, Any]] = {
+    "token_file": {"tokens": "numbers"},
+    "wikitext103": {"detokenise": None},
+}
+# What lets a task be scored where its training part is not there.
+EVALUATION_ONLY: Mapping[str, Mapping[str, Any]] = {"wikitext103": {"train": "absent"}}
 _KINDS: Mapping[str, Kind] = {
     "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
-    "enwik8": "language", "text_file": "language", "table": "text_classification", "hub_text": "language",
-    "hub_table": "text_classification", "hub_images": "image_classification",
+    "wikitext103": "language", "enwik8": "language", "text_file": "language", "table": "text_classification",
+    "token_file": "language", "hub_text": "language", "hub_table": "text_classification", "hub_images": "image_classification",
 }  # fmt: skip
 # The name of a data set of the hub, by the kind of task that is made of it.
 FROM_HUB: Mapping[str, str] = {one: name for name, one in _KINDS.items() if name.startswith("hub_")}
@@ -56,9 +68,10 @@ def resolve(name: str, data: Any = None) -> tuple[str, Any]:
 
 
 def family(name: str) -> str:
-    """What the presets of a task go by: its name, or "text_file" or "table" for a file. ModelError if it is neither."""
+    """What the presets of a task go by: its name, or for a file "text_file", "table" or "token_file"; ModelError if neither."""
     from ..data.reading import unpacked_suffix
     from ..data.tables import TABLES
+    from ..data.token_files import is_token_file
 
     if not isinstance(name, str):
         raise ModelError(f"task is {name!r}; expected one of {', '.join(TASKS)}, or the path of a file")
@@ -67,7 +80,11 @@ def family(name: str) -> str:
     path = Path(name).expanduser()
     if path.is_file() or path.suffix or len(path.parts) > 1:
         if not path.is_file():
-            raise ModelError(f"task is {name!r}, and there is no such file; expected a text, .csv, .tsv or .jsonl")
+            raise ModelError(
+                f"task is {name!r}, and there is no such file; expected a text, .csv, .tsv, .jsonl, .bin or .npy"
+            )
+        if is_token_file(path):
+            return "token_file"
         return "table" if unpacked_suffix(path) in TABLES else "text_file"
     hint = did_you_mean(name, _KINDS)
     raise ModelError(f"task is {name!r}; {hint}expected one of {', '.join(TASKS)}, or the path of a file")
@@ -80,7 +97,7 @@ def kind_of(name: str) -> Kind:
 
 def option_names(name: str) -> list[str]:
     """Every option of the data of a task."""
-    own = list(PREPARATION[kind_of(name)])
+    own = list({**PREPARATION[kind_of(name)], **_OWN.get(family(name), {})})
     return own + [one for one in _loader_options(name) if one not in own] if family(name) != "shakespeare" else []
 
 
@@ -88,6 +105,8 @@ def _loader_options(name: str) -> list[str]:
     from ..data.hub import load_hub
     from ..data.loading import LOADERS, load_table, load_text_file
 
+    if family(name) == "token_file":
+        return ["held_out", "dtype"]
     by_family: dict[str, Callable[..., Any]] = {**LOADERS, "text_file": load_text_file, "table": load_table}
     by_family |= dict.fromkeys(FROM_HUB.values(), load_hub)
     taken = inspect.signature(by_family[family(name)]).parameters
@@ -113,11 +132,13 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
                 "give the file as the task instead"
             )
         return language_task(load_shakespeare(), source=SOURCE)
-    prepared = {**PREPARATION[kind], **{key: options[key] for key in PREPARATION[kind] if key in options}}
-    splits, location, folder, taken = load_splits(
-        name, data, {key: value for key, value in options.items() if key not in PREPARATION[kind]}
-    )
-    recorded = prepared | taken
+    usual = {**PREPARATION[kind], **_OWN.get(which, {})}
+    prepared = {**usual, **{key: options[key] for key in usual if key in options}}
+    taken = {key: value for key, value in options.items() if key not in usual}
+    if which == "token_file":
+        return _token_file(name, data, prepared, taken)
+    splits, location, folder, noted = load_splits(name, data, taken)
+    recorded = prepared | noted
     make = {"language": _language, "text_classification": _texts, "image_classification": _images}[kind]
     return make(splits, prepared, recorded, location, folder, saved)
 
@@ -168,13 +189,19 @@ def _language(
 ) -> Task:  # fmt: skip
     from ..language import EncodedText
     from .language import LanguageTask
-    from .tokens import make_tokens, whole_characters
+    from .tokens import make_tokens, resolved, whole_characters
 
     raw = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    if prepared["tokens"] != "bytes":
-        raw = {split: whole_characters(text, f"{splits.name}, {split}") for split, text in raw.items()}
-    tokens = make_tokens(prepared["tokens"], raw["train"], prepared["vocabulary"], folder, saved)
+    # What was taken is recorded, so that a run is read with it again wherever other tokenizers are found.
+    kind = recorded["tokens"] = resolved(prepared["tokens"], folder)
+    if kind != "bytes":
+        raw = {split: whole_characters(text, f"{splits.name}, {split}") if text else b"" for split, text in raw.items()}
+    tokens = make_tokens(kind, raw["train"], prepared["vocabulary"], folder, saved)
     parts = [EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text) for text in raw.values()]
+    if "detokenise" in prepared:
+        recorded["detokenise"] = _wants_plain_text(prepared["detokenise"], kind)
+        if recorded["detokenise"]:
+            parts = [_of_plain_text(text, tokens) for text in raw.values()]
     return LanguageTask(
         splits.name,
         *parts,
@@ -183,6 +210,53 @@ def _language(
         tokenizer=tokens,
         location=location,
         options=recorded,
+    )
+
+
+def _wants_plain_text(wanted: Any, kind: str) -> bool:
+    from .tokens import SUBWORDS
+
+    if wanted is not None and not isinstance(wanted, bool):
+        raise ModelError(f"detokenise is {wanted!r}; expected True, False, or None for byte pairs only")
+    if wanted and kind == "words":
+        raise ModelError(
+            "detokenise is True and tokens 'words', which are those of the file as it is; leave one of them"
+        )
+    return kind in SUBWORDS if wanted is None else bool(wanted)
+
+
+def _of_plain_text(raw: bytes, tokens: Tokenizer | None) -> EncodedText:
+    """The detokenised text as tokens, with the words and bytes of the file as it is."""
+    from ..data.detokenise import detokenised
+    from ..language import EncodedText, count_words
+
+    text = detokenised(raw.decode("utf-8")).encode("utf-8")
+    found = EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text)
+    return EncodedText(found.ids, len(raw), count_words(raw), f"{found.tokenizer}, detokenised", found.unknown)
+
+
+def _token_file(name: str, data: Any, prepared: dict[str, Any], options: dict[str, Any]) -> Task:
+    from ..data.token_files import held_out_parts, open_tokens
+    from .language import LanguageTask
+    from .tokens import known_tokens
+
+    if name not in FILES and data is not None and Path(data).is_file():
+        raise ModelError(f"task is the file {name} and data is {os.fspath(data)!r}; give the file once")
+    given = data if name in FILES else name
+    if given is None:
+        raise ModelError(f"task is {name!r}; give the file as the task, or with data")
+    file = open_tokens(given, options.get("dtype"))
+    parts = held_out_parts(file, options.get("held_out"))
+    tokens = known_tokens(prepared["tokens"], prepared["vocabulary"], None if name in FILES else data)
+    texts = [tokens.of_numbers(part, decoded=i > 0) for i, part in enumerate(parts)]
+    return LanguageTask(
+        file.path.name,
+        *texts,
+        digest=file.digest,
+        source=f"the file {file.path.name}, {len(file):,} tokens, {file.n_documents:,} documents; its licence is the user's",
+        tokenizer=tokens,
+        location=os.fspath(given),
+        options={**prepared, **options},
     )
 
 

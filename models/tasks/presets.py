@@ -176,6 +176,28 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                 {"tokens": "words", "vocabulary": 2_000},
             ),
         },
+        "wikitext103": {
+            "tuned": TaskPreset(
+                Recipe(
+                    "tuned",
+                    epochs=1,
+                    batch_size=24,
+                    learning_rate=1e-3,
+                    warmup_steps=1000,
+                    weight_decay=0.1,
+                    curve_bytes=65536,
+                    mixed_precision="bf16",
+                    **_EPOCHS,
+                ),
+                {**_WIKITEXT_SIZE, "norm_placement": "pre", "dropout": 0.1},
+                {"tokens": "neox_if_there"},
+            ),
+            "smoke": TaskPreset(
+                _LANGUAGE_SMOKE,
+                {**_SHAKESPEARE, "hidden_size": 32, "hidden_dim": 8, "intermediate_size": 64},
+                {"tokens": "words", "vocabulary": 2_000},
+            ),
+        },
         "enwik8": {
             "tuned": TaskPreset(_LANGUAGE, _BYTES),
             "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE),
@@ -183,6 +205,10 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
         "text_file": {
             "tuned": TaskPreset(_LANGUAGE, _BYTES, {"tokens": "bytes"}),
             "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE, {"tokens": "bytes"}),
+        },
+        "token_file": {
+            "tuned": TaskPreset(_LANGUAGE, _BYTES),
+            "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE),
         },
         "table": {
             "tuned": TaskPreset(
@@ -213,7 +239,7 @@ _LIKE = {"hub_text": "text_file", "hub_table": "table", "hub_images": "cifar10"}
 
 
 def task_preset(family: str, name: str) -> TaskPreset:
-    """A preset by the kind of data (a task's name, "text_file" or "table") and its name.
+    """A preset by the kind of data (a task's name, "text_file", "table" or "token_file") and its name.
 
     Raises ModelError with the names there are and the nearest match.
     """

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.astromorphic import AstromorphicConfig, AstromorphicForCausalLM, AstromorphicForSequenceClassification
-from models.continuation import ByteCodec, GPT2Codec, WordCodec, open_writer
+from models.continuation import ByteCodec, SubwordCodec, WordCodec, open_writer
 from models.data.vocabulary import WordVocabulary
 from models.errors import ModelError
 
@@ -65,7 +65,7 @@ def test_byte_pairs_come_back():
 
     if not os.environ.get("ASTROMORPHIC_DATA"):
         pytest.skip("ASTROMORPHIC_DATA names no data folder")
-    codec = GPT2Codec(GPT2Tokenizer.find())
+    codec = SubwordCodec(GPT2Tokenizer.find())
     for text in (TEXT, "".join(chr(random.Random(1).randrange(0x4E00, 0x9FFF)) for _ in range(30))):
         pieces = read(codec, codec.encode(text))
         assert "".join(pieces) == text
@@ -163,6 +163,6 @@ def test_a_model_of_byte_pairs_is_named_by_its_record(tmp_path):
     task, config, recipe, _ = prepare(str(file), "none", "smoke", changes=changes)
     train(config, task, recipe, tmp_path / "run", 0)
     writer = open_writer(tmp_path / "run")
-    assert isinstance(writer.codec, GPT2Codec)
+    assert isinstance(writer.codec, SubwordCodec)
     text = writer.continued(writer.codec.encode("astro cyte"), 4, 0.0, 0)
     assert text.startswith("astro cyte")

@@ -288,7 +288,17 @@ def test_batches_have_few_lengths_and_none_beyond_the_longest_text():
 def test_names_of_tasks_and_files(tmp_path):
     (tmp_path / "mine.csv").write_text("text,label\n")
     assert family("imdb") == "imdb" and family(str(tmp_path / "mine.csv")) == "table"
-    assert {*PRESETS} == {"shakespeare", "imdb", "cifar10", "wikitext2", "enwik8", "text_file", "table"}
+    assert {*PRESETS} == {
+        "shakespeare",
+        "imdb",
+        "cifar10",
+        "wikitext2",
+        "wikitext103",
+        "enwik8",
+        "text_file",
+        "table",
+        "token_file",
+    }
     with pytest.raises(ModelError, match="task is 'imbd'; did you mean 'imdb'"):
         family("imbd")
     with pytest.raises(ModelError, match="there is no such file"):
