@@ -219,7 +219,9 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            help="shakespeare, imdb, cifar10, wikitext2, enwik8; or a file: .csv, .tsv, .jsonl with text and label, or any text."
+            help="shakespeare, imdb, cifar10, wikitext2, enwik8; listops, lra_text, lra_image, lra_retrieval, "
+            "associative_retrieval, pathfinder, pathfinder_like, path_x; or a file: .csv, .tsv, .jsonl with text and label, or "
+            "any text."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -232,7 +234,11 @@ def train(
         ),
     ] = "astromorphic",
     preset: Annotated[
-        str, typer.Option("--preset", help="Recipe: paper, tuned or smoke (shakespeare also: quick, default).")
+        str,
+        typer.Option(
+            "--preset",
+            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base).",
+        ),
     ] = "tuned",
     data: Annotated[
         Path | None,

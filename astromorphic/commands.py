@@ -129,8 +129,9 @@ def _scores(result: Any) -> str:
         result.recipe["select"], f"weights picked by validation {result.recipe['select']}{epoch}"
     )
     if result.kind != "language":
+        majority = "" if test.majority is None else f" (commonest class {100 * test.majority:.2f} %)"
         return (
-            f"test accuracy {100 * test.accuracy:.2f} % of {test.n:,}, validation {100 * validation.accuracy:.2f} % of "
+            f"test accuracy {100 * test.accuracy:.2f} % of {test.n:,}{majority}, validation {100 * validation.accuracy:.2f} % of "
             f"{validation.n:,}; {picked}"
         )
     if result.causality is None or result.causality.verdict != "causal":

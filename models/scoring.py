@@ -47,7 +47,9 @@ def _task(record: RunResult, place: Path, data: Any) -> Task:
     from .tasks import TASKS, load_task
     from .tasks.loading import kind_of, option_names
 
-    named = next((name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")), None)
+    # The longest name that fits: pathfinder_like is no variant of pathfinder.
+    fitting = [name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")]
+    named = max(fitting, key=len, default=None)
     location = data if data is not None else record.data.location
     if location is not None and Path(location).is_file():
         source, where = os.fspath(location), None
@@ -95,6 +97,10 @@ def score_run(
         raise ModelError(f"context and stride are for language models; {record.task} is {record.kind}")
     found, _ = task.score(model, split)
     lines.append(f"accuracy     {100 * (found.accuracy or 0.0):.2f} % of {found.n:,}")
+    if found.majority is not None and found.chance is not None:
+        lines.append(
+            f"majority     {100 * found.majority:.2f} %, the commonest class of train; chance {100 * found.chance:.2f} %"
+        )
     lines.append(f"loss         {found.loss:.4f} nats per example")
     # Of the training split a record keeps no score.
     recorded = None if split == "train" else record.scores[split]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .kinds import LabelledImages, LabelledTexts
+from .kinds import LabelledImages, LabelledSequences, LabelledTexts
 
 
 def digest_of(name: str, classes: tuple[str, ...], *parts: Any) -> str:
-    """sha256 over the name, the classes and each part (LabelledTexts, LabelledImages or bytes), with their lengths.
+    """sha256 over the name, the classes and each part (of `kinds`, or bytes), with their lengths.
 
     It depends on the contents and their order only, so that the same reviews from one file or from 50,000 have one digest.
     """
@@ -35,6 +35,13 @@ def digest_of(name: str, classes: tuple[str, ...], *parts: Any) -> str:
             add(repr(part.images.shape).encode())
             images = np.ascontiguousarray(part.images)
             digest.update(images.reshape(-1).data)
+        elif isinstance(part, LabelledSequences):
+            add(b"sequences" if part.second is None else b"pairs")
+            add(part.labels.astype("<i8").tobytes())
+            for one in (part.sequences, *(() if part.second is None else (part.second,))):
+                add(repr((one.vocab_size, one.shift, one.pad_id)).encode())
+                add(one.offsets.astype("<i8").tobytes())
+                digest.update(np.ascontiguousarray(one.values).data)
         else:
             add(b"bytes")
             add(part)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..choices import did_you_mean
 from ..errors import ModelError
-from . import FILES, TASKS
+from . import FILES, SEQUENCES, TASKS
 
 if TYPE_CHECKING:
     from ..data.kinds import Splits
@@ -32,10 +32,13 @@ PREPARATION: Mapping[str, Mapping[str, Any]] = {
         "vocabulary": 20_000, "lower_case": True, "words": "words", "length": 400, "keep": "head", "embeddings": "learned",
     },
     "image_classification": {"augment": "crop_flip"},
+    # All options are those of the loaders: what a sequence is cut to is part of what is read.
+    "sequence_classification": {},
 }  # fmt: skip
 _KINDS: Mapping[str, Kind] = {
     "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
     "enwik8": "language", "text_file": "language", "table": "text_classification",
+    **dict.fromkeys(SEQUENCES, "sequence_classification"),
 }  # fmt: skip
 
 
@@ -102,7 +105,10 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
     }
     splits, location, folder = _splits(name, which, data, taken)
     recorded = prepared | {("split_seed" if key == "seed" else key): _plain(value) for key, value in taken.items()}
-    make = {"language": _language, "text_classification": _texts, "image_classification": _images}[kind]
+    make = {
+        "language": _language, "text_classification": _texts, "image_classification": _images,
+        "sequence_classification": _sequences,
+    }[kind]  # fmt: skip
     return make(splits, prepared, recorded, location, folder, saved)
 
 
@@ -210,3 +216,11 @@ def _images(
     from .image_classification import ImageClassificationTask
 
     return ImageClassificationTask(splits, augment=prepared["augment"], location=location, options=recorded)
+
+
+def _sequences(
+    splits: Splits[Any], prepared: dict[str, Any], recorded: dict[str, Any], location: str | None, folder: Any, saved: Path | None
+) -> Task:  # fmt: skip
+    from .sequence_classification import SequenceClassificationTask
+
+    return SequenceClassificationTask(splits, location=location, options=recorded)

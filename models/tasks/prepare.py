@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..recipes import Recipe
+from .networks import network_for
 from .presets import task_preset
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
     from .base import Task
 
-NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_classification": "image"}
+NETWORKS = {
+    "language": "causal_lm", "text_classification": "sequence", "image_classification": "image",
+    "sequence_classification": "sequence",
+}  # fmt: skip
 # The name by which people ask for our own variant.
 OURS = {"astromorphic": "tuned"}
 
@@ -59,6 +63,10 @@ def prepare(
     architecture = OURS.get(architecture, architecture)
     if macro is not None and architecture != "tuned":
         raise ModelError(f"model is {model!r} and a macro file is given; its response is used by 'astromorphic' alone")
+
+    if which == "lra_retrieval":
+        # Pairs always; known before gigabytes are read.
+        network_for("astromorphic", which, True)
 
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
     from ..astromorphic import AstromorphicConfig
