@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .digest import digest_of
+from .digest import with_digest
 from .integers import IntegerStream, check_seed, stream_key
 from .kinds import LabelledSequences, Splits
 from .sequences import TokenSequences, check_length
@@ -59,7 +59,7 @@ def load_associative_retrieval(
         else:
             parts.append(LabelledSequences(_sequences(first), labels, _sequences(second)))
     name = "associative_retrieval"
-    return Splits(name, *parts, digest_of(name, CLASSES, *parts), "generated here", CLASSES)
+    return with_digest(name, parts, "generated here", CLASSES)
 
 
 def _sequences(texts: NDArray[np.uint8]) -> TokenSequences:

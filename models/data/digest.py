@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .kinds import LabelledImages, LabelledSequences, LabelledTexts
+from .kinds import LabelledImages, LabelledSequences, LabelledTexts, Splits
 
 
 def digest_of(name: str, classes: tuple[str, ...], *parts: Any) -> str:
@@ -46,3 +47,11 @@ def digest_of(name: str, classes: tuple[str, ...], *parts: Any) -> str:
             add(b"bytes")
             add(part)
     return digest.hexdigest()
+
+
+def with_digest(
+    name: str, parts: Sequence[LabelledSequences], source: str, classes: tuple[str, ...]
+) -> Splits[LabelledSequences]:
+    """Train, validation and test parts, in this order, as one set with its digest."""
+    train, validation, test = parts
+    return Splits(name, train, validation, test, digest_of(name, classes, *parts), source, classes)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..choices import choice
 from ..errors import ModelError
-from .digest import digest_of
+from .digest import with_digest
 from .integers import IntegerStream, check_seed, stream_key
 from .kinds import LabelledSequences, Splits
 from .sequences import TokenSequences, check_length
@@ -109,7 +109,7 @@ def load_listops(
     parts = {name: _part(parameters, seed, name, size, form, length, seen) for name, size in sizes.items()}
     ordered = parts["train"], parts["validation"], parts["test"]
     name = "listops" if parameters == ListOpsParameters() else f"listops_{min_length}_{max_length}"
-    return Splits(name, *ordered, digest_of(name, CLASSES, *ordered), SOURCE, CLASSES)
+    return with_digest(name, ordered, SOURCE, CLASSES)
 
 
 def _part(

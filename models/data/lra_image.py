@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cifar10 import load_cifar10
-from .digest import digest_of
+from .digest import with_digest
 from .kinds import LabelledImages, LabelledSequences, Splits
 from .sequences import TokenSequences
 
@@ -24,7 +24,7 @@ def load_lra_image(
     splits = load_cifar10(folder, validation, seed, subset)
     parts = tuple(_pixels(part) for part in (splits.train, splits.validation, splits.test))
     name = splits.name.replace("cifar10", "lra_image")
-    return Splits(name, *parts, digest_of(name, splits.classes, *parts), splits.source, splits.classes)
+    return with_digest(name, parts, splits.source, splits.classes)
 
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError
-from .digest import digest_of
+from .digest import with_digest
 from .kinds import LabelledSequences, Splits
 from .reading import PACKED, Reader, find
 from .sequences import TokenSequences, check_length
@@ -38,7 +38,7 @@ def load_lra_retrieval(folder: Path, length: int = 4000) -> Splits[LabelledSeque
     reader = Reader(folder / place)
     parts = tuple(_part(reader, name, length) for name in _FILES.values())
     source = f"{SETS['lra_retrieval'].citation}; {SETS['lra_retrieval'].licence}"
-    return Splits("lra_retrieval", *parts, digest_of("lra_retrieval", CLASSES, *parts), source, CLASSES)
+    return with_digest("lra_retrieval", parts, source, CLASSES)
 
 
 def _part(reader: Reader, name: str, length: int) -> LabelledSequences:

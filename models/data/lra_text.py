@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .digest import digest_of
+from .digest import with_digest
 from .imdb import load_imdb
 from .kinds import LabelledSequences, LabelledTexts, Splits
 from .sequences import TokenSequences, check_length
@@ -22,7 +22,7 @@ def load_lra_text(
     check_length(length)
     splits = load_imdb(folder, validation, seed)
     parts = tuple(_bytes(part, length) for part in (splits.train, splits.validation, splits.test))
-    return Splits("lra_text", *parts, digest_of("lra_text", splits.classes, *parts), splits.source, splits.classes)
+    return with_digest("lra_text", parts, splits.source, splits.classes)
 
 
 def _bytes(part: LabelledTexts, length: int) -> LabelledSequences:

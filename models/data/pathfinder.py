@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..choices import choice
 from ..errors import ModelError
-from .digest import digest_of
+from .digest import with_digest
 from .integers import IntegerStream, check_seed, stream_key
 from .kinds import LabelledSequences, Splits
 from .sequences import TokenSequences
@@ -71,7 +71,7 @@ def _load(
     )
     whole = name if level == "hard" else f"{name}_{level}"
     source = f"{SETS[name].citation}; {SETS[name].licence}"
-    return Splits(whole, *parts, digest_of(whole, CLASSES, *parts), source, CLASSES)
+    return with_digest(whole, parts, source, CLASSES)
 
 
 def _place(folder: Path, name: str, inside: str) -> Path:

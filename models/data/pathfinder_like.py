@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .digest import digest_of
+from .digest import with_digest
 from .integers import IntegerStream, check_seed, stream_key
 from .kinds import LabelledSequences, Splits
 from .sequences import TokenSequences
@@ -49,7 +49,7 @@ def load_pathfinder_like(
         images, labels = drawn(keys, size, dashes, distractors, distractor_dashes)
         parts.append(LabelledSequences(TokenSequences.of_pixels(images), labels))
     name = "pathfinder_like" if size == 32 else f"pathfinder_like_{size}"
-    return Splits(name, *parts, digest_of(name, CLASSES, *parts), "generated here", CLASSES)
+    return with_digest(name, parts, "generated here", CLASSES)
 
 
 def drawn(

@@ -27,9 +27,10 @@ def load_task(
     """The task with its data loaded.
 
     name : shakespeare, imdb, cifar10, wikitext2, enwik8; one of `SEQUENCES` (docs/lra.md); the path of a file (.csv, .tsv,
-    .jsonl: texts with labels; anything else: plain text); or "text_file" or "table" with the file as `data`. data : for a named task the folder that
-    holds the data sets (default: ASTROMORPHIC_DATA, or the cache that `astromorphic data fetch` fills). options : how the data
-    are prepared, see `models.tasks.loading`. saved : a run folder whose vocabulary to use instead of making one.
+    .jsonl: texts with labels; anything else: plain text); or "text_file" or "table" with the file as `data`. data : for a
+    named task the folder that holds the data sets (default: ASTROMORPHIC_DATA, or the cache that `astromorphic data fetch`
+    fills). options : how the data are prepared, see `models.tasks.loading`. saved : a run folder whose vocabulary to use
+    instead of making one.
 
     Raises ModelError for an unknown name or option, and for data that are missing, damaged or do not fit.
     """
