@@ -219,7 +219,8 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            help="shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; a file: .csv, .tsv, .jsonl with text and label, "
+            help="shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; listops, lra_text, lra_image, lra_retrieval, "
+            "associative_retrieval, pathfinder, pathfinder_like, path_x; a file: .csv, .tsv, .jsonl with text and label, "
             ".bin/.idx or .npy of token numbers, or any text; hf:NAME of the Hugging Face hub; or a chain to remember: "
             "memory_chain, umbrella_chain, umbrella_hidden."
         ),
@@ -235,7 +236,11 @@ def train(
         ),
     ] = "astromorphic",
     preset: Annotated[
-        str, typer.Option("--preset", help="Recipe: paper, tuned or smoke (shakespeare also: quick, default).")
+        str,
+        typer.Option(
+            "--preset",
+            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base).",
+        ),
     ] = "tuned",
     data: Annotated[
         Path | None,

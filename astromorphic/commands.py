@@ -166,9 +166,10 @@ def _scores(result: Any) -> str:
         result.recipe["select"], f"weights picked by validation {result.recipe['select']}{epoch}"
     )
     if result.kind != "language":
+        majority = "" if test.majority is None else f"; the commonest class is {100 * test.majority:.2f} % of test"
         return (
             f"test accuracy {100 * test.accuracy:.2f} % of {test.n:,}, validation {100 * validation.accuracy:.2f} % of "
-            f"{validation.n:,}; {picked}"
+            f"{validation.n:,}{majority}; {picked}"
         )
     if result.causality is None or result.causality.verdict != "causal":
         return f"not a language model: test {test.loss:.4f} nats per token in one pass that sees the future; {picked}"

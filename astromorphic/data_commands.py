@@ -19,9 +19,10 @@ def table(folder: Path | None) -> str:
     for one in SETS.values():
         places = _places(root, one.name)
         fetched = any((place / MANIFEST).is_file() for place in places)
-        state = "built in" if not one.sources else "fetched" if fetched else "own files" if places else "-"
-        lines.append(f"{one.name:12s}{_size(one.download_size, bool(one.sources)):>10s}  {state:10s}{one.title}")
-        lines.append(f"{'':12s}{'':10s}  {'':10s}licence: {one.licence}")
+        made = not one.sources and one.origin != "own files"
+        state = one.origin if made else "fetched" if fetched else "own files" if places else "-"
+        lines.append(f"{one.name:22s}{_size(one.download_size, bool(one.sources)):>10s}  {state:10s}{one.title}")
+        lines.append(f"{'':22s}{'':10s}  {'':10s}licence: {one.licence}")
     return "\n".join(lines)
 
 
@@ -68,10 +69,13 @@ def check(name: str | None, folder: Path | None, progress: Advance) -> str:
     for one in SETS.values() if name is None else [named_set(name)]:
         places = _places(root, one.name)
         if name is not None and not places:
-            remedy = f"run `astromorphic data fetch {name}`" if one.sources else "it is part of this package"
+            remedy = {"built in": "it is part of this package", "generated": "it is made when it is loaded"}.get(
+                one.origin, f"put {one.layout} there"
+            )
+            remedy = f"run `astromorphic data fetch {name}`" if one.sources else remedy
             raise ModelError(f"{name} is not in {root}; {remedy}, or name the folder with --data")
         for place in places:
-            lines.append(f"{one.name:12s}{verify(place, one, progress):6,d} files are as recorded, in {place}")
+            lines.append(f"{one.name:22s}{verify(place, one, progress):6,d} files are as recorded, in {place}")
     return "\n".join(lines) or f"no data set is in {root}"
 
 

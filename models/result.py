@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ModelError
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 
 
 class _Record(BaseModel):
@@ -43,7 +43,9 @@ class CurvePoint(_Record):
 class SplitScore(_Record):
     """What a split of the data was scored at.
 
-    A classifier: `n` examples, loss in nats per example, accuracy 0 to 1. A language model: `n` tokens, loss in nats per
+    A classifier: `n` examples, loss in nats per example, accuracy 0 to 1, and what no reading is needed for: `majority`, the
+    accuracy of always naming the most frequent class of the training examples, and `chance`, 1 by the number of classes. A
+    language model: `n` tokens, loss in nats per
     token, total nats, and the same total per word, as perplexities, and in bits per byte. These are null for a model that
     sees the future: what it scores is no probability of the text.
     """
@@ -51,6 +53,8 @@ class SplitScore(_Record):
     n: int = Field(ge=1)
     loss: float
     accuracy: float | None = None
+    majority: float | None = None
+    chance: float | None = None
     nats: float | None = None
     words: int | None = None
     bytes: int | None = None
@@ -63,16 +67,17 @@ class DataRecord(_Record):
     """What a run was trained on: kind of task, where the data came from, how text became numbers, how it was prepared.
 
     `location` is the folder or file that the user named, as given; None for data that come with the package or are found
-    by their name.
+    by their name. `class_counts` are the examples of each class in each split, in the order of `classes`.
     """
 
-    kind: Literal["language", "text_classification", "image_classification"] = "language"
+    kind: Literal["language", "text_classification", "image_classification", "sequence_classification"] = "language"
     source: str
     location: str | None = None
     tokenizer: str | None = None
     classes: list[str] = []
     options: dict[str, Any] = {}
     n_train: int | None = None
+    class_counts: dict[str, list[int]] = {}
 
 
 class CausalityVerdict(_Record):
@@ -164,7 +169,7 @@ class RunResult(_Record):
 
     @property
     def kind(self) -> str:
-        """ "language", "text_classification" or "image_classification"."""
+        """ "language", "text_classification", "image_classification" or "sequence_classification"."""
         return self.data.kind
 
     @property

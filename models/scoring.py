@@ -87,7 +87,9 @@ def _data_of(record: RunResult, place: Path, data: Any) -> tuple[str, Any, dict[
     from .tasks import TASKS
     from .tasks.loading import FROM_HUB, kind_of, option_names
 
-    named = next((name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")), None)
+    # The longest name that fits: pathfinder_like is no variant of pathfinder.
+    fitting = [name for name in TASKS if record.task == name or record.task.startswith(f"{name}_")]
+    named = max(fitting, key=len, default=None)
     location = data if data is not None else record.data.location
     if is_hub_name(location):
         source, where = FROM_HUB[record.kind], location
@@ -153,8 +155,12 @@ def score_run(
 def _accuracy_lines(record: RunResult, score: SplitScore, split: Split, same: bool) -> list[str]:
     lines = [
         f"accuracy     {100 * (score.accuracy or 0.0):.2f} % of {score.n:,}",
-        f"loss         {score.loss:.4f} nats per example",
     ]
+    if score.majority is not None and score.chance is not None:
+        lines.append(
+            f"majority     {100 * score.majority:.2f} %, the commonest class of train; chance {100 * score.chance:.2f} %"
+        )
+    lines.append(f"loss         {score.loss:.4f} nats per example")
     # Of the training split a record keeps no score.
     recorded = None if split == "train" else record.scores[split]
     if same and recorded is not None and recorded.n == score.n and recorded.accuracy is not None:

@@ -6,7 +6,7 @@
     order = models.data.epoch_order(encoded.lengths, 64, seed=0, epoch=0)   # texts of similar length in one batch
     pad = models.data.PadBatch(vocabulary.pad_id)
 
-`kinds` holds the three shapes that data have when they reach a task: labelled texts, labelled images, plain text. Importing
+`kinds` holds the shapes that data have when they reach a task: labelled texts, images and sequences, plain text. Importing
 this package loads neither torch nor transformers.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .fetching import fetch
     from .glove import glove_embeddings
     from .images import Augmentation
-    from .kinds import LabelledImages, LabelledTexts, Splits
+    from .kinds import LabelledImages, LabelledSequences, LabelledTexts, Splits
     from .loading import load
     from .order import epoch_order, padding_share
     from .plain_text import wikitext_words
@@ -33,6 +33,7 @@ __all__ = [
     "EncodedTexts",
     "GPT2Tokenizer",
     "LabelledImages",
+    "LabelledSequences",
     "LabelledTexts",
     "PadBatch",
     "Splits",
@@ -50,6 +51,7 @@ _WHERE = {
     "EncodedTexts": "encoded",
     "GPT2Tokenizer": "subwords",
     "LabelledImages": "kinds",
+    "LabelledSequences": "kinds",
     "LabelledTexts": "kinds",
     "PadBatch": "batches",
     "Splits": "kinds",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .kinds import LabelledImages, LabelledTexts
+from .kinds import LabelledImages, LabelledSequences, LabelledTexts, Splits
 
 
 def digest_of(name: str, classes: tuple[str, ...], *parts: Any) -> str:
-    """sha256 over the name, the classes and each part (LabelledTexts, LabelledImages or bytes), with their lengths.
+    """sha256 over the name, the classes and each part (of `kinds`, or bytes), with their lengths.
 
     It depends on the contents and their order only, so that the same reviews from one file or from 50,000 have one digest.
     """
@@ -35,7 +36,22 @@ def digest_of(name: str, classes: tuple[str, ...], *parts: Any) -> str:
             add(repr(part.images.shape).encode())
             images = np.ascontiguousarray(part.images)
             digest.update(images.reshape(-1).data)
+        elif isinstance(part, LabelledSequences):
+            add(b"sequences" if part.second is None else b"pairs")
+            add(part.labels.astype("<i8").tobytes())
+            for one in (part.sequences, *(() if part.second is None else (part.second,))):
+                add(repr((one.vocab_size, one.shift, one.pad_id)).encode())
+                add(one.offsets.astype("<i8").tobytes())
+                digest.update(np.ascontiguousarray(one.values).data)
         else:
             add(b"bytes")
             add(part)
     return digest.hexdigest()
+
+
+def with_digest(
+    name: str, parts: Sequence[LabelledSequences], source: str, classes: tuple[str, ...]
+) -> Splits[LabelledSequences]:
+    """Train, validation and test parts, in this order, as one set with its digest."""
+    train, validation, test = parts
+    return Splits(name, train, validation, test, digest_of(name, classes, *parts), source, classes)

@@ -102,7 +102,12 @@ def fetch(
 def check_request(one: NamedSet, sha256: str | None = None, accept_unverified: bool = False) -> None:
     """ModelError if `fetch` would refuse before it asks the network: nothing to fetch, no https, a hash too many or too few."""
     if not one.sources:
-        raise ModelError(f"{one.name} is part of this package; there is nothing to fetch")
+        where = {
+            "built in": "is part of this package",
+            "generated": "is made when it is loaded",
+            "own files": f"comes with the release of the Long Range Arena; put {one.layout} into the data folder",
+        }[one.origin]
+        raise ModelError(f"{one.name} {where}; there is nothing to fetch")
     if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
         raise ModelError(f"sha256 is {sha256!r}; expected 64 hexadecimal digits")
     unknown = [source for source in one.sources if source.sha256 is None]

@@ -1,4 +1,4 @@
-"""The three shapes in which data reach a task, each with its three splits, a digest and where it came from."""
+"""The shapes in which data reach a task, each with its three splits, a digest and where it came from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .sequences import TokenSequences
 
 T = TypeVar("T")
 
@@ -34,13 +36,25 @@ class LabelledImages:
 
 
 @dataclass(frozen=True)
+class LabelledSequences:
+    """`sequences` of token numbers and `labels` int64 ``[n]``; `second` holds the other text where an example is a pair."""
+
+    sequences: TokenSequences
+    labels: NDArray[np.int64]
+    second: TokenSequences | None = None
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+@dataclass(frozen=True)
 class Splits(Generic[T]):
     """Train, validation and test parts of one data set.
 
     name : what run records call it. digest : sha256 over everything that was read, the cut into splits included.
     source : where the files came from, with the licence as stated there. classes : names of the labels, empty for plain
-    text. revision : commit of the hub that was read, None for anything else. `T` is `LabelledTexts`, `LabelledImages`, or
-    bytes for plain text.
+    text. revision : commit of the hub that was read, None for anything else. `T` is `LabelledTexts`, `LabelledImages`,
+    `LabelledSequences`, or bytes for plain text.
     """
 
     name: str

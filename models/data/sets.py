@@ -42,6 +42,7 @@ class NamedSet:
 
     expects : files that a complete folder holds, relative to it. layout : the folder in words.
     most_files, most_bytes : limits for unpacking. known : sha256 of files inside, where published.
+    origin : where a set without sources comes from, in two words.
     """
 
     name: str
@@ -54,6 +55,7 @@ class NamedSet:
     most_files: int = 1_000
     most_bytes: int = 1024 * MIB
     known: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    origin: Literal["built in", "generated", "own files"] = "built in"
 
     @property
     def download_size(self) -> int | None:
@@ -66,6 +68,10 @@ _TFDS = "tensorflow/datasets, tensorflow_datasets/url_checksums"
 _WIKITEXT_LICENCE = (
     "CC BY-SA 3.0 and GFDL: the texts are articles of Wikipedia by their authors; passing them on asks for attribution "
     "and the same licence"
+)
+_ARENA = "Tay, Dehghani, Abnar, Shen, Bahri, Pham, Rao, Yang, Ruder, Metzler: Long Range Arena, ICLR 2021"
+_PATHFINDER = (
+    f"Linsley, Kim, Veerabadran, Windolf, Serre: Learning long-range spatial dependencies, NeurIPS 2018; {_ARENA}"
 )
 _CIFAR_BATCHES = {
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
@@ -299,6 +305,66 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
                 citation="Black et al.: GPT-NeoX-20B: An Open-Source Autoregressive Language Model, 2022",
                 layout="20B_tokenizer.json; or tokenizers/20B_tokenizer.json beside it",
                 expects=("20B_tokenizer.json",),
+            ),
+            NamedSet(
+                name="listops",
+                title="ListOps with the parameters of Long Range Arena, 96,000 + 2,000 + 2,000 expressions by default",
+                sources=(),
+                licence="that of this package",
+                citation=f"Nangia, Bowman: ListOps, NAACL 2018 student workshop; {_ARENA}",
+                layout="nothing to fetch",
+                expects=(),
+                origin="generated",
+            ),
+            NamedSet(
+                name="associative_retrieval",
+                title="Pairs of texts, one with records, the other with one of their keys; not of the Long Range Arena",
+                sources=(),
+                licence="that of this package",
+                citation="none",
+                layout="nothing to fetch",
+                expects=(),
+                origin="generated",
+            ),
+            NamedSet(
+                name="pathfinder_like",
+                title="Two markers and dashed contours, in the manner of Pathfinder; not of the Long Range Arena",
+                sources=(),
+                licence="that of this package",
+                citation="none",
+                layout="nothing to fetch",
+                expects=(),
+                origin="generated",
+            ),
+            NamedSet(
+                name="lra_retrieval",
+                title="Retrieval of the Long Range Arena: 182,613 pairs of papers (AAN), from lra_release.gz, 7.7 GB",
+                sources=(),
+                licence="none is named; the texts are their writers', the ACL Anthology Network asks for a citation",
+                citation=f"Radev, Muthukrishnan, Qazvinian, Abu-Jbara: The ACL Anthology Network Corpus, 2013; {_ARENA}",
+                layout="new_aan_pairs.{train,eval,test}.tsv, there or in tsv_data/ as lra_release.gz unpacks",
+                expects=(),
+                origin="own files",
+            ),
+            NamedSet(
+                name="pathfinder",
+                title="Pathfinder32 of the Long Range Arena: 200,000 images of 32 x 32, from lra_release.gz",
+                sources=(),
+                licence="none is named",
+                citation=_PATHFINDER,
+                layout="pathfinder32/curv_contour_length_14/{imgs,metadata}",
+                expects=(),
+                origin="own files",
+            ),
+            NamedSet(
+                name="path_x",
+                title="Path-X of the Long Range Arena: 200,000 images of 128 x 128, from lra_release.gz",
+                sources=(),
+                licence="none is named",
+                citation=_PATHFINDER,
+                layout="pathfinder128/curv_contour_length_14/{imgs,metadata}",
+                expects=(),
+                origin="own files",
             ),
         )
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
     from ..recipes import Recipe
 
-Kind = Literal["language", "text_classification", "image_classification"]
+Kind = Literal["language", "text_classification", "image_classification", "sequence_classification"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

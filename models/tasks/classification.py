@@ -14,14 +14,13 @@ from transformers import PreTrainedModel
 
 from ..data.order import epoch_order
 from ..errors import ModelError
-from ..result import SplitScore
+from ..result import DataRecord, SplitScore
 from .base import SPLITS, Batches, Split, Task
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
     from ..recipes import Recipe
 
-_EVALUATION_BATCH = 128
 # The order of an epoch is drawn from [seed, epoch]. A key of its own keeps what a step draws, such as the words it leaves out,
 # from being the same stream where the numbers of step and epoch are equal.
 _OF_STEPS = (1,)
@@ -31,6 +30,8 @@ class ClassificationTask(Task):
     """Examples with one label each, a number of `classes`."""
 
     labels: dict[Split, NDArray[np.int64]]
+    # Examples that are scored together.
+    evaluation_batch = 128
 
     @abstractmethod
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
@@ -69,6 +70,15 @@ class ClassificationTask(Task):
                     f"{self.name}: the label of {split} example {wrong} is {labels[wrong]}; expected 0 to {len(self.classes) - 1}"
                 )
 
+    def class_counts(self, split: Split) -> list[int]:
+        """Examples of each class in a split."""
+        return [int(n) for n in np.bincount(self.labels[split], minlength=len(self.classes))]
+
+    def record(self) -> DataRecord:
+        return (
+            super().record().model_copy(update={"class_counts": {split: self.class_counts(split) for split in SPLITS}})
+        )
+
     def chosen(self, split: Split, items: int | None) -> NDArray[np.int64]:
         """The examples of a split that are used: all, or the first `items` of one shuffle that no seed changes."""
         n = len(self.labels[split])
@@ -97,15 +107,19 @@ class ClassificationTask(Task):
         was_training = model.training
         model.eval()
         try:
-            for start in range(0, len(items), _EVALUATION_BATCH):
-                batch = self.batch(split, items[start : start + _EVALUATION_BATCH])
+            for start in range(0, len(items), self.evaluation_batch):
+                batch = self.batch(split, items[start : start + self.evaluation_batch])
                 labels = batch.pop("labels").to(model.device)
                 logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.double()
                 nats += float(functional.cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(-1) == labels).sum())
         finally:
             model.train(was_training)
-        return SplitScore(n=len(items), loss=nats / len(items), accuracy=right / len(items)), None
+        commonest = int(np.argmax(self.class_counts("train")))
+        return SplitScore(
+            n=len(items), loss=nats / len(items), accuracy=right / len(items),
+            majority=float((self.labels[split][items] == commonest).mean()), chance=1.0 / len(self.classes),
+        ), None  # fmt: skip
 
 
 class ExampleBatches(Batches):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..choices import did_you_mean
 from ..errors import ModelError
-from . import FILES, TASKS
+from . import FILES, SEQUENCES, TASKS
 
 if TYPE_CHECKING:
     from ..data.kinds import Splits
@@ -36,6 +36,8 @@ PREPARATION: Mapping[str, Mapping[str, Any]] = {
         "embeddings": "learned",
     },
     "image_classification": {"augment": "crop_flip"},
+    # All options are those of the loaders: what a sequence is cut to is part of what is read.
+    "sequence_classification": {},
 }  # fmt: skip
 # What single tasks take beyond, or with another value if not given.
 #   token_file: tokens is what made the numbers (gpt2, neox, bytes; "numbers" if that is not known), vocabulary how many numbers
@@ -51,6 +53,7 @@ _KINDS: Mapping[str, Kind] = {
     "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
     "wikitext103": "language", "enwik8": "language", "text_file": "language", "table": "text_classification",
     "token_file": "language", "hub_text": "language", "hub_table": "text_classification", "hub_images": "image_classification",
+    **dict.fromkeys(SEQUENCES, "sequence_classification"),
 }  # fmt: skip
 # The name of a data set of the hub, by the kind of task that is made of it.
 FROM_HUB: Mapping[str, str] = {one: name for name, one in _KINDS.items() if name.startswith("hub_")}
@@ -139,7 +142,10 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
         return _token_file(name, data, prepared, taken)
     splits, location, folder, noted = load_splits(name, data, taken)
     recorded = prepared | noted
-    make = {"language": _language, "text_classification": _texts, "image_classification": _images}[kind]
+    make = {
+        "language": _language, "text_classification": _texts, "image_classification": _images,
+        "sequence_classification": _sequences,
+    }[kind]  # fmt: skip
     return make(splits, prepared, recorded, location, folder, saved)
 
 
@@ -322,3 +328,11 @@ def _images(
     from .image_classification import ImageClassificationTask
 
     return ImageClassificationTask(splits, augment=prepared["augment"], location=location, options=recorded)
+
+
+def _sequences(
+    splits: Splits[Any], prepared: dict[str, Any], recorded: dict[str, Any], location: str | None, folder: Any, saved: Path | None
+) -> Task:  # fmt: skip
+    from .sequence_classification import SequenceClassificationTask
+
+    return SequenceClassificationTask(splits, location=location, options=recorded)

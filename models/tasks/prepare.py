@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..recipes import Recipe
+from .networks import network_for
 from .presets import task_preset
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
     from .base import Task
 
-NETWORKS = {"language": "causal_lm", "text_classification": "sequence", "image_classification": "image"}
+NETWORKS = {
+    "language": "causal_lm", "text_classification": "sequence", "image_classification": "image",
+    "sequence_classification": "sequence",
+}  # fmt: skip
 # The name by which people ask for our own variant.
 OURS = {"astromorphic": "tuned"}
 # The control that is no network: see `models.bag_training`.
@@ -75,6 +79,10 @@ def prepare(
 
     if architecture == SPIKING:
         check_language_model(kind_of(task), model)
+
+    if which == "lra_retrieval":
+        # Pairs always; known before gigabytes are read.
+        network_for("astromorphic", which, True)
 
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
     kind = config_class(SPIKING if architecture == SPIKING else "astromorphic")

@@ -8,25 +8,18 @@ tables leave open is a choice: weight decay 0.01 and beta2 0.999 (the defaults o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from ..choices import did_you_mean
 from ..errors import ModelError
 from ..recipes import RECIPES, Recipe
+from .preset import TaskPreset
+from .sequence_presets import SEQUENCE_PRESETS
 
 # The library clips by a largest norm only; this one is never reached.
 NO_CLIP = 1e9
-
-
-@dataclass(frozen=True)
-class TaskPreset:
-    """A recipe with the settings of the network and the options of the data that belong to it."""
-
-    recipe: Recipe
-    model: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 _EPOCHS: dict[str, Any] = {"steps": None, "evaluate_every": None, "save_every": None}
@@ -71,6 +64,7 @@ _CLASSIFIER_SMOKE = Recipe(
 
 PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
     {
+        **SEQUENCE_PRESETS,
         "shakespeare": {
             **{name: TaskPreset(recipe, _SHAKESPEARE) for name, recipe in RECIPES.items()},
             "tuned": TaskPreset(RECIPES["default"], _SHAKESPEARE),

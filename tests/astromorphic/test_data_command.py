@@ -28,7 +28,19 @@ def test_list_names_every_set_with_its_licence(folder, capsys):
     assert call("data", "list") == 0
     out = capsys.readouterr().out
     assert str(folder) in out and "(not there yet)" in out
-    for word in ("imdb", "84.1 MB", "cifar10", "wikitext2", "enwik8", "shakespeare", "built in", "PDDL", "CC BY-SA"):
+    for word in (
+        "imdb",
+        "84.1 MB",
+        "cifar10",
+        "wikitext2",
+        "enwik8",
+        "shakespeare",
+        "built in",
+        "PDDL",
+        "CC BY-SA",
+        "listops",
+        "generated",
+    ):
         assert word in out
     (folder / "imdb").mkdir(parents=True)
     (folder / "imdb/train.jsonl").write_text("{}\n")
@@ -72,6 +84,9 @@ def test_check_compares_with_the_record(folder, capsys):
     [
         (("fetch", "imbd"), "did you mean 'imdb'"),
         (("fetch", "shakespeare"), "nothing to fetch"),
+        (("fetch", "listops"), "listops is made when it is loaded; there is nothing to fetch"),
+        (("fetch", "path_x"), "put pathfinder128/"),
+        (("check", "lra_retrieval"), "put new_aan_pairs.{train,eval,test}.tsv"),
         (("fetch", "imdb", "--sha256", "12"), "64 hexadecimal digits"),
         (("fetch", "imdb", "--sha256", "0" * 64), "leave out --sha256"),
         (("check", "glov"), "did you mean 'glove'"),

@@ -23,7 +23,7 @@ from models.errors import ModelError
 from models.recipes import Recipe
 from models.result import RunResult
 from models.scoring import leaks_of_run, open_run, score_run
-from models.tasks import load_task
+from models.tasks import SEQUENCES, load_task
 from models.tasks.image_classification import ImageClassificationTask
 from models.tasks.loading import family
 from models.tasks.prepare import model_names, prepare
@@ -288,17 +288,8 @@ def test_batches_have_few_lengths_and_none_beyond_the_longest_text():
 def test_names_of_tasks_and_files(tmp_path):
     (tmp_path / "mine.csv").write_text("text,label\n")
     assert family("imdb") == "imdb" and family(str(tmp_path / "mine.csv")) == "table"
-    assert {*PRESETS} == {
-        "shakespeare",
-        "imdb",
-        "cifar10",
-        "wikitext2",
-        "wikitext103",
-        "enwik8",
-        "text_file",
-        "table",
-        "token_file",
-    }
+    named = {"shakespeare", "imdb", "cifar10", "wikitext2", "wikitext103", "enwik8", *SEQUENCES}
+    assert {*PRESETS} == {*named, "text_file", "table", "token_file"}
     with pytest.raises(ModelError, match="task is 'imbd'; did you mean 'imdb'"):
         family("imbd")
     with pytest.raises(ModelError, match="there is no such file"):

@@ -1,0 +1,44 @@
+"""Image of the Long Range Arena: CIFAR-10 in grey, pixel by pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cifar10 import load_cifar10
+from .digest import with_digest
+from .kinds import LabelledImages, LabelledSequences, Splits
+from .sequences import TokenSequences
+
+
+def load_lra_image(
+    folder: Path, validation: float = 5_000, seed: int = 0, subset: Literal["whole", "small"] = "whole"
+) -> Splits[LabelledSequences]:
+    """1,024 tokens a picture, row by row, each a grey value from 0 to 255; no augmentation.
+
+    Options and errors as `load_cifar10`: 45,000, 5,000 and 10,000 pictures, or fewer with `subset` "small".
+    """
+    splits = load_cifar10(folder, validation, seed, subset)
+    parts = tuple(_pixels(part) for part in (splits.train, splits.validation, splits.test))
+    name = splits.name.replace("cifar10", "lra_image")
+    return with_digest(name, parts, splits.source, splits.classes)
+
+
+def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey values ``[n, height, width]`` of colours ``[n, height, width, 3]`` as tf.image.rgb_to_grayscale gives them.
+
+    That is 0.2989 red + 0.5870 green + 0.1140 blue of values scaled to 0..1, times 255.5, cut to a whole number. Here in whole
+    numbers, 255.5 / 255 = 511 / 510: exact, where float32 may fall on either side of a step.
+    """
+    weighted = images.astype(np.uint64) @ np.array([2989, 5870, 1140], dtype=np.uint64)
+    return (weighted * np.uint64(511) // np.uint64(5_100_000)).astype(np.uint8)
+
+
+def _pixels(part: LabelledImages) -> LabelledSequences:
+    # In pieces: eight bytes a value of 45,000 pictures at once would be a gigabyte.
+    pieces = [grey(part.images[start : start + 1000]) for start in range(0, len(part), 1000)]
+    values = np.concatenate(pieces) if pieces else np.zeros((0, *part.images.shape[1:3]), dtype=np.uint8)
+    return LabelledSequences(TokenSequences.of_pixels(values), part.labels)
