@@ -1,0 +1,1 @@
+"""The recurrent memory augmented astromorphic transformer (RMAAT, arXiv 2601.00426)."""
