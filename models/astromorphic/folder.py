@@ -12,8 +12,8 @@ from .configuration_astromorphic import AstromorphicConfig
 WEIGHTS_FILE = "model.safetensors"
 
 
-def check_folder(folder: Path) -> None:
-    """Raise ModelError unless `folder` is that of one saved model of ours, with weights that are no pickle."""
+def check_folder(folder: Path, model_type: str = AstromorphicConfig.model_type) -> None:
+    """Raise ModelError unless `folder` is that of one saved model of this type, with weights that are no pickle."""
     if not folder.exists():
         raise ModelError(f"{folder} does not exist; name the folder of a saved model (nothing is downloaded)")
     if not folder.is_dir():
@@ -31,10 +31,8 @@ def check_folder(folder: Path) -> None:
         raise ModelError(
             f"{folder / 'config.json'} is damaged ({type(error).__name__}); save the model again, or name another folder"
         ) from error
-    if kind != AstromorphicConfig.model_type:
-        raise ModelError(
-            f"{folder} holds a model of type {kind!r}, expected {AstromorphicConfig.model_type!r}; name another folder"
-        )
+    if kind != model_type:
+        raise ModelError(f"{folder} holds a model of type {kind!r}, expected {model_type!r}; name another folder")
     if (folder / WEIGHTS_FILE).is_file() or (folder / f"{WEIGHTS_FILE}.index.json").is_file():
         return
     pickles = sorted(file.name for suffix in ("bin", "pt", "pth", "ckpt") for file in folder.glob(f"*.{suffix}"))
