@@ -447,7 +447,7 @@ def data_check(
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(help="simulation, accuracy or attention.")],
+    what: Annotated[str, typer.Argument(help="simulation, accuracy, attention or memory.")],
     quick: QuickOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
 ) -> None:

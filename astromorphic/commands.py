@@ -19,6 +19,7 @@ BENCHMARKS = {
     "simulation": "astromorphic.benchmark_simulation",
     "accuracy": "astromorphic.benchmark_accuracy",
     "attention": "astromorphic.benchmark_attention",
+    "memory": "astromorphic.benchmark_memory",
 }
 # Below this, logits divided by the temperature can overflow float32.
 COLDEST = 1e-3
