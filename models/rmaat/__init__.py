@@ -9,6 +9,7 @@ from __future__ import annotations
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from .configuration_rmaat import RMAATConfig
+from .memory_path import memory_path_gradient
 from .modeling_rmaat import (
     RMAATForRetrieval,
     RMAATForSequenceClassification,
@@ -16,6 +17,7 @@ from .modeling_rmaat import (
     RMAATOutput,
     RMAATPreTrainedModel,
 )
+from .recall import Recall, delayed_recall
 
 AutoConfig.register("rmaat", RMAATConfig, exist_ok=True)
 AutoModel.register(RMAATConfig, RMAATModel, exist_ok=True)
@@ -28,4 +30,7 @@ __all__ = [
     "RMAATModel",
     "RMAATOutput",
     "RMAATPreTrainedModel",
+    "Recall",
+    "delayed_recall",
+    "memory_path_gradient",
 ]
