@@ -10,15 +10,12 @@ process, which suffers less from neighbours. Peak memory is that of a fresh proc
 from __future__ import annotations
 
 import gc
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .fresh_process import KEEP_PAGES, elsewhere, forget_peak, resident
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +27,6 @@ CAUSAL = ("astromorphic, causal", "scaled dot product, causal", "linear, causal"
 QUADRATIC = ("scaled dot product, bidirectional", "scaled dot product, causal")
 LONGEST_QUADRATIC = 16_384
 TIME, SHARE = "us per token", "ratio"
-# A long sequence's arrays go back to the system when they are freed, and every pass then pays for the pages again, half as
-# much as it computes. The C library keeps them with these; all forms run with them.
-KEEP_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 def _forms() -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
@@ -119,24 +113,11 @@ def _peak(form: str, length: int, threads: int) -> int:
     _one_pass(form, *_inputs(64))
     leaves, d_out = _inputs(length)
     gc.collect()
-    before = _resident("VmRSS")
-    _forget_peak()
-    highest = _resident("VmHWM")
+    before = resident("VmRSS")
+    forget_peak()
+    highest = resident("VmHWM")
     _one_pass(form, leaves, d_out)
-    return _resident("VmHWM") - min(before, highest)
-
-
-def _resident(name: str) -> int:
-    """Bytes of memory of this process from the kernel's own account: VmRSS now, VmHWM at its highest."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {name}")
-
-
-def _forget_peak() -> None:
-    """Let VmHWM begin again at what is in use now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident("VmHWM") - min(before, highest)
 
 
 def _generation(positions: list[int], repeats: int, threads: int) -> list[Row]:
@@ -182,24 +163,11 @@ def _generation(positions: list[int], repeats: int, threads: int) -> list[Row]:
 
 
 _WORKERS: dict[str, Callable[..., Any]] = {"timings": _timings, "peak": _peak, "generation": _generation}
-_START = (
-    "import json, sys; from astromorphic import benchmark_attention as b; "
-    "print(json.dumps(b._WORKERS[sys.argv[1]](**json.loads(sys.argv[2]))))"
-)
 
 
 def _elsewhere(worker: str, environment: dict[str, str], **arguments: Any) -> Any:
     """The result of a worker in a fresh process."""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    run = subprocess.run(
-        [sys.executable, "-c", _START, worker, json.dumps(arguments)],
-        env=os.environ | {"PYTHONPATH": path} | environment,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode:
-        raise RuntimeError(f"{worker} of {arguments} failed: {run.stderr.strip().splitlines()[-1:]}")
-    return json.loads(run.stdout.splitlines()[-1])
+    return elsewhere("benchmark_attention", worker, environment, **arguments)
 
 
 def measure(quick: bool = False) -> list[Row]:

@@ -510,7 +510,7 @@ def data_check(
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(help="simulation, accuracy, attention or spiking.")],
+    what: Annotated[str, typer.Argument(help="simulation, accuracy, attention, spiking or memory.")],
     quick: QuickOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
 ) -> None:

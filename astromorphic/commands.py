@@ -20,6 +20,7 @@ BENCHMARKS = {
     "accuracy": "astromorphic.benchmark_accuracy",
     "attention": "astromorphic.benchmark_attention",
     "spiking": "astromorphic.benchmark_spiking",
+    "memory": "astromorphic.benchmark_memory",
 }
 # Below this, logits divided by the temperature can overflow float32.
 COLDEST = 1e-3

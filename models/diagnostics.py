@@ -63,7 +63,7 @@ def diagnose(
     seen: dict[int, tuple[Any, ...]] = {}
 
     def remember(number: int) -> Callable[..., None]:
-        return lambda module, arguments: seen.update({number: arguments[:3]})
+        return lambda module, arguments: seen.update({number: arguments})
 
     hooks = [block.register_forward_pre_hook(remember(i)) for i, block in enumerate(blocks)]
     was_training = model.training
@@ -80,12 +80,15 @@ def diagnose(
 def _of_block(
     block: AstromorphicBlock, number: int, arguments: tuple[Any, ...], level: float, partners: int
 ) -> LayerDiagnostics:
-    residual, positions, mask = arguments
+    residual, positions, mask, _, *known = arguments
     mixer = block.mixer
     assert mixer is not None
     x = block.mixer_norm(residual) if block.pre_norm else residual
     keep = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-    return mixer_diagnostics(mixer, x, positions, keep, residual, number=number, level=level, partners=partners)
+    code = known[0] if known and isinstance(known[0], Tensor) else None
+    return mixer_diagnostics(
+        mixer, x, positions, keep, residual, code=code, number=number, level=level, partners=partners
+    )
 
 
 @torch.no_grad()
@@ -96,16 +99,18 @@ def mixer_diagnostics(
     keep: Tensor,
     residual: Tensor,
     *,
+    code: Tensor | None = None,
     number: int = 0,
     level: float = SATURATED,
     partners: int = PARTNERS,
 ) -> LayerDiagnostics:
     """`LayerDiagnostics` of one mixer for its input x ``[batch, time, model]`` and what its branch is added to.
 
-    positions ``[time]`` or ``[batch, time]``; keep ``[batch, time]``, True for real tokens.
+    positions ``[time]`` or ``[batch, time]``; keep ``[batch, time]``, True for real tokens; code ``[time, heads, m]`` in
+    place of that of the positions.
     """
     q, k, v = mixer.project(x)
-    code = mixer.code_at(positions)
+    code = mixer.code_at(positions) if code is None else code
     if code is not None and code.dim() == 3:
         code = code.expand(x.shape[0], *code.shape)
     out = mixer.scaled(mixer.mix(q, k, v, code, keep)[0])

@@ -156,9 +156,9 @@ class AstromorphicConfig(PreTrainedConfig):
             raise ModelError(f"num_labels is {shown(labels)}; expected a whole number of at least 1")
         unknown = sorted(set(kwargs) - LIBRARY_KEYS)
         if unknown:
-            known = _own_fields()
+            known = self._own_fields()
             raise ModelError(
-                f"AstromorphicConfig has no setting {unknown[0]!r}; {did_you_mean(unknown[0], known)}choose from "
+                f"{type(self).__name__} has no setting {unknown[0]!r}; {did_you_mean(unknown[0], known)}choose from "
                 f"{', '.join(sorted(known))}"
             )
         if self.response is None:
@@ -174,7 +174,7 @@ class AstromorphicConfig(PreTrainedConfig):
 
     def settings(self) -> dict[str, Any]:
         """The fields declared here, as plain JSON values; ``AstromorphicConfig(**settings)`` gives the same architecture."""
-        return {name: getattr(self, name) for name in _own_fields()} | {"num_labels": self.num_labels}
+        return {name: getattr(self, name) for name in self._own_fields()} | {"num_labels": self.num_labels}
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -431,8 +431,7 @@ class AstromorphicConfig(PreTrainedConfig):
         folder = Path(path, kwargs.get("subfolder") or "")
         found, other = for_checkpoint(folder, config.macro_digest, macro, replace_macro)
         if other and found is not None:
-            for name, value in _response_fields(found).items():
-                setattr(config, name, value)
+            config.take(found)
             config.validate_architecture()
         if found is not None:
             config.carry(found)
@@ -456,9 +455,25 @@ class AstromorphicConfig(PreTrainedConfig):
 
         return None if self._carried is None else MacroParameters.loads(self._carried)
 
+    @classmethod
+    def _own_fields(cls) -> list[str]:
+        """Names of the settings declared here and in classes between, in order."""
+        declared = [c for c in reversed(cls.__mro__) if issubclass(c, AstromorphicConfig)]
+        return list(dict.fromkeys(n for c in declared for n in c.__annotations__ if not n.startswith("_")))
+
+    @classmethod
+    def _macro_fields(cls, macro: MacroParameters) -> dict[str, Any]:
+        """The settings that come from a macro file, its digest included."""
+        return _response_fields(macro)
+
     @property
     def _carried(self) -> str | None:
         return self.__dict__.get("_macro_text")
+
+    def take(self, macro: MacroParameters) -> None:
+        """Put what comes from a macro file in place of what came from another."""
+        for name, value in self._macro_fields(macro).items():
+            setattr(self, name, value)
 
     def carry(self, macro: MacroParameters) -> None:
         """Carry `macro` into checkpoints. ModelError if it is not the one that the response came from."""
@@ -474,10 +489,6 @@ def _response_fields(macro: MacroParameters) -> dict[str, Any]:
     spec = macro.response_function()
     response = {"family": str(spec.family), "parameters": {k: float(v) for k, v in spec.parameters.items()}}
     return {"response": response, "macro_digest": macro.digest}
-
-
-def _own_fields() -> list[str]:
-    return [name for name in AstromorphicConfig.__annotations__ if not name.startswith("_")]
 
 
 def _is_count(value: object) -> bool:

@@ -127,16 +127,22 @@ class AstromorphicMixer(nn.Module):
         positions: Tensor,
         mask: Tensor | None,
         state: LayerState,
-        known: PositionCode | None = None,
+        known: PositionCode | Tensor | None = None,
     ) -> tuple[Tensor, LayerState, PositionCode | None]:
         """The branch ``[batch, time, model]``, the new state, and the position code for the next call if it may be kept.
 
-        x ``[batch, time, model]``, positions ``[time]`` or ``[batch, time]``, mask ``[batch, time]`` or None.
+        x ``[batch, time, model]``, positions ``[time]`` or ``[batch, time]``, mask ``[batch, time]`` or None. known : what an
+        earlier call kept, or the code of these very tokens ``[time, heads, m]``, whatever their positions.
         """
         batch, time, _ = x.shape
         q, k, v = self.project(x)
-        code, keep = self._position_code(known)
-        out, new_state = self.mix(q, k, v, None if code is None else code[positions], mask, state)
+        code: Tensor | None
+        if isinstance(known, Tensor):
+            code, keep = known, None
+        else:
+            whole, keep = self._position_code(known)
+            code = None if whole is None else whole[positions]
+        out, new_state = self.mix(q, k, v, code, mask, state)
         out = self.scaled(out)
         flat = out.to(x.dtype).reshape(batch, time, self.heads * self.d)
         return (flat if self.output is None else self.output(flat)), new_state, keep
@@ -262,7 +268,7 @@ class AstromorphicBlock(nn.Module):
         return self.dropout(x + branch) if self.drops_sum else x + self.dropout(branch)
 
     def _branch(
-        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState, known: PositionCode | None
+        self, x: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState, known: PositionCode | Tensor | None
     ) -> tuple[Tensor, LayerState, PositionCode | None]:
         if self.mixer is None:
             return torch.zeros_like(x), None, None
@@ -277,7 +283,7 @@ class AstromorphicBlock(nn.Module):
         positions: Tensor,
         mask: Tensor | None,
         state: LayerState,
-        known: PositionCode | None = None,
+        known: PositionCode | Tensor | None = None,
     ) -> tuple[Tensor, LayerState, PositionCode | None]:
         """``[batch, time, model]`` in and out, with the layer's new state and the position code to keep."""
         if self.pre_norm:
@@ -305,12 +311,12 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
     @classmethod
     def from_preset(cls, name: str, **settings: Any) -> Self:
         """An untrained network of the named preset, with the numbers of its kind; see `AstromorphicConfig.from_preset`."""
-        return cls(AstromorphicConfig.from_preset(name, network=cls.network, **settings))
+        return cls(cls.config_class.from_preset(name, network=cls.network, **settings))
 
     @classmethod
     def from_macro(cls, macro: str | os.PathLike[str] | MacroParameters, **settings: Any) -> Self:
         """An untrained network with the response of macro.json; see `AstromorphicConfig.from_macro`."""
-        return cls(AstromorphicConfig.from_macro(macro, network=cls.network, **settings))
+        return cls(cls.config_class.from_macro(macro, network=cls.network, **settings))
 
     @torch.no_grad()
     def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
@@ -357,7 +363,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
         if kwargs.get("use_safetensors") is False:
             raise ModelError("use_safetensors is False; pickles could run code and are never loaded")
         folder = Path(path, kwargs.get("subfolder") or "")
-        check_folder(folder)
+        check_folder(folder, cls.config_class.model_type)
         wants_info = kwargs.pop("output_loading_info", False)
         # Shapes are compared here, where one message can name all that differ.
         kwargs.setdefault("ignore_mismatched_sizes", True)
@@ -366,7 +372,7 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
             config = kwargs.get("config")
             if config is None:
                 macro = {name: kwargs[name] for name in ("macro", "replace_macro") if name in kwargs}
-                config = AstromorphicConfig.from_pretrained(folder, **macro)
+                config = cls.config_class.from_pretrained(folder, **macro)
             elif "macro" in kwargs:
                 raise ModelError("config and macro are given; give one of the two")
             if isinstance(config, AstromorphicConfig):
@@ -393,8 +399,9 @@ class AstromorphicPreTrainedModel(PreTrainedModel):
                 "load it with its own config.json or, in Python, pass allow_mismatch=True"
             )
         for module in model.modules():
-            if isinstance(module, AstromorphicModel):  # the library makes new parameters while loading
-                module.embed.weight.requires_grad_(model.config.train_embeddings)
+            embed = getattr(module, "embed", None)
+            if isinstance(embed, nn.Embedding):  # the library makes new parameters while loading
+                embed.weight.requires_grad_(model.config.train_embeddings)
         for name, tensor in model.named_parameters():
             if tensor.device.type != "meta" and not bool(tensor.isfinite().all()):
                 raise ModelError(f"checkpoint {folder} holds NaN or infinity in {name}; train again with a lower rate")

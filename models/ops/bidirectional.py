@@ -90,9 +90,9 @@ def _remember_write(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _differentiate_write(ctx: Any, d_hebbian: Tensor, d_activation: Tensor) -> tuple[Tensor | None, ...]:
-    _, _, code, _ = ctx.saved_tensors
-    d_key, d_value, d_code = _write_backward(*ctx.saved_tensors, d_hebbian, d_activation)
-    return d_key, d_value, None if code is None else d_code, None
+    saved = ctx.saved_tensors  # asked for once: a checkpoint works them out again each time
+    d_key, d_value, d_code = _write_backward(*saved, d_hebbian, d_activation)
+    return d_key, d_value, None if saved[2] is None else d_code, None
 
 
 _write.register_autograd(_differentiate_write, setup_context=_remember_write)
@@ -146,8 +146,8 @@ def _remember_read(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 def _differentiate_read(ctx: Any, d_out: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    out = ctx.saved_tensors[4]
-    gradients = _read_backward(*ctx.saved_tensors, torch.zeros_like(out) if d_out is None else d_out)
+    saved = ctx.saved_tensors
+    gradients = _read_backward(*saved, torch.zeros_like(saved[4]) if d_out is None else d_out)
     return (*gradients, None)
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 import biosim
-from astromorphic import benchmark_accuracy, benchmark_attention, benchmark_simulation, commands, workload
+from astromorphic import (
+    benchmark_accuracy,
+    benchmark_attention,
+    benchmark_memory,
+    benchmark_simulation,
+    commands,
+    workload,
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +123,7 @@ def test_release_count_has_no_bias():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["simulation", "accuracy", "attention", "spiking"])
+@pytest.mark.parametrize("what", ["simulation", "accuracy", "attention", "spiking", "memory"])
 def test_the_command_writes_rows(what, tmp_path):
     text = commands.benchmark(what, True, tmp_path / "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())
@@ -167,3 +174,26 @@ def test_attention_forms_compute_what_their_names_say():
     for name in forms:
         same = torch.equal(forms[name](q, k, v)[:, :6], forms[name](*later)[:, :6])
         assert same == ("causal" in name.split(", ")), name
+
+
+def test_a_network_that_replays_keeps_its_memory_tokens_per_segment():
+    """Bytes kept by autograd in the network that the benchmark times, 20 % above batch x n_mem x width x 4 at most."""
+    kept = {(r["way"], r["segments"]): r["bytes"] for r in benchmark_memory._kept([2, 4])}
+    memory = benchmark_memory.BATCH * benchmark_memory.SLOTS * benchmark_memory.WIDTH * 4
+    assert memory <= (kept["replay", 4] - kept["replay", 2]) / 2 <= 1.2 * memory
+    assert kept["checkpoint", 4] - kept["checkpoint", 2] <= 2 * 1.2 * memory
+    assert kept["full", 4] - kept["full", 2] > 50 * memory
+
+
+def test_memory_goals_are_judged_at_sixteen_segments():
+    """Made-up bytes and seconds: memory 5 times below full meets its goal, 1.5 times the time does not."""
+    memory = benchmark_memory.BATCH * benchmark_memory.SLOTS * benchmark_memory.WIDTH * 4
+    kept = {(w, n): n * (memory if w != "full" else 9 * memory) for w in benchmark_memory.WAYS for n in (2, 16)}
+    peaks = {(w, n): 10 * n if w == "full" else 2 * n for w in benchmark_memory.WAYS for n in (2, 16)}
+    best = {(w, n): 1.0 if w == "full" else 1.5 for w in benchmark_memory.WAYS for n in (2, 16)}
+    rows = {r["name"]: r for r in benchmark_memory._verdicts(kept, peaks, best, [2, 16])}
+    growth = rows["replay, kept bytes per segment / bytes of the memory tokens"]
+    assert growth["value"] == 1.0 and growth["met"]
+    assert rows["peak memory, full / replay, 16 segments"]["met"]
+    assert rows["peak memory, full / replay, 16 segments"]["value"] == 5.0
+    assert not rows["CPU time, replay / full, 16 segments"]["met"]
