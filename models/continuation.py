@@ -168,8 +168,8 @@ def open_writer(folder: str | os.PathLike[str], data: str | os.PathLike[str] | N
     `load_task`).
     Raises ModelError for classifiers, and for folders without a model or without its tokens.
     """
-    from .astromorphic.folder import check_folder
     from .decoders import load_decoder, type_in
+    from .folder import check_folder
 
     place = Path(folder)
     record = RunResult.load(place / "run.json") if (place / "run.json").is_file() else None

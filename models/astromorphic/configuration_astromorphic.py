@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from transformers import PreTrainedConfig
 
 from bridge.artifact import available_memory
 
 from ..choices import did_you_mean
 from ..errors import ModelError
-from ..macro_file import content_of, for_checkpoint, parsed_macro, write_beside
+from ..macro_config import MacroConfig
+from ..macro_file import parsed_macro
 from ..ops.calcium import READINGS
 from ..ops.features import DISTANCES
 from ..ops.random_features import RANDOM_FEATURES
@@ -37,7 +35,7 @@ SCALES = ("head_width",)
 _LARGEST_INIT = 1e3
 
 
-class AstromorphicConfig(PreTrainedConfig):
+class AstromorphicConfig(MacroConfig):
     """Architecture of a decoder whose attention is divided by a calcium response.
 
     Widths: `hidden_size` D, `num_attention_heads` h, values of width d = D/h per head, queries and keys of width
@@ -416,46 +414,6 @@ class AstromorphicConfig(PreTrainedConfig):
         return config
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls, path: str | os.PathLike[str], *args: Any, macro: Any = None, replace_macro: bool = False, **kwargs: Any
-    ) -> Any:
-        """Load config.json from a folder, and the macro file beside it.
-
-        macro : a macro file (path or MacroParameters) that the checkpoint has to have been made with. replace_macro : take
-            the response of `macro`, or of a macro.json beside config.json, although its digest is another.
-
-        Raises ModelError where the digests differ and `replace_macro` is False, and as the class does.
-        """
-        loaded: Any = super().from_pretrained(path, *args, **kwargs)
-        config = loaded[0] if isinstance(loaded, tuple) else loaded
-        folder = Path(path, kwargs.get("subfolder") or "")
-        found, other = for_checkpoint(folder, config.macro_digest, macro, replace_macro)
-        if other and found is not None:
-            config.take(found)
-            config.validate_architecture()
-        if found is not None:
-            config.carry(found)
-        return loaded
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Write config.json, and macro.json if the response came from one, into a folder."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        write_beside(save_directory, self._carried)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the library does, without the macro file, which has its own place."""
-        content: dict[str, Any] = super().to_dict()
-        content.pop("_macro_text", None)
-        return content
-
-    @property
-    def macro(self) -> MacroParameters | None:
-        """The macro parameters that this configuration carries, if any."""
-        from bridge.artifact import MacroParameters
-
-        return None if self._carried is None else MacroParameters.loads(self._carried)
-
-    @classmethod
     def _own_fields(cls) -> list[str]:
         """Names of the settings declared here and in classes between, in order."""
         declared = [c for c in reversed(cls.__mro__) if issubclass(c, AstromorphicConfig)]
@@ -465,24 +423,6 @@ class AstromorphicConfig(PreTrainedConfig):
     def _macro_fields(cls, macro: MacroParameters) -> dict[str, Any]:
         """The settings that come from a macro file, its digest included."""
         return _response_fields(macro)
-
-    @property
-    def _carried(self) -> str | None:
-        return self.__dict__.get("_macro_text")
-
-    def take(self, macro: MacroParameters) -> None:
-        """Put what comes from a macro file in place of what came from another."""
-        for name, value in self._macro_fields(macro).items():
-            setattr(self, name, value)
-
-    def carry(self, macro: MacroParameters) -> None:
-        """Carry `macro` into checkpoints. ModelError if it is not the one that the response came from."""
-        if macro.digest != self.macro_digest:
-            raise ModelError(
-                f"macro has digest {macro.digest[:12]}..., and the response of this configuration came from "
-                f"{(self.macro_digest or 'no macro file')[:12]}; make the configuration with from_macro"
-            )
-        self._macro_text = content_of(macro)
 
 
 def _response_fields(macro: MacroParameters) -> dict[str, Any]:

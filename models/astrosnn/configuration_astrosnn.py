@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from transformers import PreTrainedConfig
 
 from bridge.artifact import available_memory
 
 from ..choices import did_you_mean
 from ..errors import ModelError
-from ..macro_file import content_of, for_checkpoint, parsed_macro, write_beside
+from ..macro_config import MacroConfig
+from ..macro_file import parsed_macro
 from ..ops.amsu import FORMS, SIGMAS
 from ..ops.decay import READINGS, decay, spectrum
 from ..ops.spike import SURROGATES
@@ -28,7 +26,7 @@ RESIDUAL_MODES = ("residual", "spike_in", "pure")
 _LARGEST_INIT = 1e3
 
 
-class AstroSNNConfig(PreTrainedConfig):
+class AstroSNNConfig(MacroConfig):
     """Architecture of a decoder whose mixing layers are astrocyte-modulated spiking units (AM-SU).
 
     What the paper leaves open is a setting here, and the default is ours (docs/astrosnn.md).
@@ -248,53 +246,10 @@ class AstroSNNConfig(PreTrainedConfig):
             config.carry(parsed)
         return config
 
-    @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls, path: str | os.PathLike[str], *args: Any, macro: Any = None, replace_macro: bool = False, **kwargs: Any
-    ) -> Any:
-        """Load config.json from a folder, and the macro file beside it; arguments as in `AstromorphicConfig.from_pretrained`."""
-        loaded: Any = super().from_pretrained(path, *args, **kwargs)
-        config = loaded[0] if isinstance(loaded, tuple) else loaded
-        folder = Path(path, kwargs.get("subfolder") or "")
-        found, other = for_checkpoint(folder, config.macro_digest, macro, replace_macro)
-        if other and found is not None:
-            for name, value in _constants_of(found, config.num_attention_heads).items():
-                setattr(config, name, value)
-            config.validate_architecture()
-        if found is not None:
-            config.carry(found)
-        return loaded
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Write config.json, and macro.json if the time constants came from one, into a folder."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        write_beside(save_directory, self._carried)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the library does, without the macro file, which has its own place."""
-        content: dict[str, Any] = super().to_dict()
-        content.pop("_macro_text", None)
-        return content
-
-    @property
-    def macro(self) -> MacroParameters | None:
-        """The macro parameters that this configuration carries, if any."""
-        from bridge.artifact import MacroParameters
-
-        return None if self._carried is None else MacroParameters.loads(self._carried)
-
-    @property
-    def _carried(self) -> str | None:
-        return self.__dict__.get("_macro_text")
-
-    def carry(self, macro: MacroParameters) -> None:
-        """Carry `macro` into checkpoints. ModelError if it is not the one that the time constants came from."""
-        if macro.digest != self.macro_digest:
-            raise ModelError(
-                f"macro has digest {macro.digest[:12]}..., and the time constants of this configuration came from "
-                f"{(self.macro_digest or 'no macro file')[:12]}; make the configuration with from_macro"
-            )
-        self._macro_text = content_of(macro)
+    def take(self, macro: MacroParameters) -> None:
+        """Put the time constants of a macro file in place of those of another."""
+        for name, value in _constants_of(macro, self.num_attention_heads).items():
+            setattr(self, name, value)
 
 
 def _constants_of(macro: MacroParameters, heads: int) -> dict[str, Any]:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from ..astromorphic.folder import check_folder, tensor_name
 from ..astromorphic.inputs import check_tokens
 from ..errors import ModelError
 from ..ops.spike import spike
-from ..surroundings import quiet_library
+from ..pretrained import CheckpointedModel
 from .configuration_astrosnn import AstroSNNConfig
 from .mixers import expected_state, is_spiking, make_mixer
 from .state import AstroSNNState, LayerState
@@ -107,7 +102,7 @@ class AstroSNNBlock(nn.Module):
         return y + self.dropout(self.down(self.activation(self.up(b)))), mixed.state, spikes
 
 
-class AstroSNNPreTrainedModel(PreTrainedModel):
+class AstroSNNPreTrainedModel(CheckpointedModel):
     """What model and head share: initialisation, safe loading, and how `generate` handles the state."""
 
     config: AstroSNNConfig
@@ -134,76 +129,14 @@ class AstroSNNPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         # `init` leaves parameters alone that came from a checkpoint.
-        # On the layers themselves: the library passes over modules that have no parameter of their own.
         if isinstance(module, nn.Linear):
             share = module.share if isinstance(module, Writer) else 1.0
             init.normal_(module.weight, mean=0.0, std=share * module.in_features**-0.5)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls, path: str | os.PathLike[str], *args: Any, allow_mismatch: bool = False, **kwargs: Any
-    ) -> Any:
-        """Load a local folder written by `save_pretrained`: safetensors only, no network.
-
-        Raises ModelError for a folder without a whole model of ours, values that are not finite, and weights that the
-        checkpoint lacks, has too many of, or has in another shape (these three only without `allow_mismatch`). `macro` and
-        `replace_macro` as in `AstroSNNConfig.from_pretrained`.
-        """
-        if not isinstance(path, str | os.PathLike):
-            raise ModelError(f"path is {path!r}; expected the folder of a saved model")
-        if kwargs.get("use_safetensors") is False:
-            raise ModelError("use_safetensors is False; pickles could run code and are never loaded")
-        folder = Path(path, kwargs.get("subfolder") or "")
-        check_folder(folder, AstroSNNConfig.model_type)
-        wants_info = kwargs.pop("output_loading_info", False)
-        kwargs.setdefault("ignore_mismatched_sizes", True)  # compared below, where one message can name all that differ
-        kwargs.update(use_safetensors=True, local_files_only=True, output_loading_info=True)
-        try:
-            config = kwargs.get("config")
-            if config is None:
-                macro = {name: kwargs[name] for name in ("macro", "replace_macro") if name in kwargs}
-                config = AstroSNNConfig.from_pretrained(folder, **macro)
-            elif "macro" in kwargs:
-                raise ModelError("config and macro are given; give one of the two")
-            if isinstance(config, AstroSNNConfig):
-                config.check_memory()
-            with quiet_library():
-                loaded: Any = super().from_pretrained(path, *args, **kwargs)
-        except ModelError as error:
-            raise ModelError(f"{folder}: {error}") from None
-        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ModelError(
-                f"{folder} cannot be loaded ({reason}); its files are cut short or not of one model, save it again or "
-                "name another folder"
-            ) from error
-        model, info = loaded
-        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
-        wrong = {kind: sorted(map(tensor_name, info[kind])) for kind in kinds if info.get(kind)}
-        if wrong and not allow_mismatch:
-            what = "; ".join(
-                f"{k.replace('_', ' ')}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in wrong.items()
-            )
-            raise ModelError(
-                f"checkpoint {folder} does not fit the configuration ({what}); "
-                "load it with its own config.json or, in Python, pass allow_mismatch=True"
-            )
-        for name, tensor in model.named_parameters():
-            if tensor.device.type != "meta" and not bool(tensor.isfinite().all()):
-                raise ModelError(f"checkpoint {folder} holds NaN or infinity in {name}; train again with a lower rate")
-        return (model, info) if wants_info else model
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Write config.json and model.safetensors into a folder, made if need be; ModelError if there is a file instead."""
-        folder = Path(save_directory)
-        if folder.is_file():  # the library only logs this
-            raise ModelError(f"{folder} is a file; name a folder to save the model in")
-        super().save_pretrained(save_directory, *args, **kwargs)
-        # The library writes weights for the owner alone; they get the ordinary mode, that of their neighbour.
-        if (folder / "config.json").is_file():
-            mode = stat.S_IMODE((folder / "config.json").stat().st_mode)
-            for file in folder.glob("model*.safetensors"):
-                file.chmod(mode)
+    def _check_fit(cls, config: Any) -> None:
+        if isinstance(config, AstroSNNConfig):
+            config.check_memory()
 
 
 class AstroSNNModel(AstroSNNPreTrainedModel):

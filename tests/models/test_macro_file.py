@@ -113,5 +113,5 @@ def test_a_configuration_carries_no_file_but_its_own(macro):
     assert config.macro is None
     config.carry(macro)
     assert config.macro == macro
-    with pytest.raises(ModelError, match="the response of this configuration came from"):
+    with pytest.raises(ModelError, match="this configuration came from"):
         config.carry(preset("paper_alpha025"))

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
-from .configuration_astromorphic import AstromorphicConfig
+from .errors import ModelError
 
 WEIGHTS_FILE = "model.safetensors"
 
 
-def check_folder(folder: Path, model_type: str = AstromorphicConfig.model_type) -> None:
+def check_folder(folder: Path, model_type: str) -> None:
     """Raise ModelError unless `folder` is that of one saved model of this type, with weights that are no pickle."""
     if not folder.exists():
         raise ModelError(f"{folder} does not exist; name the folder of a saved model (nothing is downloaded)")
