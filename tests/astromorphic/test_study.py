@@ -11,6 +11,7 @@ from rich.console import Console
 
 from astromorphic import jobs, study
 from astromorphic.cli import main
+from astromorphic.memory_commands import STUDIES as MEMORY_STUDIES
 from astromorphic.studies import STUDIES, Arm, Study
 
 
@@ -132,7 +133,7 @@ def test_faults_are_one_line(arguments, words, tmp_path, monkeypatch, capfd):
 def test_the_list_names_studies_and_arms(capsys):
     assert call("study", "list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(STUDIES)
+    assert [line.split()[0] for line in lines] == [*STUDIES, *MEMORY_STUDIES]
     assert lines[0].endswith(", ".join(arm.name for arm in STUDIES["imdb"].arms))
 
 
