@@ -128,7 +128,9 @@ def score_run(
     record = RunResult.load(Path(folder) / "run.json")
     if _is_bag(record):
         if context is not None or stride is not None or carried or task is not None:
-            raise ModelError(f"context, stride, carried and task are for language models; {record.arm} is a bag of words")
+            raise ModelError(
+                f"context, stride, carried and task are for language models; {record.arm} is a bag of words"
+            )
         return _score_bag(record, Path(folder), data, split)
     record, loaded, model, same = open_run(folder, data, task)
     lines = [
