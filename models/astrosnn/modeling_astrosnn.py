@@ -260,6 +260,8 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
     """The decoder with a language-model head; works with `generate` in all modes that do not roll a state back."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed.weight"}  # noqa: RUF012 (the library's own declaration)
+    # `models.evaluation.position_limit`: texts of any length can be read.
+    unlimited_positions = True
 
     def __init__(self, config: AstroSNNConfig) -> None:
         super().__init__(config)

@@ -17,6 +17,7 @@ from models.astrosnn.activity import activity
 from models.astrosnn.energy import operations
 from models.astrosnn.forms import spike_flips, verify_forms
 from models.errors import ModelError
+from models.evaluation import score_carried
 from models.ops.decay import decay, spectrum
 
 MODES = ["residual", "spike_in", "pure"]
@@ -238,6 +239,19 @@ def test_generation_from_padded_rows_from_pieces_and_beyond_the_training_length(
     assert torch.equal(generated(model, padded, attention_mask=mask, do_sample=False)[0, 23:], alone)
     pieces = generated(model, tokens[:1, :9], do_sample=False, prefill_chunk_size=4)
     assert torch.equal(pieces[0, 9:], alone)
+
+
+@pytest.mark.parametrize("mixer", ["amsu", "retention", "softmax"])
+def test_a_text_beyond_the_training_length_is_scored_with_its_state_carried(mixer):
+    model = tiny(mixer=mixer, max_position_embeddings=8)
+    ids = torch.randint(0, model.config.vocab_size, (45,), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        logits = model(input_ids=ids[None]).logits[0, :-1]
+    expected = float(torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum")) + math.log(
+        model.config.vocab_size
+    )
+    for piece in (1, 7, 64):
+        assert score_carried(model, ids, piece=piece) == pytest.approx(expected, rel=1e-9)
 
 
 def test_continuing_from_a_state(tokens):
