@@ -4,7 +4,7 @@
     vocabulary = models.data.WordVocabulary.build(splits.train.texts, size=30_000)
     encoded = vocabulary.encode_many(splits.train.texts).truncated(400)     # one flat array and offsets
     order = models.data.epoch_order(encoded.lengths, 64, seed=0, epoch=0)   # texts of similar length in one batch
-    pad = models.data.PadBatch(vocabulary.pad_id)
+    ids, mask = models.data.padded([encoded[i] for i in order[:64]], vocabulary.pad_id)
 
 `kinds` holds the shapes that data have when they reach a task: labelled texts, images and sequences, plain text. Importing
 this package loads neither torch nor transformers.
@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batches import PadBatch
+    from .batches import padded
     from .encoded import EncodedTexts
     from .fetching import fetch
     from .glove import glove_embeddings
@@ -35,13 +35,13 @@ __all__ = [
     "LabelledImages",
     "LabelledSequences",
     "LabelledTexts",
-    "PadBatch",
     "Splits",
     "WordVocabulary",
     "epoch_order",
     "fetch",
     "glove_embeddings",
     "load",
+    "padded",
     "padding_share",
     "wikitext_words",
 ]
@@ -53,7 +53,7 @@ _WHERE = {
     "LabelledImages": "kinds",
     "LabelledSequences": "kinds",
     "LabelledTexts": "kinds",
-    "PadBatch": "batches",
+    "padded": "batches",
     "Splits": "kinds",
     "WordVocabulary": "vocabulary",
     "epoch_order": "order",

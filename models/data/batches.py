@@ -16,33 +16,30 @@ from ..errors import ModelError
 Item = dict[str, Any]
 
 
-class PadBatch:
-    """Collate function: pads on the right to the longest text of the batch.
+# With every length a shape of its own, a process grew from 1.6 GB to 5 GB within an epoch of IMDB; with steps of 32 it stays.
+LENGTH_STEP = 32
 
-    Gives ``input_ids`` and ``attention_mask`` int64 ``[batch, longest]`` (mask 1 for tokens, 0 for padding) and ``labels``
-    int64 ``[batch]``. multiple : lengths are rounded up to it (fewer shapes for compiled code and caches of kernels), but
-    not above `limit`, if given.
+
+def padded(
+    texts: Sequence[NDArray[Any]], pad_id: int, limit: int | None = None, step: int = LENGTH_STEP
+) -> tuple[Tensor, Tensor]:
+    """``input_ids`` and ``attention_mask`` int64 ``[batch, time]``, padded on the right; the mask is 1 for tokens.
+
+    texts : token numbers ``[length]`` each. time is the longest length, rounded up to a multiple of `step` (few shapes for caches
+    of kernels and compiled code), but not above `limit`, which is no shorter than any text.
     """
-
-    def __init__(self, pad_id: int, multiple: int = 1, limit: int | None = None) -> None:
-        if multiple < 1:
-            raise ModelError(f"multiple is {multiple!r}; expected at least 1")
-        self.pad_id, self.multiple, self.limit = pad_id, multiple, limit
-
-    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        lengths = [len(item["input_ids"]) for item in items]
-        longest = -(-max(lengths) // self.multiple) * self.multiple
-        if self.limit is not None:
-            longest = max(max(lengths), min(longest, self.limit))
-        ids = torch.full((len(items), longest), self.pad_id, dtype=torch.int64)
-        mask = torch.zeros((len(items), longest), dtype=torch.int64)
-        for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
-            ids[row, :length] = item["input_ids"]
-            mask[row, :length] = 1
-        batch = {"input_ids": ids, "attention_mask": mask}
-        if "labels" in items[0]:
-            batch["labels"] = torch.stack([torch.as_tensor(item["labels"]) for item in items])
-        return batch
+    if step < 1:
+        raise ModelError(f"step is {step!r}; expected at least 1")
+    longest = max(map(len, texts))
+    time = -(-longest // step) * step
+    if limit is not None:
+        time = max(longest, min(time, limit))
+    ids = torch.full((len(texts), time), pad_id, dtype=torch.int64)
+    mask = torch.zeros((len(texts), time), dtype=torch.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = torch.from_numpy(text)
+        mask[row, : len(text)] = 1
+    return ids, mask
 
 
 class LanguageBlocks(Dataset[Item]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.batches import padded
 from ..errors import ModelError
 from .base import SPLITS, Split
 from .classification import ClassificationTask
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ..data.kinds import LabelledSequences, Splits
     from ..data.sequences import TokenSequences
 
-# As in `text_classification`: few shapes, so that caches of kernels stay small.
-LENGTH_STEP = 32
 # Tokens that are scored together.
 _TOKENS = 2**18
 
@@ -110,15 +108,3 @@ class SequenceClassificationTask(ClassificationTask):
 
     def _padded(self, sequences: TokenSequences, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         return padded([sequences[int(i)] for i in items], self.pad_id or 0, self.length)
-
-
-def padded(rows: Sequence[NDArray[np.int64]], pad_id: int, limit: int) -> tuple[Tensor, Tensor]:
-    """``input_ids`` and ``attention_mask`` ``[batch, time]``: time is the longest row, rounded up to a step, at most `limit`."""
-    longest = max(len(row) for row in rows)
-    time = max(longest, min(-(-longest // LENGTH_STEP) * LENGTH_STEP, limit))
-    ids = torch.full((len(rows), time), pad_id, dtype=torch.int64)
-    mask = torch.zeros((len(rows), time), dtype=torch.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.from_numpy(row)
-        mask[i, : len(row)] = 1
-    return ids, mask

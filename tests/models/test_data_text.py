@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.data.batches import LanguageBlocks, PadBatch
+from models.data.batches import LanguageBlocks, padded
 from models.data.encoded import EncodedTexts
 from models.data.glove import find_glove, glove_embeddings
 from models.data.order import epoch_order, padding_share
@@ -207,19 +207,19 @@ def test_fewer_texts_than_a_batch_are_read_once():
     assert sorted(epoch_order([5, 1, 3], 8, seed=0).tolist()) == [0, 1, 2]
 
 
-def test_padding_is_on_the_right_to_the_longest_or_a_multiple():
-    items = [{"input_ids": torch.arange(1, n + 1), "labels": torch.tensor(10 * n)} for n in (3, 1, 5)]
-    batch = PadBatch(0)(items)
-    ids, mask = batch["input_ids"], batch["attention_mask"]
-    assert ids.dtype == mask.dtype == torch.int64 and ids.shape == (3, 5)
+def test_padding_is_on_the_right_in_steps_up_to_a_limit():
+    texts = [np.arange(1, n + 1, dtype=np.int32) for n in (3, 1, 5)]
+    ids, mask = padded(texts, 0, step=1)
+    assert ids.dtype == mask.dtype == torch.int64 and torch.equal(mask, (ids != 0).long())
     assert ids.tolist() == [[1, 2, 3, 0, 0], [1, 0, 0, 0, 0], [1, 2, 3, 4, 5]]
-    assert torch.equal(mask, (ids != 0).long()) and batch["labels"].tolist() == [30, 10, 50]
-    wide = PadBatch(9, multiple=4)(items)
-    assert wide["input_ids"].shape == (3, 8) and torch.equal(wide["attention_mask"][:, :5], mask)
-    assert (wide["input_ids"][wide["attention_mask"] == 0] == 9).all() and wide["attention_mask"].sum() == 9
-    assert "labels" not in PadBatch(0)([{"input_ids": torch.arange(2)}])
-    with pytest.raises(ModelError, match="multiple is 0"):
-        PadBatch(0, multiple=0)
+    wide, its_mask = padded(texts, 9, step=4)
+    assert wide.shape == (3, 8) and torch.equal(its_mask[:, :5], mask)
+    assert (wide[its_mask == 0] == 9).all() and its_mask.sum() == 9
+    assert padded(texts, 0)[0].shape == (3, 32) and padded(texts, 0, limit=6)[0].shape == (3, 6)
+    # A limit below the longest text cuts nothing.
+    assert padded(texts, 0, limit=4)[0].shape == (3, 5)
+    with pytest.raises(ModelError, match="step is 0"):
+        padded(texts, 0, step=0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
