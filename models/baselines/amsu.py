@@ -19,7 +19,7 @@ TERMS = ("both", "astrocyte", "neuron")
 
 
 class AMSUCell(Cell):
-    """s = [norm(o) + u >= 0], o the astrocyte's and u the neuron's term of `models.ops.amsu`, of x W_x, W_q, W_k, W_v.
+    """s = [norm(o) + u >= 0], o the astrocyte's and u the neuron's term of `models.ops.amsu`, of X = S W_x and X W_q, X W_k, X W_v.
 
     Eight heads, whose time constants run from tau_a[0] to tau_a[1] steps, equal in ratio, read as `decay` says. terms : "both",
     or one of them alone. There is no rotation of queries and keys: the query has one place, at the end. Whole sequences are
@@ -58,9 +58,10 @@ class AMSUCell(Cell):
         self.norm_bias = nn.Parameter(torch.zeros(size)) if norm else None
 
     def forward(self, x: Tensor, state: AMSUState | None = None) -> tuple[Tensor, AMSUState]:
+        x = self.input(x)
         q, k, v = (f(x).unflatten(-1, (HEADS, -1)) for f in (self.query, self.key, self.value))
         found, after = amsu(
-            q, k, v, input_current(self.input(x), self.sigma), decays=self.decays, leak=self.leak, state=state,
+            q, k, v, input_current(x, self.sigma), decays=self.decays, leak=self.leak, state=state,
             form="serial" if x.shape[1] == 1 else "chunked",
         )  # fmt: skip
         if self.terms == "neuron":
