@@ -122,14 +122,6 @@ class RMAATModel(RMAATPreTrainedModel):
         )
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embed
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.embed = value  # type: ignore[assignment]
-
     def start(self, batch: int) -> Tensor:
         """m_1 of every row, ``[batch, n_mem, model]``, in float32 or better."""
         weight = self.embed.weight
