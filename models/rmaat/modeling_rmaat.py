@@ -8,6 +8,7 @@ segment's input (arXiv 2601.00426). The gradient goes through memory as `models.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -320,19 +321,23 @@ class _Classifier(RMAATPreTrainedModel):
         self.num_labels = config.num_labels or 1
         self.classifier_dropout = Dropout(float(config.classifier_dropout))
 
-    def _logits(self, read: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _answered(self, read: Tensor, reads: Tensor | None, segments: Tensor, labels: Tensor | None) -> Any:
+    def _answered(
+        self,
+        logits_of: Callable[[Tensor], Tensor],
+        read: Tensor,
+        reads: Tensor | None,
+        segments: Tensor,
+        labels: Tensor | None,
+    ) -> SequenceClassifierOutput:
         """reads ``[T, batch, ...]`` of every segment, of which every row has its first `segments`."""
-        logits, loss = self._logits(read), None
+        logits, loss = logits_of(read), None
         if labels is not None and reads is None:
             loss = classification_loss(logits, labels, self.config.problem_type)
         elif labels is not None and reads is not None:
             # A row without tokens counts once, with the memory it was given.
             counted = torch.arange(len(reads), device=segments.device)[:, None] < segments.clamp_min(1)
             wanted = labels[None].expand(len(reads), *labels.shape)[counted]
-            loss = classification_loss(self._logits(reads[counted]), wanted, self.config.problem_type)
+            loss = classification_loss(logits_of(reads[counted]), wanted, self.config.problem_type)
         return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
 
 
@@ -368,8 +373,7 @@ class RMAATForSequenceClassification(_Classifier):
         if labels is not None and given is not None:
             check_labels(labels, given.shape[0], self.config)
         out = self.model(input_ids, attention_mask, inputs_embeds, num_segments=num_segments, watch_memory=watch_memory)
-        answered: SequenceClassifierOutput = self._answered(out.read, out.reads, out.segments, labels)
-        return answered
+        return self._answered(self._logits, out.read, out.reads, out.segments, labels)
 
 
 class RMAATForRetrieval(_Classifier):
@@ -418,7 +422,5 @@ class RMAATForRetrieval(_Classifier):
         out = self.model(input_ids.flatten(0, 1), mask, num_segments=num_segments, watch_memory=watch_memory)
         assert out.read is not None and out.segments is not None
         reads = None if out.reads is None else out.reads.unflatten(1, (batch, 2))
-        answered: SequenceClassifierOutput = self._answered(
-            out.read.unflatten(0, (batch, 2)), reads, out.segments.view(batch, 2).amin(1), labels
-        )
-        return answered
+        read = out.read.unflatten(0, (batch, 2))
+        return self._answered(self._logits, read, reads, out.segments.view(batch, 2).amin(1), labels)
