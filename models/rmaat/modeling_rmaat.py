@@ -18,7 +18,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput, SequenceClassifierOutput
 
 from ..astromorphic.classification import classification_loss
-from ..astromorphic.inputs import check_embeddings, check_labels, check_length, check_mask, check_tokens
+from ..astromorphic.inputs import check_labels, checked_text
 from ..astromorphic.layout import Layout
 from ..astromorphic.modeling_astromorphic import AstromorphicBlock, AstromorphicMixer, AstromorphicPreTrainedModel
 from ..errors import ModelError
@@ -151,23 +151,10 @@ class RMAATModel(RMAATPreTrainedModel):
 
         Raises ModelError for a text longer than T segments, and for inputs of other shapes or values.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ModelError("give exactly one of input_ids and inputs_embeds")
-        if input_ids is not None:
-            check_tokens(input_ids, self.config.vocab_size)
-        elif inputs_embeds is not None:
-            check_embeddings(inputs_embeds, self.config.embedding_size or self.config.hidden_size)
-        given = input_ids if input_ids is not None else inputs_embeds
-        assert given is not None
-        batch, time = given.shape[:2]
-        check_length(time)
-        if attention_mask is not None:
-            check_mask(attention_mask, batch, time)
-        elif input_ids is not None and self.config.pad_token_id is not None:
-            attention_mask = input_ids != self.config.pad_token_id
-        text = _together(given, None if attention_mask is None else attention_mask.bool())
+        text = _together(*checked_text(self.config, input_ids, inputs_embeds, attention_mask))
         way = self.config.backpropagation if backpropagation is None else backpropagation
-        return self._read(text, self._first(memory, batch), self._total(num_segments, text.most), watch_memory, way)
+        first = self._first(memory, len(text.counts))
+        return self._read(text, first, self._total(num_segments, text.most), watch_memory, way)
 
     def _first(self, memory: Tensor | None, batch: int) -> Tensor:
         own = self.start(batch)
