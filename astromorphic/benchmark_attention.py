@@ -9,13 +9,12 @@ process, which suffers less from neighbours. Peak memory is that of a fresh proc
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .fresh_process import KEEP_PAGES, elsewhere, forget_peak, resident
+from .fresh_process import KEEP_PAGES, elsewhere, peak_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,12 +111,7 @@ def _peak(form: str, length: int, threads: int) -> int:
     torch.set_num_threads(threads)
     _one_pass(form, *_inputs(64))
     leaves, d_out = _inputs(length)
-    gc.collect()
-    before = resident("VmRSS")
-    forget_peak()
-    highest = resident("VmHWM")
-    _one_pass(form, leaves, d_out)
-    return resident("VmHWM") - min(before, highest)
+    return peak_of(lambda: _one_pass(form, leaves, d_out))
 
 
 def _generation(positions: list[int], repeats: int, threads: int) -> list[Row]:

@@ -12,14 +12,13 @@ of the process, the fastest of several passes; all ways take turns.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .benchmark_attention import table
-from .fresh_process import KEEP_PAGES, elsewhere, forget_peak, resident
+from .fresh_process import KEEP_PAGES, elsewhere, peak_of
 
 if TYPE_CHECKING:
     from models.rmaat import RMAATForSequenceClassification
@@ -70,12 +69,7 @@ def _peak(way: str, segments: int) -> int:
     """Bytes of this process at its highest during a pass, beyond what it had before."""
     network = _network(way, segments, **SIZE)
     _pass(network, 1, BATCH)  # gradients and everything made once
-    gc.collect()
-    before = resident("VmRSS")
-    forget_peak()
-    highest = resident("VmHWM")
-    _pass(network, segments, BATCH)
-    return resident("VmHWM") - min(before, highest)
+    return peak_of(lambda: _pass(network, segments, BATCH))
 
 
 def _kept(segments: list[int]) -> list[Row]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +37,20 @@ def elsewhere(module: str, worker: str, environment: dict[str, str], **arguments
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def resident(name: str) -> int:
+def peak_of(work: Callable[[], object]) -> int:
+    """Bytes of this process at its highest during `work`, beyond what it had before."""
+    gc.collect()
+    before = _resident("VmRSS")
+    # VmHWM begins again at what is in use now.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    highest = _resident("VmHWM")
+    work()
+    return _resident("VmHWM") - min(before, highest)
+
+
+def _resident(name: str) -> int:
     """Bytes of memory of this process from the kernel's own account: VmRSS now, VmHWM at its highest."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) * 1024
     raise RuntimeError(f"/proc/self/status has no {name}")
-
-
-def forget_peak() -> None:
-    """Let VmHWM begin again at what is in use now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

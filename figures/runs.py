@@ -16,6 +16,21 @@ class RunsError(ValueError):
     """A folder without the runs that a figure is made from."""
 
 
+def remedy(study: str = "NAME") -> str:
+    """What to do about missing runs."""
+    return f"make runs with astromorphic study {study} --out DIR and name the folder with --runs DIR"
+
+
+def runs_folder(folder: str | Path | None, figure: str, study: str = "NAME") -> Path:
+    """The folder whose runs `figure` is made from; RunsError, with the study that makes them, if none is named or it is none."""
+    if folder is None:
+        raise RunsError(f"figure {figure} is made from trained models; {remedy(study)}")
+    root = Path(folder)
+    if not root.is_dir():
+        raise RunsError(f"--runs {root} is no folder; {remedy(study)}")
+    return root
+
+
 def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -> list[RunResult]:
     """The records of all runs below `folder`, in the order of their paths; with `task`, only those of that task.
 
@@ -30,17 +45,12 @@ def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -
     """
     from models import RunResult
 
-    remedy = "make runs with astromorphic study NAME --out DIR and name the folder with --runs DIR"
-    if folder is None:
-        raise RunsError(f"figure {figure} is made from trained models; {remedy}")
-    root = Path(folder)
-    if not root.is_dir():
-        raise RunsError(f"--runs {root} is no folder; {remedy}")
+    root = runs_folder(folder, figure)
     runs = [RunResult.load(file) for file in sorted(root.rglob("run.json"))]
     chosen = [run for run in runs if task is None or run.task == task or run.task.startswith(f"{task}_")]
     if not chosen:
         found = ", ".join(sorted({run.task for run in runs})) or "no run.json at all"
-        raise RunsError(f"--runs {root} holds no run of {task or 'any task'} (found: {found}); {remedy}")
+        raise RunsError(f"--runs {root} holds no run of {task or 'any task'} (found: {found}); {remedy()}")
     return chosen
 
 

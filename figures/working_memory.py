@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .runs import RunsError
+from .runs import RunsError, remedy, runs_folder
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -57,15 +57,10 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
     from models.memory import MemoryRun
     from models.memory.record import RECORD_FILE
 
-    remedy = "make runs with astromorphic study working_memory --out DIR and name the folder with --runs DIR"
-    if runs is None:
-        raise RunsError(f"figure working_memory is made from trained models; {remedy}")
-    root = Path(runs)
-    if not root.is_dir():
-        raise RunsError(f"--runs {root} is no folder; {remedy}")
+    root = runs_folder(runs, "working_memory", "working_memory")
     found = [MemoryRun.load(file) for file in sorted(root.rglob(RECORD_FILE))]
     if not found:
-        raise RunsError(f"--runs {root} holds no {RECORD_FILE}; {remedy}")
+        raise RunsError(f"--runs {root} holds no {RECORD_FILE}; {remedy('working_memory')}")
     _check_comparable(found, root)
     rows = pd.DataFrame([_row(run) for run in found])
     rows = rows.drop_duplicates([*_LINE, "length", "learning_rate", "seed"])

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from .data.vocabulary import prepared, splitter
 from .errors import ModelError
+from .json_record import read_record
 
 WEIGHTINGS = ("tfidf", "binary", "counts")
 TERMS_FILE = "terms.json"
@@ -175,28 +176,12 @@ class BagOfWords:
 
 
 def _read_terms(file: Path) -> Terms:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read ({error.strerror}); expected the folder of a bag of words") from None
-    except ValueError:
-        record = None
-    keys = {"format", "version", "ngrams", "weighting", "lower", "split", "n_texts", "terms", "texts_with"}
-    if (
-        not isinstance(record, dict)
-        or set(record) != keys
-        or (record["format"], record["version"]) != (_FORMAT, _VERSION)
-        or type(record["n_texts"]) is not int
-        or not isinstance(record["split"], str)
-        or not isinstance(record["terms"], list)
-        or not all(isinstance(term, str) for term in record["terms"])
-        or not isinstance(record["texts_with"], list)
-        or not all(type(n) is int for n in record["texts_with"])
-    ):
-        raise ModelError(f"{file} holds no terms of version {_VERSION}; train again")
+    kinds = {
+        "ngrams": int, "weighting": str, "lower": bool, "split": str, "n_texts": int, "terms": [str], "texts_with": [int],
+    }  # fmt: skip
+    record = read_record(file, "terms", _FORMAT, _VERSION, kinds, "train again")
     splitter(record["split"])
-    fields = {key: value for key, value in record.items() if key not in ("format", "version")}
-    return Terms(**{**fields, "terms": tuple(record["terms"]), "texts_with": tuple(record["texts_with"])})
+    return Terms(**{**record, "terms": tuple(record["terms"]), "texts_with": tuple(record["texts_with"])})
 
 
 def check_terms(ngrams: Any, weighting: Any, min_count: Any, lower: Any) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
 from .errors import ModelError
+from .folder import stated_type
 
 # model_type: module, configuration, network
 DECODERS = {
@@ -31,10 +31,10 @@ def decoder_class(model_type: str) -> Any:
 def type_in(folder: Path) -> str:
     """The type that config.json in `folder` states; "astromorphic" where there is none, whose loader says what is wrong."""
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        kind = stated_type(folder)
+    except ModelError:
         return "astromorphic"
-    return kind if kind in DECODERS else "astromorphic"
+    return kind if isinstance(kind, str) and kind in DECODERS else "astromorphic"
 
 
 def load_decoder(folder: Path) -> Any:

@@ -11,6 +11,18 @@ from .errors import ModelError
 WEIGHTS_FILE = "model.safetensors"
 
 
+def stated_type(folder: Path) -> Any:
+    """The model_type of config.json in `folder`, None where it states none; ModelError if it is missing or damaged."""
+    file = folder / "config.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        state = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+        raise ModelError(
+            f"{file} is {state} ({type(error).__name__}); save the model again, or name another folder"
+        ) from error
+
+
 def check_folder(folder: Path, model_type: str) -> None:
     """Raise ModelError unless `folder` is that of one saved model of this type, with weights that are no pickle."""
     if not folder.exists():
@@ -24,12 +36,7 @@ def check_folder(folder: Path, model_type: str) -> None:
         more = f" ... ({len(within)} in all)" if len(within) > 4 else ""
         remedy = f"one of its folders {names}{more}" if within else "the folder of a saved model"
         raise ModelError(f"{folder} holds no config.json; name {remedy}")
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelError(
-            f"{folder / 'config.json'} is damaged ({type(error).__name__}); save the model again, or name another folder"
-        ) from error
+    kind = stated_type(folder)
     if kind != model_type:
         raise ModelError(f"{folder} holds a model of type {kind!r}, expected {model_type!r}; name another folder")
     if (folder / WEIGHTS_FILE).is_file() or (folder / f"{WEIGHTS_FILE}.index.json").is_file():

@@ -20,6 +20,8 @@ class CheckpointedModel(PreTrainedModel):
     """A network that is loaded from safetensors alone, whole or not at all, with errors that name what does not fit."""
 
     config_class: Any
+    # Where the library's accessors find the token embedding: here, or in `model`.
+    _input_embed_layer = "embed"
 
     def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
         # For code outside the library it takes a module without parameters of its own (softmax and linear mixers) for one that

@@ -12,15 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput, ImageClassifierOutput
 from ..errors import ModelError
 from ..ops.dropout import Dropout
 from .configuration_astromorphic import AstromorphicConfig
-from .inputs import (
-    check_embeddings,
-    check_labels,
-    check_length,
-    check_mask,
-    check_pixels,
-    check_tokens,
-    wants_hidden_states,
-)
+from .inputs import check_labels, check_pixels, checked_text, wants_hidden_states
 from .layout import Layout
 from .modeling_astromorphic import AstromorphicBlock, AstromorphicModel, AstromorphicPreTrainedModel
 from .stem import ImageStem
@@ -123,23 +115,9 @@ class AstromorphicForSequenceClassification(_Classifier):
         output_attentions : as for `AstromorphicModel`.
         """
         every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ModelError("give exactly one of input_ids and inputs_embeds")
-        if input_ids is not None:
-            check_tokens(input_ids, self.config.vocab_size)
-        elif inputs_embeds is not None:
-            check_embeddings(inputs_embeds, self.config.embedding_size or self.config.hidden_size)
-        given = input_ids if input_ids is not None else inputs_embeds
-        assert given is not None
-        batch, time = given.shape[:2]
-        check_length(time)
+        given, mask = checked_text(self.config, input_ids, inputs_embeds, attention_mask)
         if labels is not None:
-            check_labels(labels, batch, self.config)
-        if attention_mask is not None:
-            check_mask(attention_mask, batch, time)
-        elif input_ids is not None and self.config.pad_token_id is not None:
-            attention_mask = input_ids != self.config.pad_token_id
-        mask = None if attention_mask is None else attention_mask.bool()
+            check_labels(labels, given.shape[0], self.config)
         if inputs_embeds is not None and mask is not None:
             # Whatever stands in the padding must not reach a weight's gradient, where 0 * NaN is NaN.
             inputs_embeds = inputs_embeds.masked_fill(~mask[:, :, None], 0.0)

@@ -59,6 +59,31 @@ def check_length(time: int) -> None:
         raise ModelError("the sequence has no tokens; give every row at least one column, padding if need be")
 
 
+def checked_text(
+    config: AstromorphicConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None, attention_mask: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """The one of input_ids and inputs_embeds that is given, and which of its columns are real, bool ``[batch, time]``.
+
+    Without attention_mask, `pad_token_id`, if set, is padding; None where all columns are real. Raises ModelError for inputs
+    that do not fit the configuration or one another.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        raise ModelError("give exactly one of input_ids and inputs_embeds")
+    if input_ids is not None:
+        check_tokens(input_ids, config.vocab_size)
+    elif inputs_embeds is not None:
+        check_embeddings(inputs_embeds, config.embedding_size or config.hidden_size)
+    given = input_ids if input_ids is not None else inputs_embeds
+    assert given is not None
+    batch, time = given.shape[:2]
+    check_length(time)
+    if attention_mask is not None:
+        check_mask(attention_mask, batch, time)
+    elif input_ids is not None and config.pad_token_id is not None:
+        attention_mask = input_ids != config.pad_token_id
+    return given, None if attention_mask is None else attention_mask.bool()
+
+
 def check_pixels(pixels: Tensor, config: AstromorphicConfig) -> None:
     """Raise ModelError unless `pixels` are floats ``[batch, channels, height, width]`` of the configured size."""
     height, width = config.image_shape

@@ -380,14 +380,6 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         )
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embed
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.embed = value  # type: ignore[assignment]
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -504,14 +496,6 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         self.model = AstromorphicModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The language-model head."""
-        return self.lm_head
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the language-model head."""
-        self.lm_head = new_embeddings  # type: ignore[assignment]
 
     def forward(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..carried_state import CarriedState
 from ..ops.softmax import SoftmaxState
 from ..ops.state import HebbianState, ScaledState
 
@@ -27,7 +28,7 @@ class PositionCode(NamedTuple):
 
 
 @dataclass
-class AstromorphicState:
+class AstromorphicState(CarriedState):
     """State after `seen` columns of input.
 
     layers: per layer a `HebbianState` or `ScaledState` (constant size), a `SoftmaxState` (grows; the softmax control) or None
@@ -37,33 +38,17 @@ class AstromorphicState:
     """
 
     layers: list[LayerState]
-    positions: Tensor
-    seen: int = 0
     codes: list[PositionCode | None] = field(default_factory=list)
-    is_compileable: ClassVar[bool] = False  # asked for by `generate`
 
     @classmethod
     def empty(cls, num_layers: int, batch: int, device: torch.device | str | None = None) -> AstromorphicState:
         """The state before any token; layers create their own zeros."""
         return cls([None] * num_layers, torch.zeros(batch, dtype=torch.long, device=device), 0)
 
-    @property
-    def batch_size(self) -> int:
-        """Rows of the batch that this state belongs to."""
-        return int(self.positions.shape[0])
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Columns seen so far, padding included (asked for by `generate`)."""
-        return self.seen
-
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep the rows `beam_idx` (beam search)."""
         self.layers = [_select(layer, beam_idx) for layer in self.layers]
         self.positions = self.positions.index_select(0, beam_idx.to(self.positions.device))
-
-    def num_bytes(self) -> int:
-        """Memory of all layer states."""
-        return sum(t.numel() * t.element_size() for layer in self.layers if layer is not None for t in layer)
 
 
 def _select(layer: LayerState, rows: Tensor) -> LayerState:

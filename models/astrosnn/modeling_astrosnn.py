@@ -157,14 +157,6 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embed
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.embed = value  # type: ignore[assignment]
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -274,14 +266,6 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
     def has_spikes(self) -> bool:
         """Whether anything in it is 0 or 1, so that its results hang on the last digit of a membrane."""
         return is_spiking(self.config) or self.config.residual_mode == "spike_in"
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The language-model head."""
-        return self.lm_head
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the language-model head."""
-        self.lm_head = new_embeddings  # type: ignore[assignment]
 
     def forward(
         self,

@@ -6,33 +6,32 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..carried_state import CarriedState
 from ..errors import ModelError
 
 LayerState = tuple[Tensor, ...] | None
 
 
 @dataclass
-class AstroSNNState:
+class AstroSNNState(CarriedState):
     """State after `seen` columns of input.
 
     layers : per layer what its mixer carries, tensors whose first dimension is the batch: for an AM-SU the astrocyte's S
         ``[batch, heads, d, d]`` and the neuron's u ``[batch, model]`` in float32, for any number of tokens. None before the
-        first. The softmax control's grows. positions : real tokens seen per row, ``[batch]``; fewer than `seen` after padding.
-        mixer : the kind of layer that this belongs to.
+        first. Of all AM-SUs together 4 batch layers (hidden_size^2 / heads + hidden_size) bytes; the softmax control's grows.
+    positions : real tokens seen per row, ``[batch]``; fewer than `seen` after padding. mixer : the kind of layer that this
+        belongs to.
     """
 
     layers: list[LayerState]
-    positions: Tensor
-    seen: int = 0
     mixer: str = "amsu"
-    is_compileable: ClassVar[bool] = False  # asked for by `generate`
 
     @classmethod
     def empty(
@@ -40,15 +39,6 @@ class AstroSNNState:
     ) -> AstroSNNState:
         """The state before any token; layers create their own zeros."""
         return cls([None] * num_layers, torch.zeros(batch, dtype=torch.long, device=device), 0, mixer)
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of the batch that this state belongs to."""
-        return int(self.positions.shape[0])
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Columns seen so far, padding included (asked for by `generate`)."""
-        return self.seen
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep the rows `beam_idx` (beam search). The tensors are new; other states that share the old ones are not touched."""
@@ -66,10 +56,6 @@ class AstroSNNState:
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> AstroSNNState:
         layers = [None if layer is None else _like(layer, [change(x) for x in layer]) for layer in self.layers]
         return AstroSNNState(layers, change(self.positions), self.seen, self.mixer)
-
-    def num_bytes(self) -> int:
-        """Memory of all layer states: for AM-SU 4 batch layers (hidden_size^2 / heads + hidden_size), whatever was read."""
-        return sum(x.numel() * x.element_size() for layer in self.layers if layer is not None for x in layer)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state into one safetensors file."""

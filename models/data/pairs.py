@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..json_record import read_record
 from .encoded import EncodedTexts
 from .vocabulary import UNKNOWN_ID
 
@@ -85,22 +86,8 @@ class WordPairs:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WordPairs:
         """Read what `save` wrote; ModelError if it is something else."""
-        file = Path(path)
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"word pairs {file} cannot be read ({error.strerror}); correct the path") from None
-        except ValueError:
-            record = None
-        if (
-            not isinstance(record, dict)
-            or set(record) != {"format", "version", "n_words", "pairs"}
-            or (record["format"], record["version"]) != (_FORMAT, _VERSION)
-            or type(record["n_words"]) is not int
-            or not isinstance(record["pairs"], list)
-            or not all(isinstance(p, list) and len(p) == 2 and all(type(n) is int for n in p) for p in record["pairs"])
-        ):
-            raise ModelError(f"{file} holds no word pairs of version {_VERSION}; train again")
+        kinds = {"n_words": int, "pairs": [(int, int)]}
+        record = read_record(Path(path), "word pairs", _FORMAT, _VERSION, kinds, "train again")
         return cls(record["n_words"], np.array(record["pairs"], dtype=np.int64).reshape(-1, 2))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..choices import choice
 from ..errors import ModelError
+from ..json_record import read_record
 from .encoded import EncodedTexts
 
 PAD, UNKNOWN = "<pad>", "<unk>"
@@ -160,24 +161,9 @@ class WordVocabulary:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WordVocabulary:
         """Read what `save` wrote; ModelError if it is something else."""
-        file = Path(path)
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"vocabulary {file} cannot be read ({error.strerror}); correct the path") from None
-        except ValueError:
-            record = None
-        keys = {"format", "version", "lower", "split", "words", "counts"}
-        if (
-            not isinstance(record, dict)
-            or set(record) != keys
-            or (record["format"], record["version"]) != (_FORMAT, _VERSION)
-            or not isinstance(record["lower"], bool)
-            or not isinstance(record["split"], str)
-            or not all(isinstance(word, str) for word in record["words"])
-            or not all(type(n) is int for n in record["counts"])
-        ):
-            raise ModelError(f"{file} is no vocabulary of version {_VERSION}; build it again from the training texts")
+        kinds = {"lower": bool, "split": str, "words": [str], "counts": [int]}
+        remedy = "build it again from the training texts"
+        record = read_record(Path(path), "vocabulary", _FORMAT, _VERSION, kinds, remedy)
         splitter(record["split"])
         return cls(tuple(record["words"]), tuple(record["counts"]), record["lower"], record["split"])
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +11,7 @@ from ..baselines import CELLS
 from ..choices import choice
 from ..environments import ENVIRONMENTS
 from ..errors import ModelError
+from ..settings import check_count, check_number
 
 METHODS = ("supervised", "actor_critic", "reinforce")
 SCHEDULES = ("linear", "constant")
@@ -80,36 +80,27 @@ class MemorySettings:
         if self.batch_size is None:
             object.__setattr__(self, "batch_size", 32 if self.method == "supervised" else 8)
         for name in ("length", "layers", "parameters", "episodes", "batch_size", "evaluation_episodes", "points"):
-            self._check_count(name)
+            check_count(f"memory settings: {name}", getattr(self, name))
         if self.width is not None:
-            self._check_count("width")
+            check_count("memory settings: width", self.width)
         for name in ("cell", "options"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ModelError(f"memory settings: {name} is {getattr(self, name)!r:.60}; expected names with values")
             object.__setattr__(self, name, dict(getattr(self, name)))
-        self._check_number("learning_rate", "a finite number above 0", lambda x: 0 < x < math.inf)
-        self._check_number("gradient_clip", "a finite number above 0", lambda x: 0 < x < math.inf)
+        for name in ("learning_rate", "gradient_clip"):
+            check_number(f"memory settings: {name}", getattr(self, name), low=0, open_low=True)
         for name in ("entropy", "value_weight"):
-            self._check_number(name, "a finite number of at least 0", lambda x: 0 <= x < math.inf)
+            check_number(f"memory settings: {name}", getattr(self, name), low=0)
         for name in ("discount", "gae_lambda"):
-            self._check_number(name, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+            check_number(f"memory settings: {name}", getattr(self, name), low=0, high=1, closed_high=True)
         if self.stop_accuracy is not None:
-            self._check_number("stop_accuracy", "a number above 0.5, up to 1", lambda x: 0.5 < x <= 1)
+            check_number(
+                "memory settings: stop_accuracy", self.stop_accuracy, low=0.5, high=1, open_low=True, closed_high=True
+            )
             if self.method != "supervised":
                 raise ModelError(
                     f"stop_accuracy is of method supervised, not of {self.method}: scores count all episodes"
                 )
-
-    def _check_count(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
-            raise ModelError(f"memory settings: {name} is {value!r:.60}; expected a whole number of at least 1")
-
-    def _check_number(self, name: str, expected: str, fits: Callable[[float], bool]) -> None:
-        value = getattr(self, name)
-        # NaN fails every comparison.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
-            raise ModelError(f"memory settings: {name} is {value!r:.60}; expected {expected}")
 
     @classmethod
     def names(cls) -> list[str]:

@@ -8,6 +8,7 @@ segment's input (arXiv 2601.00426). The gradient goes through memory as `models.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput, SequenceClassifierOutput
 
 from ..astromorphic.classification import classification_loss
-from ..astromorphic.inputs import check_embeddings, check_labels, check_length, check_mask, check_tokens
+from ..astromorphic.inputs import check_labels, checked_text
 from ..astromorphic.layout import Layout
 from ..astromorphic.modeling_astromorphic import AstromorphicBlock, AstromorphicMixer, AstromorphicPreTrainedModel
 from ..errors import ModelError
@@ -122,14 +123,6 @@ class RMAATModel(RMAATPreTrainedModel):
         )
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embed
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.embed = value  # type: ignore[assignment]
-
     def start(self, batch: int) -> Tensor:
         """m_1 of every row, ``[batch, n_mem, model]``, in float32 or better."""
         weight = self.embed.weight
@@ -158,23 +151,10 @@ class RMAATModel(RMAATPreTrainedModel):
 
         Raises ModelError for a text longer than T segments, and for inputs of other shapes or values.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ModelError("give exactly one of input_ids and inputs_embeds")
-        if input_ids is not None:
-            check_tokens(input_ids, self.config.vocab_size)
-        elif inputs_embeds is not None:
-            check_embeddings(inputs_embeds, self.config.embedding_size or self.config.hidden_size)
-        given = input_ids if input_ids is not None else inputs_embeds
-        assert given is not None
-        batch, time = given.shape[:2]
-        check_length(time)
-        if attention_mask is not None:
-            check_mask(attention_mask, batch, time)
-        elif input_ids is not None and self.config.pad_token_id is not None:
-            attention_mask = input_ids != self.config.pad_token_id
-        text = _together(given, None if attention_mask is None else attention_mask.bool())
+        text = _together(*checked_text(self.config, input_ids, inputs_embeds, attention_mask))
         way = self.config.backpropagation if backpropagation is None else backpropagation
-        return self._read(text, self._first(memory, batch), self._total(num_segments, text.most), watch_memory, way)
+        first = self._first(memory, len(text.counts))
+        return self._read(text, first, self._total(num_segments, text.most), watch_memory, way)
 
     def _first(self, memory: Tensor | None, batch: int) -> Tensor:
         own = self.start(batch)
@@ -328,19 +308,23 @@ class _Classifier(RMAATPreTrainedModel):
         self.num_labels = config.num_labels or 1
         self.classifier_dropout = Dropout(float(config.classifier_dropout))
 
-    def _logits(self, read: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _answered(self, read: Tensor, reads: Tensor | None, segments: Tensor, labels: Tensor | None) -> Any:
+    def _answered(
+        self,
+        logits_of: Callable[[Tensor], Tensor],
+        read: Tensor,
+        reads: Tensor | None,
+        segments: Tensor,
+        labels: Tensor | None,
+    ) -> SequenceClassifierOutput:
         """reads ``[T, batch, ...]`` of every segment, of which every row has its first `segments`."""
-        logits, loss = self._logits(read), None
+        logits, loss = logits_of(read), None
         if labels is not None and reads is None:
             loss = classification_loss(logits, labels, self.config.problem_type)
         elif labels is not None and reads is not None:
             # A row without tokens counts once, with the memory it was given.
             counted = torch.arange(len(reads), device=segments.device)[:, None] < segments.clamp_min(1)
             wanted = labels[None].expand(len(reads), *labels.shape)[counted]
-            loss = classification_loss(self._logits(reads[counted]), wanted, self.config.problem_type)
+            loss = classification_loss(logits_of(reads[counted]), wanted, self.config.problem_type)
         return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
 
 
@@ -376,8 +360,7 @@ class RMAATForSequenceClassification(_Classifier):
         if labels is not None and given is not None:
             check_labels(labels, given.shape[0], self.config)
         out = self.model(input_ids, attention_mask, inputs_embeds, num_segments=num_segments, watch_memory=watch_memory)
-        answered: SequenceClassifierOutput = self._answered(out.read, out.reads, out.segments, labels)
-        return answered
+        return self._answered(self._logits, out.read, out.reads, out.segments, labels)
 
 
 class RMAATForRetrieval(_Classifier):
@@ -426,7 +409,5 @@ class RMAATForRetrieval(_Classifier):
         out = self.model(input_ids.flatten(0, 1), mask, num_segments=num_segments, watch_memory=watch_memory)
         assert out.read is not None and out.segments is not None
         reads = None if out.reads is None else out.reads.unflatten(1, (batch, 2))
-        answered: SequenceClassifierOutput = self._answered(
-            out.read.unflatten(0, (batch, 2)), reads, out.segments.view(batch, 2).amin(1), labels
-        )
-        return answered
+        read = out.read.unflatten(0, (batch, 2))
+        return self._answered(self._logits, read, reads, out.segments.view(batch, 2).amin(1), labels)

@@ -55,6 +55,11 @@ _CIFAR_SIZE = {
 }
 _WIKITEXT_SIZE = {"hidden_size": 768, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": 3072,
                   "max_position_embeddings": 512}  # fmt: skip
+_WIKITEXT_SMOKE = TaskPreset(
+    _LANGUAGE_SMOKE,
+    {**_SHAKESPEARE, "hidden_size": 32, "hidden_dim": 8, "intermediate_size": 64},
+    {"tokens": "words", "vocabulary": 2_000},
+)
 
 # One classification smoke run: a few hundred examples, a tiny network, seconds.
 _CLASSIFIER_SMOKE = Recipe(
@@ -164,11 +169,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                 {**_WIKITEXT_SIZE, "norm_placement": "pre", "dropout": 0.3},
                 {"tokens": "gpt2"},
             ),
-            "smoke": TaskPreset(
-                _LANGUAGE_SMOKE,
-                {**_SHAKESPEARE, "hidden_size": 32, "hidden_dim": 8, "intermediate_size": 64},
-                {"tokens": "words", "vocabulary": 2_000},
-            ),
+            "smoke": _WIKITEXT_SMOKE,
         },
         "wikitext103": {
             "tuned": TaskPreset(
@@ -186,11 +187,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                 {**_WIKITEXT_SIZE, "norm_placement": "pre", "dropout": 0.1},
                 {"tokens": "neox_if_there"},
             ),
-            "smoke": TaskPreset(
-                _LANGUAGE_SMOKE,
-                {**_SHAKESPEARE, "hidden_size": 32, "hidden_dim": 8, "intermediate_size": 64},
-                {"tokens": "words", "vocabulary": 2_000},
-            ),
+            "smoke": _WIKITEXT_SMOKE,
         },
         "enwik8": {
             "tuned": TaskPreset(_LANGUAGE, _BYTES),

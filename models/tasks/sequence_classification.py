@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..data.batches import padded
 from ..errors import ModelError
+from ..folder import stated_type
 from .base import SPLITS, Split
 from .classification import ClassificationTask
 from .networks import network_for
@@ -93,11 +93,7 @@ class SequenceClassificationTask(ClassificationTask):
         return network_for(config.model_type, self.name, self.paired)(config)
 
     def load(self, folder: Path) -> PreTrainedModel:
-        try:
-            model_type = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ModelError(f"{folder / 'config.json'} is missing or damaged; train again") from None
-        return network_for(model_type, self.name, self.paired).from_pretrained(folder)
+        return network_for(str(stated_type(folder)), self.name, self.paired).from_pretrained(folder)
 
     def batch(self, split: Split, items: NDArray[np.int64]) -> dict[str, Tensor]:
         ids, mask = self._padded(self.sequences[split], items)

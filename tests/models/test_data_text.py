@@ -70,16 +70,18 @@ def test_a_vocabulary_is_saved_as_json_and_refused_when_damaged(tmp_path):
     file = v.save(tmp_path / "vocabulary.json")
     assert WordVocabulary.load(file) == v
     record = json.loads(file.read_text())
-    for change in ({"version": 2}, {"words": [1]}, {"extra": 1}, {"lower": "yes"}, {"counts": [0.5]}):
+    for change in ({"version": 2}, {"words": [1]}, {"extra": 1}, {"lower": "yes"}, {"counts": [0.5]}, {"words": 7}):
         file.write_text(json.dumps({**record, **change}))
-        with pytest.raises(ModelError, match="is no vocabulary of version 1"):
+        with pytest.raises(ModelError, match="holds no vocabulary of version 1"):
             WordVocabulary.load(file)
     file.write_text(json.dumps({**record, "words": record["words"][::-1]}))
     with pytest.raises(ModelError, match="begins with <pad>"):
         WordVocabulary.load(file)
     file.write_text("{")
-    with pytest.raises(ModelError, match="is no vocabulary"):
+    with pytest.raises(ModelError, match="holds no vocabulary"):
         WordVocabulary.load(file)
+    with pytest.raises(ModelError, match=r"vocabulary .*elsewhere\.json cannot be read"):
+        WordVocabulary.load(tmp_path / "elsewhere.json")
 
 
 def test_a_wrong_gpt2_vocabulary_is_refused(tmp_path):

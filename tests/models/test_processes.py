@@ -11,13 +11,12 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
-from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
+from two_processes import in_two_processes
 
 from models.astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from models.recipes import Recipe
@@ -120,31 +119,17 @@ def train_plainly(model, rows) -> list[torch.Tensor]:
     return [p.detach().clone() for p in model.parameters()]
 
 
-def worker(rank, folder):
-    torch.set_num_threads(1)
-    init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    try:
-        parallel = DistributedDataParallel(small())
-        weights = train_plainly(parallel, batch()[4 * rank : 4 * rank + 4])
-        model = small(dropout=0.5).train()
-        torch.manual_seed(100 + rank)  # as every rank must: with one seed for all, the masks would repeat
-        dropped = model(batch()[:1]).logits.detach()
-        torch.save({"weights": weights, "dropped": dropped}, f"{folder}/rank{rank}.pt")
-    finally:
-        destroy_process_group()
+def trained_in_part(rank) -> dict:
+    weights = train_plainly(DistributedDataParallel(small()), batch()[4 * rank : 4 * rank + 4])
+    model = small(dropout=0.5).train()
+    torch.manual_seed(100 + rank)  # as every rank must: with one seed for all, the masks would repeat
+    return {"weights": weights, "dropped": model(batch()[:1]).logits.detach()}
 
 
 @pytest.mark.slow
 def test_two_processes_train_the_weights_of_one(tmp_path):
     """Data-parallel over two processes, 4 rows each, against one process with all 8; without dropout."""
-    context = get_context("spawn")
-    processes = [context.Process(target=worker, args=(rank, str(tmp_path))) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-    assert [process.exitcode for process in processes] == [0, 0]
-    found = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    found = in_two_processes(trained_in_part, tmp_path)
     start, one = [p.detach().clone() for p in small().parameters()], train_plainly(small(), batch())
     for i, expected in enumerate(one):
         assert torch.equal(found[0]["weights"][i], found[1]["weights"][i])

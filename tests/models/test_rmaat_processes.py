@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from multiprocessing import get_context
-
 import pytest
 import torch
-from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
+from two_processes import in_two_processes
 
 from models.rmaat import RMAATConfig, RMAATForSequenceClassification
 
@@ -40,26 +38,13 @@ def trained(model, rows) -> list[torch.Tensor]:
     return [p.detach().clone() for p in model.parameters()]
 
 
-def worker(rank, folder):
-    torch.set_num_threads(1)
-    init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    try:
-        parallel = DistributedDataParallel(small("replay"))
-        torch.save(trained(parallel, slice(4 * rank, 4 * rank + 4)), f"{folder}/rank{rank}.pt")
-    finally:
-        destroy_process_group()
+def replayed(rank) -> list[torch.Tensor]:
+    return trained(DistributedDataParallel(small("replay")), slice(4 * rank, 4 * rank + 4))
 
 
 @pytest.mark.slow
 def test_two_processes_replay_what_one_backpropagates(tmp_path):
-    context = get_context("spawn")
-    processes = [context.Process(target=worker, args=(rank, str(tmp_path))) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-    assert [process.exitcode for process in processes] == [0, 0]
-    found = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    found = in_two_processes(replayed, tmp_path)
     one, start = trained(small("full"), slice(8)), [p.detach() for p in small("full").parameters()]
     for i, expected in enumerate(one):
         assert torch.equal(found[0][i], found[1][i])

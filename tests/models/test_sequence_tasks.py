@@ -120,8 +120,10 @@ def test_scores_stand_beside_what_no_reading_is_needed_for(tmp_path):
     text = score_run(tmp_path)
     assert f"majority     {100 * result.scores['test'].majority:.2f} %" in text and "chance 10.00 %" in text
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelError, match=r"config\.json is missing or damaged"):
+    with pytest.raises(ModelError, match=r"config\.json is damaged"):
         task.load(tmp_path)
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        task.load(tmp_path / "elsewhere")
 
 
 def test_the_majority_is_that_of_train_even_where_the_scored_examples_differ():
