@@ -106,6 +106,8 @@ def train(
         else:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             state = trainer.state
+        # Scores and verdict are of the weights that are written, in their own precision, not of mixed precision's forward pass.
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         chosen = picked(state.log_history, recipe.select)
         if recipe.select != "last" and chosen is not None:
             best.load_into(model, int(chosen["step"]))
