@@ -443,14 +443,18 @@ def figures(
     prompt: Annotated[str | None, typer.Option("--prompt", help="For inside: the text that the model reads.")] = None,
     subject: Annotated[
         str | None,
-        typer.Option("--subject", help="For inside: the part of the prompt that gets noise; default: all but the last token."),
+        typer.Option(
+            "--subject", help="For inside: the part of the prompt that gets noise; default: all but the last token."
+        ),
     ] = None,
     layer: Annotated[
         int | None, typer.Option("--layer", help="For inside: show the maps of this layer's heads, counted from 1.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="For inside: data folder with the tokenizer of GPT-2 or GPT-NeoX, for models of them."),
+        typer.Option(
+            "--data", help="For inside: data folder with the tokenizer of GPT-2 or GPT-NeoX, for models of them."
+        ),
     ] = None,
 ) -> None:
     """Make a figure with the data behind it."""

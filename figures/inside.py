@@ -1,6 +1,6 @@
 """A look inside a language model over one prompt, after Figure 5 of AstroSNN (arXiv 2312.07625).
 
-A: how much every token adds to the membranes of a layer at every later token, with the astrocyte's term and with the neuron's leak
+A: how much every token adds to a layer's membranes at every later token, with the astrocyte's term and with the neuron's leak
 alone. B: which neurons fire at which token. C: causal tracing: noise on the embeddings of the subject, one quantity of one
 layer at one token put back, and the probability of the answer then.
 """
@@ -44,16 +44,18 @@ def compute(
     layer: int | None = None,
     data: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Look into the model in folder `model`; one row per number, with the columns part, layer, head, token, source, neuron, series,
-    text, value, error. Layers count from 1 (0: the embedding), heads from 1, tokens from 0.
+    """Look into the model in folder `model`: one row per number.
 
-    part : "token" (text; value 1 for the subject), "map" (value: what token `source` adds to the membrane of `token`; series "with"
-    and "without" the astrocyte, or "weights"), "reach" (mean distance of a map), "spike" (0 or 1), "rate" (of a layer at a
-    token), "answer" (probability, series "clean" and "corrupted", text the token), "trace" (probability with the quantity `series`
-    put back; error: standard error over draws of the noise), "absent" (text: why a part is not there).
+    Columns: part, layer, head, token, source, neuron, series, text, value, error. Layers count from 1 (0: the embedding), heads
+    from 1, tokens from 0.
 
-    subject : what gets the noise, the first occurrence (default: all but the last token). layer : its heads instead of the sums of
-    several layers. data : folder with the tokenizer of GPT-2 or GPT-NeoX. seed : of the noise, 10 draws (3 with `quick`).
+    part : "token" (text; value 1 for the subject), "map" (value: what token `source` adds to the membranes at `token`; series
+    "with" and "without" the astrocyte, or "weights"), "reach" (mean distance of a map), "spike" (0 or 1), "rate" (a layer's at a
+    token), "answer" (probability, series "clean" and "corrupted", text the token), "trace" (probability with the quantity
+    `series` put back; error: standard error over draws of the noise), "absent" (text: why a part is not there).
+
+    subject : what gets the noise, the first occurrence (default: all but the last token). layer : its heads instead of the sums
+    of several layers. data : folder with the tokenizer of GPT-2 or GPT-NeoX. seed : of the noise, 10 draws (3 with `quick`).
 
     Raises InsideError and ModelError for what cannot be looked at.
     """
@@ -118,9 +120,7 @@ def _maps(network: Any, ids: Any, layer: int | None) -> list[dict[str, Any]]:
     from models.astrosnn.inspection import mixing_maps, reach
     from models.errors import ModelError
 
-    layers = (
-        [i + 1 for i in _spread_out(network.config.num_hidden_layers, _MAPS)] if layer is None else [layer]
-    )
+    layers = [i + 1 for i in _spread_out(network.config.num_hidden_layers, _MAPS)] if layer is None else [layer]
     try:
         found = mixing_maps(network, ids, layers)
     except ModelError as error:
@@ -165,7 +165,8 @@ def _spikes(network: Any, ids: Any) -> list[dict[str, Any]]:
         for n in _spread_out(neurons, _NEURONS):
             fired = found.spikes[i, :, n].tolist()
             rows += [
-                {"part": "spike", "layer": i + 1, "token": t, "neuron": n, "value": float(x)} for t, x in enumerate(fired)
+                {"part": "spike", "layer": i + 1, "token": t, "neuron": n, "value": float(x)}
+                for t, x in enumerate(fired)
             ]
     return rows
 
@@ -191,8 +192,9 @@ def draw(data: pd.DataFrame) -> Figure:
         _draw_traces(bottom, data, tokens)
         clean, corrupted = (data[(data.part == "answer") & (data.series == s)].iloc[0] for s in ("clean", "corrupted"))
         text = "".join(tokens.text)
+        text = text if len(text) <= 90 else text[:87] + "..."
         figure.suptitle(
-            f"“{text if len(text) <= 90 else text[:87] + '...'}” → “{clean.text}”: probability {clean.value:.3f}; with noise on the "
+            f"“{text}” → “{clean.text}”: probability {clean.value:.3f}; with noise on the "
             f"subject (red) {corrupted.value:.3f}",
             fontsize=11, fontweight="bold", x=0.01, ha="left", parse_math=False,
         )  # fmt: skip
@@ -239,7 +241,9 @@ def _draw_maps(panel: Any, data: pd.DataFrame, series: list[str], across: int, d
             _label(axes, tokens, "y", inches=2.0)
             if number % across == 0:
                 axes.set_ylabel("A   to token" if number == i == 0 else "to token")
-    panel.supxlabel("from token: length of what it adds to the membranes (square-root scale, one per layer)", fontsize=8.8)
+    panel.supxlabel(
+        "from token: length of what it adds to the membranes (square-root scale, one per layer)", fontsize=8.8
+    )
 
 
 def _draw_raster(panel: Any, data: pd.DataFrame, tokens: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""The figure of a look inside: for every kind of checkpoint what makes sense, from any tokens, and one error where nothing does."""
+"""The figure of a look inside: for every kind of checkpoint what makes sense, of any tokens, else one error."""
 
 import json
 
@@ -98,7 +98,9 @@ def test_the_astromorphic_decoder_has_its_trace_alone(tmp_path):
     config = AstromorphicConfig.from_preset("tuned", **SIZE, intermediate_size=32, max_position_embeddings=16)
     AstromorphicForCausalLM(config).save_pretrained(tmp_path)
     data = look(tmp_path)
-    assert parts(data) == {"token", "absent", "answer", "trace"} and set(data[data.part == "trace"].series) == {"hidden"}
+    assert parts(data) == {"token", "absent", "answer", "trace"} and set(data[data.part == "trace"].series) == {
+        "hidden"
+    }
     inside.draw(data)
 
 
@@ -124,7 +126,7 @@ def test_what_cannot_be_looked_at_is_refused_by_name(how, error, message, tmp_pa
 
 
 def test_words_are_the_subject_as_a_whole(tmp_path):
-    codec = WordCodec(WordVocabulary.build([["the", "cat", "sat", "on", "mat"]], size=20))
+    codec = WordCodec(WordVocabulary.build(["the cat sat on mat"]))
     text = read_prompt(codec, "the cat sat on the mat", "at sa")
     assert text.labels == ("the", "cat", "sat", "on", "the", "mat") and text.subject == (1, 2)
     assert read_prompt(codec, "the cat sat on the mat", "the").subject == (0,)
@@ -162,7 +164,10 @@ def test_options_of_the_look_are_for_it_alone(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["figures", "responses", "--out", str(tmp_path), "--prompt", "x"])
     assert stop.value.code == 2 and "--prompt is for the figure inside" in capsys.readouterr().err
-    for arguments, message in ((["--prompt", "ab"], "--model DIR"), (["--model", str(tmp_path / "no"), "--prompt", "ab"], "does not exist")):
+    for arguments, message in (
+        (["--prompt", "ab"], "--model DIR"),
+        (["--model", str(tmp_path / "no"), "--prompt", "ab"], "does not exist"),
+    ):
         with pytest.raises(SystemExit) as stop:
             main(["figures", "inside", "--out", str(tmp_path / "out"), *arguments])
         error = capsys.readouterr().err
@@ -175,7 +180,11 @@ def test_the_command_writes_the_figure(tmp_path, capsys):
 
     folder = saved(tmp_path / "m")
     with pytest.raises(SystemExit) as stop:
-        main(["figures", "inside", "--quick", "--out", str(tmp_path / "out"), "--model", str(folder), "--prompt", PROMPT])
+        main(
+            ["figures", "inside", "--quick", "--out", str(tmp_path / "out"), "--model", str(folder), "--prompt", PROMPT]
+        )
     assert stop.value.code == 0
-    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"inside.{kind}") for kind in ("png", "svg", "csv")]
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "out" / f"inside.{kind}") for kind in ("png", "svg", "csv")
+    ]
     assert json.loads((folder / "config.json").read_text())["model_type"] == "astrosnn"

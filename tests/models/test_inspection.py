@@ -151,7 +151,7 @@ def test_rasters_are_the_spikes_of_the_pass(mixer, tokens):
 def test_what_does_not_spike_has_no_raster(tokens):
     with pytest.raises(ModelError, match="nothing is binary"):
         raster(tiny(mixer="gru"), tokens)
-    with pytest.raises(ModelError, match="'mixer'.*input, feed_forward are binary"):
+    with pytest.raises(ModelError, match=r"'mixer'.*input, feed_forward are binary"):
         raster(tiny(mixer="softmax", residual_mode="spike_in"), tokens)
     assert raster(tiny(mixer="softmax", residual_mode="spike_in"), tokens, "input").spikes.any()
     with pytest.raises(ModelError, match="one row"):

@@ -6,8 +6,8 @@ Per head, with sd_t the standard deviation that the head norm divides o_t by, w 
     A_tj = c (q_t . k_j) gamma^(t-j) / sd_t        v'_j = w (v_j - mean of v_j)      astrocyte
     N_tj = lambda^(t-j)                            I_j = R sigma(x_j)                 neuron
 
-exactly: a layer norm takes away a mean, which is linear, and divides by one number per token. Without the norm sd_t = w = 1, b = 0
-and no mean is taken away. "Without the astrocyte" is the second sum alone, on the same inputs.
+exactly: a layer norm takes away a mean, which is linear, and divides by one number per token. Without it sd_t = w = 1, b = 0 and
+no mean is taken away. "Without the astrocyte" is the second sum alone, on the same inputs.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def reach(influence: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def mixing_maps(
-    model: AstroSNNForCausalLM, input_ids: Tensor, layers: Sequence[int] | None = None
-) -> list[MixingMap]:
+def mixing_maps(model: AstroSNNForCausalLM, input_ids: Tensor, layers: Sequence[int] | None = None) -> list[MixingMap]:
     """The maps of these layers (default all) in the model's own forward pass over input_ids ``[batch, time]``, without padding.
 
     Memory grows with the square of the length. Raises ModelError for another model, a mixer without weights between tokens (lif,
@@ -110,10 +108,11 @@ def mixing_maps(
     chosen = chosen_layers(layers, config.num_hidden_layers)
     batch, time = input_ids.shape
     needed = 4 * (len(chosen) + _COPIES) * batch * config.num_attention_heads * time * time
-    if needed > available_memory():
+    free = available_memory()
+    if needed > free:
         raise ModelError(
-            f"maps of {len(chosen)} layers over {time} tokens need {needed / 2**30:,.1f} GiB, but {available_memory() / 2**30:,.1f} "
-            "GiB are free; give a shorter text or fewer layers"
+            f"maps of {len(chosen)} layers over {time} tokens need {needed / 2**30:,.1f} GiB, but {free / 2**30:,.1f} GiB "
+            "are free; give a shorter text or fewer layers"
         )
     inputs = _mixer_inputs(model, input_ids)
     return [_map(layer, model.model.layers[layer - 1].mixer, *inputs[layer - 1]) for layer in chosen]

@@ -38,7 +38,9 @@ def read_prompt(codec: Codec, text: str, subject: str | None = None) -> Prompt:
         return Prompt(tuple(ids), labels, tuple(range(len(ids) - 1)))
     start = text.find(subject) if subject else -1
     if start < 0:
-        raise ModelError(f"the subject {subject!r:.60} is not in the prompt {text!r:.60}; give a part of it, letter by letter")
+        raise ModelError(
+            f"the subject {subject!r:.60} is not in the prompt {text!r:.60}; give a part of it, letter by letter"
+        )
     end = start + len(subject)
     if isinstance(codec, WordCodec):
         # Parts of words are no tokens.

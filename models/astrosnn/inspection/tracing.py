@@ -1,6 +1,6 @@
 """Causal tracing: noise on some tokens' embeddings, one state put back, and how much of the answer's probability comes back.
 
-After Meng et al. 2022 (arXiv 2202.05262), the method that AstroSNN's Figure 5 names. Three runs: clean; corrupted, with Gaussian noise
+After Meng et al. 2022 (arXiv 2202.05262), the method that AstroSNN's Figure 5 names. Runs: clean; corrupted, with Gaussian noise
 on the embeddings of the subject; restored, the corrupted run in which one quantity of one layer at one token has its clean value
 and everything that depends on it is computed anew.
 """
@@ -23,7 +23,7 @@ from .checks import check_row, chosen_layers
 
 # What is put back at (layer, token t).
 RESTORATIONS = {
-    "hidden": "what the layer passes on at t: the residual stream behind its block (in mode pure its spikes); layer 0 is the embedding",
+    "hidden": "what the layer passes on at t: the stream behind its block (in mode pure its spikes); layer 0 is the embedding",
     "mixer": "what the layer's mixer gives at t: the spikes, where it spikes",
     "state": "what the layer's mixer carries from t to t + 1: for an AM-SU the astrocyte's S and the neuron's u",
 }
@@ -130,7 +130,14 @@ class Tracing:
             if progress is not None:
                 progress(done + 1, len(chosen))
         return Trace(
-            self.answer, self.position, restore, chosen, self.deviation, self.clean, self.corrupted, torch.stack(found, 1)
+            self.answer,
+            self.position,
+            restore,
+            chosen,
+            self.deviation,
+            self.clean,
+            self.corrupted,
+            torch.stack(found, 1),
         )
 
     def _check(self, restore: str, layer: int) -> None:
@@ -225,9 +232,7 @@ def _hooks(hooks: Sequence[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[No
             handle.remove()
 
 
-def _observed(
-    model: Any, embeddings: Tensor
-) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
+def _observed(model: Any, embeddings: Tensor) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
     """Of the clean run: embedding and every layer's output, every mixer's output, and what every mixer was called with."""
     hidden, mixed, calls = [embeddings], [], []
 
@@ -250,7 +255,9 @@ def _check_arguments(
     time: int, subject: Sequence[int], noise: float, draws: int, position: int, answer: int | None, vocabulary: int
 ) -> None:
     if not len(subject) or len(set(subject)) != len(subject) or not all(0 <= t < time for t in subject):
-        raise ModelError(f"subject is {list(subject)!s:.60}; expected different tokens from 0 to {time - 1}, at least one")
+        raise ModelError(
+            f"subject is {list(subject)!s:.60}; expected different tokens from 0 to {time - 1}, at least one"
+        )
     if not 0.0 <= noise < math.inf:
         raise ModelError(f"noise is {noise!r}; expected a finite number of at least 0, in standard deviations")
     if draws < 1:
