@@ -277,13 +277,14 @@ def _draw_traces(panel: Any, data: pd.DataFrame, tokens: pd.DataFrame) -> None:
     answers = data[data.part == "answer"].set_index("series").value
     kinds = [kind for kind in _RESTORED if kind in set(traces.series)]
     grid = panel.subplots(1, len(kinds), squeeze=False)[0]
-    low = min(float(traces.value.min()), float(answers.corrupted))
-    high = max(float(traces.value.max()), float(answers.clean))
+    # White is what the noise leaves: nothing came back.
+    middle = float(answers.corrupted)
+    half = max(float((traces.value - middle).abs().max()), abs(float(answers.clean) - middle), 1e-9)
     for axes, kind in zip(grid, kinds, strict=True):
         one = traces[traces.series == kind]
         picture = one.pivot(index="layer", columns="token", values="value")
         image = axes.imshow(
-            picture.to_numpy(float), cmap="Purples", aspect="auto", interpolation="nearest", vmin=low, vmax=high,
+            picture.to_numpy(float), cmap="PuOr", aspect="auto", interpolation="nearest", vmin=middle - half, vmax=middle + half,
             origin="lower",
         )  # fmt: skip
         axes.grid(False)
@@ -296,7 +297,7 @@ def _draw_traces(panel: Any, data: pd.DataFrame, tokens: pd.DataFrame) -> None:
             axes.set_ylabel("layer")
         axes.set_xlabel(f"at this token (largest standard error {one.error.max():.3f})", fontsize=8.3)
     bar = panel.colorbar(image, ax=list(grid), fraction=0.03, pad=0.01)
-    bar.set_label("probability of the answer", fontsize=8.3)
+    bar.set_label("probability of the answer (red: clean, noisy)", fontsize=8.3)
     for value in (answers.clean, answers.corrupted):
         bar.ax.axhline(float(value), color=RED, lw=1.2)
 
