@@ -186,7 +186,8 @@ def draw(data: pd.DataFrame) -> Figure:
     with house_style():
         figure = Figure(figsize=(13.0, above + 6.3 + 0.5))
         FigureCanvasAgg(figure)
-        top, middle, bottom = figure.subfigures(3, 1, height_ratios=[above, 3.4, 2.9])
+        panels: Any = figure.subfigures(3, 1, height_ratios=[above, 3.4, 2.9])
+        top, middle, bottom = panels
         _draw_maps(top, data, series, across, down, tokens)
         _draw_raster(middle, data, tokens)
         _draw_traces(bottom, data, tokens)
@@ -223,7 +224,8 @@ def _draw_maps(panel: Any, data: pd.DataFrame, series: list[str], across: int, d
     for axes in grid.flat:
         axes.axis("off")
     count = len(tokens)
-    for number, ((layer, head), part) in enumerate(maps.groupby(["layer", "head"], dropna=False)):
+    shown: list[tuple[Any, pd.DataFrame]] = list(maps.groupby(["layer", "head"], dropna=False))
+    for number, ((layer, head), part) in enumerate(shown):
         largest = part.value.max()
         for i, name in enumerate(series):
             axes = grid[len(series) * (number // across) + i, number % across]
@@ -262,7 +264,8 @@ def _draw_raster(panel: Any, data: pd.DataFrame, tokens: pd.DataFrame) -> None:
     axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(layers))], [f"layer {n}" for n in layers])
     _label(axes, tokens, "x", inches=9.0)
     axes.set_title(f"B   spikes of {height} neurons per layer at every token")
-    for n, part in rates.groupby("layer"):
+    by_layer: list[tuple[Any, pd.DataFrame]] = list(rates.groupby("layer"))
+    for n, part in by_layer:
         side.barh(int(n), part.value.mean(), color=GREY, height=0.6)
         side.plot([part.value.min(), part.value.max()], [n, n], color=PUBLISHED, lw=1.0)
     side.set_ylim(rates.layer.max() + 0.6, 0.4)
