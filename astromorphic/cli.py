@@ -437,9 +437,33 @@ def figures(
     ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="For inside: folder of the language model to look into.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="For inside: the text that the model reads.")] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject", help="For inside: the part of the prompt that gets noise; default: all but the last token."
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", help="For inside: show the maps of this layer's heads, counted from 1.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="For inside: data folder with the tokenizer of GPT-2 or GPT-NeoX, for models of them."
+        ),
+    ] = None,
 ) -> None:
     """Make a figure with the data behind it."""
-    from figures.gallery import FIGURES, from_runs, make, missing, titles
+    from figures.gallery import FIGURES, from_model, from_runs, make, missing, titles
+
+    look = {"model": model, "prompt": prompt, "subject": subject, "layer": layer, "data": data}
+    if name not in ("all", "inside") and any(value is not None for value in look.values()):
+        given = next(key for key, value in look.items() if value is not None)
+        raise AssignmentError(f"--{given} is for the figure inside, and {name} looks into no model; leave it out")
 
     if name == "list":
         for key, title in titles().items():
@@ -449,11 +473,16 @@ def figures(
         lacks = missing(key) if name == "all" else None
         if name == "all" and from_runs(key) and runs is None:
             lacks = "made from trained models; name their folder with --runs DIR"
+        if name == "all" and from_model(key) and (model is None or prompt is None):
+            lacks = "looks into a trained model; name it with --model DIR and a text with --prompt TEXT"
         if lacks:
             print(f"{key} is left out: {lacks}")
             continue
         with progress_bar(f"figure {key}") as advance:
-            paths = make(key, out, quick=quick, seed=seed, runs=runs, progress=advance if key != "responses" else None)
+            paths = make(
+                key, out, quick=quick, seed=seed, runs=runs, progress=advance if key != "responses" else None,
+                **(look if from_model(key) else {}),
+            )  # fmt: skip
         for path in paths:
             print(path)
 

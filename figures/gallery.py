@@ -31,6 +31,7 @@ FIGURES = {
     "exponents": "exponents",
     "transfer": "transfer",
     "working_memory": "working_memory",
+    "inside": "inside",
 }
 
 
@@ -47,15 +48,18 @@ def make(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     runs: str | Path | None = None,
+    **look: Any,
 ) -> list[Path]:
     """Compute and draw the figure `name`; write NAME.png, NAME.svg and NAME.csv into `out` and return their paths.
 
-    runs : folder with run folders below it, for the figures that are made from trained models.
+    runs : folder with run folders below it, for the figures that are made from trained models. look : for those that look into
+    one model, its folder and what to read; see `figures.inside.compute`.
     """
     module = _module(choose("figure", name, FIGURES))
-    options: dict[str, Any] = {"progress": progress} if progress else {}
-    if from_runs(name):
-        options["runs"] = runs
+    options: dict[str, Any] = {**look, **({"progress": progress} if progress else {})}
+    if from_runs(name) or from_model(name):
+        if from_runs(name):
+            options["runs"] = runs
         # Quickly read, and refused without leaving an empty folder; other figures are work that an unwritable folder would waste.
         data = module.compute(quick=quick, seed=seed, **options)
         folder = output_folder(out)
@@ -68,6 +72,11 @@ def make(
 def from_runs(name: str) -> bool:
     """Whether the figure `name` is made from the run folders of trained models."""
     return bool(getattr(_module(choose("figure", name, FIGURES)), "FROM_RUNS", False))
+
+
+def from_model(name: str) -> bool:
+    """Whether the figure `name` looks into one trained model."""
+    return bool(getattr(_module(choose("figure", name, FIGURES)), "FROM_MODEL", False))
 
 
 def missing(name: str) -> str | None:
