@@ -20,7 +20,7 @@ SEGMENTS: Mapping[str, int] = {
     "associative_retrieval": 8,
 }  # fmt: skip
 # Of a task's preset: how the transformer pools, and whether it has room for a code over all positions.
-_OF_THE_TRANSFORMER = ("pooling", "position_code", "hidden_dim")
+_OF_THE_TRANSFORMER = ("pooling", "position_code")
 
 
 def names() -> dict[str, str]:
@@ -70,7 +70,8 @@ def configured(
     from ..rmaat.presets import PRESETS
 
     preset = names()[choice("model", model, names())]
-    found = {name: value for name, value in sizes.items() if name not in _OF_THE_TRANSFORMER}
+    resized = {"hidden_dim"} if {"hidden_size", "num_attention_heads"} & set(given) else set()
+    found = {name: value for name, value in sizes.items() if name not in {*_OF_THE_TRANSFORMER, *resized}}
     found |= {**task.settings(), **given}
     longest = found["max_position_embeddings"]
     if "segment_length" not in {**PRESETS[preset], **given} and isinstance(longest, int):
