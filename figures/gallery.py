@@ -31,6 +31,9 @@ FIGURES = {
     "exponents": "exponents",
     "transfer": "transfer",
     "working_memory": "working_memory",
+    "lra": "lra",
+    "retention": "retention",
+    "memory": "memory",
 }
 
 
