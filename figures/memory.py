@@ -63,8 +63,11 @@ def draw(data: pd.DataFrame) -> Figure:
                     line.set(linestyle="--", zorder=3)
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
+            low, high = ax.get_ylim()
             ticks = sorted(set(data.segments))
             ax.set_xticks(ticks, [str(t) for t in ticks])
+            rungs = [n for n in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if low <= n <= high]
+            ax.set_yticks(rungs, [f"{n:,}" for n in rungs])
             ax.minorticks_off()
             ax.set_xlabel("segments")
             ax.set_title(words)

@@ -84,7 +84,7 @@ def draw(data: pd.DataFrame) -> Figure:
         for ax, total in zip(axes[0], SHOWN, strict=True):
             _factor_panel(ax, data[(data.panel == "factors") & (data.segments == total)], total)
         axes[0][0].set_ylabel("r(t, T)")
-        axes[0][-1].legend(fontsize=7)
+        axes[0][-1].legend(fontsize=7, title=f"shares of preset {MACRO}", title_fontsize=7)
         if recalled:
             _accuracy_panel(axes[1][0], data[data.panel == "accuracy"])
             for ax, panel in zip(axes[1][1:], ("path_before", "path_after"), strict=True):
