@@ -98,6 +98,8 @@ def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
     """
     full = {"backpropagation": "full"}
     cut = {"segment_length": length // segments, **full}
+    # In the arms, not among the options: a whole sequence has no memory.
+    slots = {"num_memory_tokens": 8}
     # Arms of which the macro file would change more than retention say what they have.
     own: Mapping[str, dict[str, Any]] = {"astromorphic": {"response": _power(0.25), "distance_decay": 0.05}}
     arms = [Arm("none_whole", "plain_none", full)]
@@ -107,8 +109,8 @@ def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
         arms += [
             Arm(f"{mixer}_whole", f"plain_{mixer}", {**own.get(mixer, {}), **full}),
             Arm(f"{mixer}_segments", recurrent, {**same, **alone}),
-            Arm(f"{mixer}_memory", recurrent, {**same, "retention": "ones"}),
-            Arm(f"{mixer}_simulated", recurrent, {**same, "retention": "simulated"}, "simulated"),
+            Arm(f"{mixer}_memory", recurrent, {**same, **slots, "retention": "ones"}),
+            Arm(f"{mixer}_simulated", recurrent, {**same, **slots, "retention": "simulated"}, "simulated"),
         ]
     return tuple(arms)
 
@@ -116,7 +118,7 @@ def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
 # Reduced, so that a run takes about a minute of one core: width 64, one layer, four segments, and what the data say.
 _SMALL: Mapping[str, Any] = {
     "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128, "dropout": 0.0,
-    "num_memory_tokens": 8, "evaluate_every": 100, "warmup_steps": 100,
+    "evaluate_every": 100, "warmup_steps": 100,
 }  # fmt: skip
 _SHORT_LISTOPS = {
     **_SMALL, "min_length": 20, "max_length": 201, "length": 200, "max_depth": 4, "max_args": 5, "train": 30_000,
