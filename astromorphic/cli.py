@@ -233,7 +233,8 @@ def train(
             help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat_layer, kozachkov, kozachkov_random_features, "
             "katharopoulos, softmax, none; for long sequences in segments rmaat, rmaat_paper, rmt, rlt, rmaat_no_memory and "
             "plain_astromorphic, plain_softmax, plain_linear, plain_none; bag_of_words for texts with labels; astrosnn "
-            "(spiking, for language models; --set mixer=... for its controls); for the chains lif, alif, gru, amsu and their variants.",
+            "(spiking, for language models; --set mixer=... for its controls); for the chains lif, alif, gru, amsu and their "
+            "variants.",
         ),
     ] = "astromorphic",
     preset: Annotated[
@@ -251,7 +252,9 @@ def train(
             "hub_table and hub_images hf:NAME.",
         ),
     ] = None,
-    macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response, retention or time constants to use.")] = None,
+    macro: Annotated[
+        Path | None, typer.Option("--macro", help="macro.json whose response, retention or time constants to use.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model, the recipe or the data."),
@@ -443,7 +446,11 @@ def figures(
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
     runs: Annotated[
         Path | None,
-        typer.Option("--runs", help="Folder with trained models, for table1, fig4, exponents, working_memory, lra and retention; memory: a benchmark's file."),
+        typer.Option(
+            "--runs",
+            help="Folder with trained models, for table1, fig4, exponents, working_memory, lra and retention; for memory "
+            "the file of a benchmark.",
+        ),
     ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,

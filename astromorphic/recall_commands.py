@@ -32,8 +32,8 @@ def plan(
 ) -> list[dict[str, Any]]:
     """The jobs, one per schedule, number of segments and seed; everything is checked before the first begins.
 
-    changes : `segments`, one or a list; the rest settings of training or network (`models.rmaat.recall_runs`). preset : "smoke" for
-    20 steps. A study that is stopped half-way has all schedules with fewer seeds.
+    changes : `segments`, one or a list; the rest settings of training or network (`models.rmaat.recall_runs`). preset : "smoke"
+    for 20 steps. A study that is stopped half-way has all schedules with fewer seeds.
     """
     import bridge
     from biosim.registry import choose
@@ -57,7 +57,9 @@ def plan(
     cycles = {"retention_shares": [float(s) for s in found.shares], "retention_decay": float(found.decay)}
     jobs = []
     for arm in wanted:
-        own = {"steps": 20 if preset == "smoke" else STEPS} | (cycles if arm in ("simulated", "reversed") else {}) | given
+        own = (
+            {"steps": 20 if preset == "smoke" else STEPS} | (cycles if arm in ("simulated", "reversed") else {}) | given
+        )
         whole = completed(own)
         network = {name: value for name, value in whole.items() if name not in ("steps", "batch", "rate", "tests")}
         for n in lengths:

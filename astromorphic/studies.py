@@ -17,7 +17,8 @@ ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """preset : see `AstromorphicConfig.from_preset`, or a name of --model of the networks in segments. macro : a preset of `bridge` whose response is used instead."""
+    """preset : see `AstromorphicConfig.from_preset`, or a name of --model of the networks in segments. macro : a preset of
+    `bridge` whose response, or retention, is used instead."""
 
     name: str
     preset: str = "tuned"
@@ -89,7 +90,6 @@ _GLOBAL = Arm("eq18_global", settings={"sigmoid_placement": "outside", "causal":
 _FOUR_MEGABYTES = {"n_bytes": 4_000_000}
 
 
-
 def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
     """{softmax, linear, astromorphic} x {whole sequence, segments alone, memory with r = 1, with simulated r}, and attention off.
 
@@ -151,13 +151,28 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             _FOUR_MEGABYTES,
         ),
         "listops_memory": Study(
-            "ListOps of 20 to 200 symbols (reduced): attention x memory", "listops", _grid(200), "lra", (1e-3, 3e-3), _SHORT_LISTOPS
+            "ListOps of 20 to 200 symbols (reduced): attention x memory",
+            "listops",
+            _grid(200),
+            "lra",
+            (1e-3, 3e-3),
+            _SHORT_LISTOPS,
         ),
         "lra_text_memory": Study(
-            "IMDB's first 512 bytes (reduced): attention x memory", "lra_text", _grid(512), "lra", (1e-3, 3e-3), _SHORT_TEXT
+            "IMDB's first 512 bytes (reduced): attention x memory",
+            "lra_text",
+            _grid(512),
+            "lra",
+            (1e-3, 3e-3),
+            _SHORT_TEXT,
         ),
         "lra_image_memory": Study(
-            "CIFAR-10 in grey, 16 x 16 (reduced): attention x memory", "lra_image", _grid(256), "lra", (1e-3, 3e-3), _SMALL_IMAGE
+            "CIFAR-10 in grey, 16 x 16 (reduced): attention x memory",
+            "lra_image",
+            _grid(256),
+            "lra",
+            (1e-3, 3e-3),
+            _SMALL_IMAGE,
         ),
         "wikitext2": Study("WikiText-2: every mixer", "wikitext2", (*_PRESETS, _GLOBAL), "table1", (3e-4, 1e-3)),
     }

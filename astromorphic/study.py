@@ -80,7 +80,8 @@ def plan(
                 jobs.append(
                     {
                         "task": study.task, "data": None if data is None else str(data), "options": ready.options,
-                        "config": ready.config.settings(), "model_type": ready.config.model_type, "macro": None if arm.macro is None else _macro(arm).dumps(),
+                        "config": ready.config.settings(), "model_type": ready.config.model_type,
+                        "macro": None if arm.macro is None else _macro(arm).dumps(),
                         "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{named}-seed{seed}"), "seed": seed,
                         "arm": arm.name,
                     }

@@ -16,7 +16,6 @@ from .runs import RunsError, load_runs, summary, table
 from .style import BLUE, GREEN, GREY, ORANGE, PUBLISHED, RED, house_style, new_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -77,7 +76,7 @@ def family(task: str) -> str:
 
 
 def size_of(run: RunResult) -> str:
-    """ "full" if the data are those of the arena, "reduced" if any option of theirs, or the share that is used, says otherwise."""
+    """ "full" if the data are those of the arena, "reduced" if any option or the share of them used says otherwise."""
     wanted = _FULL.get(family(run.task))
     given = run.data.options
     if wanted is None or any(given.get(name, value) not in (value, None) for name, value in wanted.items()):
@@ -106,7 +105,10 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def _order(arm: str) -> tuple[int, int, str]:
     mixer, _, memory = arm.partition("_")
-    places = [list(MIXERS).index(mixer) if mixer in MIXERS else -1, list(MEMORIES).index(memory) if memory in MEMORIES else -1]
+    places = [
+        list(MIXERS).index(mixer) if mixer in MIXERS else -1,
+        list(MEMORIES).index(memory) if memory in MEMORIES else -1,
+    ]
     return places[0], places[1], arm
 
 
@@ -141,7 +143,9 @@ def _panel(ax: Any, name: str, part: pd.DataFrame) -> None:
         first = int(np.flatnonzero((part.source == source).to_numpy())[0])
         here = f"here, {part['size'].iloc[0]} size; the commonest class (dotted) {majority:.1f}"
         head = {"ours": here, "paper": "paper's Table 1, full size"}.get(str(source), "other families, full size")
-        ax.annotate(head, (0.01, y[first] + 0.8), xycoords=("axes fraction", "data"), fontsize=7, color=GREY, va="center")
+        ax.annotate(
+            head, (0.01, y[first] + 0.8), xycoords=("axes fraction", "data"), fontsize=7, color=GREY, va="center"
+        )
     ax.set_yticks(y, part.label, fontsize=7.5)
     ax.set_ylim(y.min() - 0.7, 1.3)
     ax.set_xlim(0, 100)
@@ -152,7 +156,10 @@ def _panel(ax: Any, name: str, part: pd.DataFrame) -> None:
 
 def as_text(data: pd.DataFrame) -> str:
     """The rows of ours as a table in Markdown, task by task."""
-    lines = ["| data | arm | accuracy, % | seeds | learning rate | parameters |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| data | arm | accuracy, % | seeds | learning rate | parameters |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     mine = data[data.source == "ours"]
     for name in dict.fromkeys(mine.data):
         part = mine[mine.data == name]

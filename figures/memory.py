@@ -19,11 +19,17 @@ from .style import BLUE, GREY, ORANGE, house_style, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "memory and time of replay, checkpoints and full backpropagation against the number of segments, from a benchmark"
+TITLE = (
+    "memory and time of replay, checkpoints and full backpropagation against the number of segments, from a benchmark"
+)
 FROM_RUNS = True
 
 FILE = "memory.json"
-WAYS = {"full": ("full (BPTT)", GREY), "checkpoint": ("checkpoint at every segment", ORANGE), "replay": ("replay (AMRB)", BLUE)}
+WAYS = {
+    "full": ("full (BPTT)", GREY),
+    "checkpoint": ("checkpoint at every segment", ORANGE),
+    "replay": ("replay (AMRB)", BLUE),
+}
 PANELS = {"peak memory": "peak memory (MB)", "kept by autograd": "kept by autograd (MB)", "CPU time": "CPU time (ms)"}
 _ROW = re.compile(rf"({'|'.join(PANELS)}), ({'|'.join(WAYS)}), (\d+) segments?")
 
@@ -43,7 +49,9 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
     except (OSError, ValueError, KeyError, TypeError):
         raise RunsError(f"--runs {file} is missing or no file of the benchmark; {remedy}") from None
     rows = [
-        {"panel": match[1], "way": match[2], "segments": int(match[3]), "value": value} for match, value in found if match
+        {"panel": match[1], "way": match[2], "segments": int(match[3]), "value": value}
+        for match, value in found
+        if match
     ]
     if not rows:
         raise RunsError(f"--runs {file} holds no memory or time by segments; {remedy}")

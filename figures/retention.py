@@ -72,7 +72,9 @@ def _factors() -> list[dict[str, Any]]:
         for series, (y, low, high) in curves.items():
             for t in range(total):
                 interval = {} if low is None else {"low": float(low[t]), "high": float(high[t])}
-                rows.append({"panel": "factors", "series": series, "segments": total, "x": t + 1, "y": float(y[t])} | interval)
+                rows.append(
+                    {"panel": "factors", "series": series, "segments": total, "x": t + 1, "y": float(y[t])} | interval
+                )
     return rows
 
 

@@ -33,7 +33,17 @@ from .tasks import load_task
 from .tasks.base import Batches, Task
 from .tasks.language import LanguageTask
 from .tasks.shakespeare import ByteText, language_task
-from .trainer import BestWeights, LearningCurve, Progress, check_precision, is_over, make_trainer, own_loss, picked, points
+from .trainer import (
+    BestWeights,
+    LearningCurve,
+    Progress,
+    check_precision,
+    is_over,
+    make_trainer,
+    own_loss,
+    picked,
+    points,
+)
 
 RUN_FILE = "run.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -337,7 +347,21 @@ class _Queue(Protocol):
 
 
 _JOB_KEYS = frozenset(
-    {"config", "model_type", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"}
+    {
+        "config",
+        "model_type",
+        "macro",
+        "task",
+        "data",
+        "options",
+        "recipe",
+        "out_dir",
+        "seed",
+        "arm",
+        "threads",
+        "device",
+        "progress",
+    }
 )
 
 

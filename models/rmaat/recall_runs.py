@@ -64,7 +64,9 @@ class RecallRun(BaseModel):
             what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else type(error).__name__
             raise ModelError(f"recall record {file} is missing or damaged ({what}); run it again") from None
         if found.schema_version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ModelError(f"{file} has schema_version {found.schema_version}; expected {SCHEMA_VERSION}; run it again")
+            raise ModelError(
+                f"{file} has schema_version {found.schema_version}; expected {SCHEMA_VERSION}; run it again"
+            )
         return found
 
 
@@ -121,7 +123,11 @@ def recall_run(
     started = time.monotonic()
     found = asdict(delayed_recall(retention, segments, seed=seed, **whole))
     run = RecallRun(
-        **found, settings=whole, wall_time_s=time.monotonic() - started, versions=versions(), git_revision=git_revision()
+        **found,
+        settings=whole,
+        wall_time_s=time.monotonic() - started,
+        versions=versions(),
+        git_revision=git_revision(),
     )
     output_folder(Path(out_dir))
     write_text(file, run.dumps())

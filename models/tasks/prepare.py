@@ -63,8 +63,8 @@ def prepare(
     """Load the task and put its preset, the model's and the user's changes together.
 
     changes : settings of the model, the recipe or the data, by name; each name belongs to one of the three. macro : a macro
-    file whose response our variant uses, and whose retention networks with a memory use. loaded : the task of an earlier call with the same task, data and options, which is not
-    read again. Names and the preset are checked before data are read.
+    file whose response our variant uses, and whose retention networks with a memory use. loaded : the task of an earlier call
+    with the same task, data and options, which is not read again. Names and the preset are checked before data are read.
     """
     from .loading import family, kind_of, load, option_names, resolve
 
@@ -74,7 +74,9 @@ def prepare(
     if model == BAG_OF_WORDS:
         raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
     architecture = model if model in OURS.values() else choice("model", model, [*model_names(), BAG_OF_WORDS])
-    model_type = segmented.TYPE if architecture in segmented.names() else SPIKING if architecture == SPIKING else "astromorphic"
+    model_type = (
+        segmented.TYPE if architecture in segmented.names() else SPIKING if architecture == SPIKING else "astromorphic"
+    )
     architecture = {**OURS, **LAYERS}.get(architecture, architecture)
     if macro is not None and model_type == "astromorphic" and architecture != "tuned":
         raise ModelError(

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .base import Task
 
 TYPE = "rmaat"
-# T of the paper's Table 1, in which its segments of 256 to 1,024 tokens are contained; Retrieval has 16 over both texts. Ours, for
-# what it does not have: segments of 256 pixels, and of about 128 bytes.
+# T of the paper's Table 1, where Retrieval has 16 over both texts. Ours, for what it does not have: segments of 256 pixels, and
+# of about 128 bytes.
 SEGMENTS: Mapping[str, int] = {
     "listops": 8, "lra_text": 8, "lra_retrieval": 8, "lra_image": 2, "pathfinder": 4, "pathfinder_like": 4, "path_x": 64,
     "associative_retrieval": 8,

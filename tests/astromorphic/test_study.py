@@ -49,8 +49,8 @@ def test_every_arm_of_every_study_is_a_network():
     from models.rmaat import RMAATConfig, RMAATForSequenceClassification
     from models.tasks.loading import kind_of
     from models.tasks.prepare import NETWORKS
-    from models.tasks.segmented import names as segmented
     from models.tasks.presets import task_preset
+    from models.tasks.segmented import names as segmented
 
     classes = {"causal_lm": AstromorphicForCausalLM, "sequence": AstromorphicForSequenceClassification,
                "image": AstromorphicForImageClassification}  # fmt: skip

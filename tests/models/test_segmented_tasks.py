@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_one_line_before_any_work(listops, tmp_path):
     with pytest.raises(ModelError, match="max_position_embeddings is 8 and sequences of listops_5_30 have up to"):
         train(ready.config, ready.task, ready.recipe, tmp_path / "run")
     own = prepare("listops", "rmaat", "smoke", changes={"label_smoothing": 0.1, "loss_at": "segments"}, loaded=listops)
-    with pytest.raises(ModelError, match="label_smoothing is 0.1 and loss_at 'segments'"):
+    with pytest.raises(ModelError, match=r"label_smoothing is 0\.1 and loss_at 'segments'"):
         train(own.config, own.task, own.recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -147,7 +147,10 @@ def test_pairs_are_read_by_two_towers_and_the_shorter_text_may_be_padded(tmp_pat
         expected = network(**batch).logits
         # One at a time, each text at its own length.
         for i in range(4):
-            texts = [batch[f"{which}input_ids"][i][batch[f"{which}attention_mask"][i].bool()][None] for which in ("", "second_")]
+            texts = [
+                batch[f"{which}input_ids"][i][batch[f"{which}attention_mask"][i].bool()][None]
+                for which in ("", "second_")
+            ]
             masks = [torch.ones_like(text) for text in texts]
             alone = network(texts[0], masks[0], second_input_ids=texts[1], second_attention_mask=masks[1]).logits
             torch.testing.assert_close(alone[0], expected[i], rtol=1e-4, atol=1e-5)
@@ -174,7 +177,9 @@ def test_smaller_pictures_are_means_over_squares(tmp_path):
     g = np.random.default_rng(0)
     pictures = g.integers(0, 256, (3, 32, 32), dtype=np.uint8)
     small = smaller(pictures, 16)
-    slow = [[[int(p[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean()) for j in range(16)] for i in range(16)] for p in pictures]
+    slow = [
+        [[int(p[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean()) for j in range(16)] for i in range(16)] for p in pictures
+    ]
     assert small.dtype == np.uint8 and small.tolist() == slow
     assert np.array_equal(smaller(pictures, 32), pictures)
     with pytest.raises(ModelError, match="size is 20; expected one of 32, 16, 8 pixels"):

@@ -22,11 +22,11 @@ from models.data.vocabulary import WordVocabulary
 from models.errors import ModelError
 from models.recipes import Recipe
 from models.result import RunResult
+from models.rmaat.presets import MODELS as SEGMENTED
 from models.scoring import leaks_of_run, open_run, score_run
 from models.tasks import SEQUENCES, load_task
 from models.tasks.image_classification import ImageClassificationTask
 from models.tasks.loading import family
-from models.rmaat.presets import MODELS as SEGMENTED
 from models.tasks.prepare import model_names, prepare
 from models.tasks.presets import PRESETS
 from models.tasks.text_classification import TextClassificationTask
