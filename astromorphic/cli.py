@@ -230,9 +230,11 @@ def train(
         str,
         typer.Option(
             "--model",
-            help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat, kozachkov, kozachkov_random_features, "
-            "katharopoulos, softmax, none; bag_of_words for texts with labels; astrosnn (spiking, for language models; "
-            "--set mixer=... for its controls); for the chains lif, alif, gru, amsu and their variants.",
+            help="astromorphic (ours), paper_eq11, paper_eq18, paper_alg1, rmaat_layer, kozachkov, kozachkov_random_features, "
+            "katharopoulos, softmax, none; for long sequences in segments rmaat, rmaat_paper, rmt, rlt, rmaat_no_memory and "
+            "plain_astromorphic, plain_softmax, plain_linear, plain_none; bag_of_words for texts with labels; astrosnn "
+            "(spiking, for language models; --set mixer=... for its controls); for the chains lif, alif, gru, amsu and their "
+            "variants.",
         ),
     ] = "astromorphic",
     preset: Annotated[
@@ -250,7 +252,9 @@ def train(
             "hub_table and hub_images hf:NAME.",
         ),
     ] = None,
-    macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,
+    macro: Annotated[
+        Path | None, typer.Option("--macro", help="macro.json whose response, retention or time constants to use.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model, the recipe or the data."),
@@ -291,7 +295,7 @@ def study(
     ] = None,
 ) -> None:
     """Train the variants and controls of one question side by side, at several learning rates and seeds."""
-    from . import memory_commands
+    from . import memory_commands, recall_commands
     from .studies import STUDIES
 
     if name == "list":
@@ -299,6 +303,7 @@ def study(
             print(f"{key:18s} {entry.title}: {', '.join(arm.name for arm in entry.arms)}")
         for key, one in memory_commands.STUDIES.items():
             print(f"{key:18s} {one.title}: {', '.join(one.models)}")
+        print(f"{recall_commands.NAME:18s} {recall_commands.TITLE}: {', '.join(recall_commands.ARMS)}")
         return
     if out is None:
         raise AssignmentError(f"study {name} needs a folder for its runs; name one with --out DIR")
@@ -306,6 +311,14 @@ def study(
         print(
             memory_commands.study(
                 name, out, data=data, preset=preset, models=arms.split(",") if arms else None, rates=_rates(rates), seeds=seeds,
+                first_seed=seed, changes=parse_assignments(set_ or []), workers=workers,
+            )
+        )  # fmt: skip
+        return
+    if name == recall_commands.NAME:
+        print(
+            recall_commands.study(
+                out, data=data, preset=preset, arms=arms.split(",") if arms else None, rates=_rates(rates), seeds=seeds,
                 first_seed=seed, changes=parse_assignments(set_ or []), workers=workers,
             )
         )  # fmt: skip
@@ -433,7 +446,11 @@ def figures(
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
     runs: Annotated[
         Path | None,
-        typer.Option("--runs", help="Folder with trained models, for table1, fig4, exponents and working_memory."),
+        typer.Option(
+            "--runs",
+            help="Folder with trained models, for table1, fig4, exponents, working_memory, lra and retention; for memory "
+            "the file of a benchmark.",
+        ),
     ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,

@@ -17,7 +17,8 @@ ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """preset : see `AstromorphicConfig.from_preset`. macro : a preset of `bridge` whose response is used instead."""
+    """preset : see `AstromorphicConfig.from_preset`, or a name of --model of the networks in segments. macro : a preset of
+    `bridge` whose response, or retention, is used instead."""
 
     name: str
     preset: str = "tuned"
@@ -27,7 +28,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """title : what it asks. task, options : see `models.load_task`. figure : what `astromorphic figures` draws from the runs."""
+    """title : what it asks. task : see `models.load_task`. options : settings of data, model and recipe that all arms share,
+    over the preset's. figure : what `astromorphic figures` draws from the runs."""
 
     title: str
     task: str
@@ -87,6 +89,44 @@ _GLOBAL = Arm("eq18_global", settings={"sigmoid_placement": "outside", "causal":
 # The rest of enwik8, where it is there, is not read.
 _FOUR_MEGABYTES = {"n_bytes": 4_000_000}
 
+
+def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
+    """{softmax, linear, astromorphic} x {whole sequence, segments alone, memory with r = 1, with simulated r}, and attention off.
+
+    A macro file gives its retention alone: the response and the reach of the position code are the same in all arms. Gradients
+    go through memory in full, which is quicker than replay where all fits, and the same.
+    """
+    full = {"backpropagation": "full"}
+    cut = {"segment_length": length // segments, **full}
+    # In the arms, not among the options: a whole sequence has no memory.
+    slots = {"num_memory_tokens": 8}
+    # Arms of which the macro file would change more than retention say what they have.
+    own: Mapping[str, dict[str, Any]] = {"astromorphic": {"response": _power(0.25), "distance_decay": 0.05}}
+    arms = [Arm("none_whole", "plain_none", full)]
+    for mixer, recurrent in (("softmax", "rmt"), ("linear", "rlt"), ("astromorphic", "rmaat")):
+        same = {**own.get(mixer, {}), **cut}
+        alone = {"num_memory_tokens": 0, "retention": "ones"}
+        arms += [
+            Arm(f"{mixer}_whole", f"plain_{mixer}", {**own.get(mixer, {}), **full}),
+            Arm(f"{mixer}_segments", recurrent, {**same, **alone}),
+            Arm(f"{mixer}_memory", recurrent, {**same, **slots, "retention": "ones"}),
+            Arm(f"{mixer}_simulated", recurrent, {**same, **slots, "retention": "simulated"}, "simulated"),
+        ]
+    return tuple(arms)
+
+
+# Reduced, so that a run takes about a minute of one core: width 64, one layer, four segments, and what the data say.
+_SMALL: Mapping[str, Any] = {
+    "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128, "dropout": 0.0,
+    "evaluate_every": 100, "warmup_steps": 100,
+}  # fmt: skip
+_SHORT_LISTOPS = {
+    **_SMALL, "min_length": 20, "max_length": 201, "length": 200, "max_depth": 4, "max_args": 5, "train": 30_000,
+    "validation": 1_000, "test": 2_000, "steps": 1_200, "batch_size": 32,
+}  # fmt: skip
+_SHORT_TEXT = {**_SMALL, "length": 512, "steps": 1_200, "batch_size": 16, "evaluate_items": 4_000}
+_SMALL_IMAGE = {**_SMALL, "size": 16, "steps": 1_000, "batch_size": 32, "evaluate_items": 4_000}
+
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         "imdb": Study("IMDB: every variant and control", "imdb", (*_PRESETS, _BAG), "table1", (3e-4, 1e-3, 3e-3)),
@@ -109,6 +149,30 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             "exponents",
             (3e-3,),
             _FOUR_MEGABYTES,
+        ),
+        "listops_memory": Study(
+            "ListOps of 20 to 200 symbols (reduced): attention x memory",
+            "listops",
+            _grid(200),
+            "lra",
+            (1e-3, 3e-3),
+            _SHORT_LISTOPS,
+        ),
+        "lra_text_memory": Study(
+            "IMDB's first 512 bytes (reduced): attention x memory",
+            "lra_text",
+            _grid(512),
+            "lra",
+            (1e-3, 3e-3),
+            _SHORT_TEXT,
+        ),
+        "lra_image_memory": Study(
+            "CIFAR-10 in grey, 16 x 16 (reduced): attention x memory",
+            "lra_image",
+            _grid(256),
+            "lra",
+            (1e-3, 3e-3),
+            _SMALL_IMAGE,
         ),
         "wikitext2": Study("WikiText-2: every mixer", "wikitext2", (*_PRESETS, _GLOBAL), "table1", (3e-4, 1e-3)),
     }

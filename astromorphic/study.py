@@ -46,9 +46,12 @@ def plan(
     from biosim.registry import choose
     from models.tasks.prepare import prepare
 
+    from . import recall_commands
     from .memory_commands import STUDIES as MEMORY_STUDIES
 
-    if choose("study", name, [*STUDIES, *MEMORY_STUDIES]) in MEMORY_STUDIES:
+    if choose("study", name, [*STUDIES, *MEMORY_STUDIES, recall_commands.NAME]) == recall_commands.NAME:
+        raise AssignmentError(f"study {name} is of delayed recall; astromorphic.recall_commands.plan makes its jobs")
+    if name in MEMORY_STUDIES:
         raise AssignmentError(
             f"study {name} is of chains to remember; astromorphic.memory_commands.plan makes its jobs"
         )
@@ -77,7 +80,8 @@ def plan(
                 jobs.append(
                     {
                         "task": study.task, "data": None if data is None else str(data), "options": ready.options,
-                        "config": ready.config.settings(), "macro": None if arm.macro is None else _macro(arm).dumps(),
+                        "config": ready.config.settings(), "model_type": ready.config.model_type,
+                        "macro": None if arm.macro is None else _macro(arm).dumps(),
                         "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{named}-seed{seed}"), "seed": seed,
                         "arm": arm.name,
                     }

@@ -32,6 +32,9 @@ FIGURES = {
     "transfer": "transfer",
     "working_memory": "working_memory",
     "inside": "inside",
+    "lra": "lra",
+    "retention": "retention",
+    "memory": "memory",
 }
 
 

@@ -35,7 +35,7 @@ LABELS = {
     "bag_of_words_binary": "bag of words, 0/1",
     "bag_of_words_bigrams": "bag of words and pairs",
     "bag_of_words_bigrams_binary": "bag of words and pairs, 0/1",
-    "rmaat": "RMAAT's layer",
+    "rmaat_layer": "RMAAT's layer",
     "eq18_global": "eq. 18, one global state",
 }
 # Without attention, and so without order.

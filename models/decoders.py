@@ -16,9 +16,16 @@ DECODERS = {
 }
 
 
+# Networks that continue no text: module, configuration.
+_OTHERS = {"rmaat": ("rmaat", "RMAATConfig")}
+
+
 def config_class(model_type: str) -> Any:
-    """The configuration class of a type."""
-    module, name, _ = DECODERS[model_type]
+    """The configuration class of a type, of language models or not. ModelError for an unknown type."""
+    known = {**{name: entry[:2] for name, entry in DECODERS.items()}, **_OTHERS}
+    if model_type not in known:
+        raise ModelError(f"model_type is {model_type!r}; expected one of {', '.join(known)}")
+    module, name = known[model_type]
     return getattr(importlib.import_module(f".{module}", __package__), name)
 
 

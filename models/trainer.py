@@ -94,6 +94,11 @@ class BestWeights:
             ) from None
 
 
+def own_loss(config: Any) -> bool:
+    """Whether a classifier's loss is more than that of its logits: one at every segment."""
+    return getattr(config, "loss_at", "end") == "segments"
+
+
 class TaskTrainer(Trainer):
     """No pickled arguments are left behind, vectors are not decayed, and classifiers have the loss of their recipe."""
 
@@ -112,6 +117,9 @@ class TaskTrainer(Trainer):
             return super().compute_loss(model, inputs, *args, **kwargs)
         batch = self.task.augmented(dict(inputs), self.recipe)
         labels = batch.pop("labels")
+        if own_loss(model.config):
+            found = model(**batch, labels=labels)
+            return (found.loss, {"logits": found.logits}) if kwargs.get("return_outputs") else found.loss
         logits = model(**batch).logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         return (loss, {"logits": logits}) if kwargs.get("return_outputs") else loss

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, TrainerState
 from .astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from .causality import causality_verdict
 from .checkpoints import find_checkpoint
+from .decoders import config_class
 from .errors import ModelError
 from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
@@ -32,7 +33,17 @@ from .tasks import load_task
 from .tasks.base import Batches, Task
 from .tasks.language import LanguageTask
 from .tasks.shakespeare import ByteText, language_task
-from .trainer import BestWeights, LearningCurve, Progress, check_precision, is_over, make_trainer, picked, points
+from .trainer import (
+    BestWeights,
+    LearningCurve,
+    Progress,
+    check_precision,
+    is_over,
+    make_trainer,
+    own_loss,
+    picked,
+    points,
+)
 
 RUN_FILE = "run.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -74,7 +85,7 @@ def train(
     out = Path(out_dir)
     work = out / "checkpoints"
     loaded = _loaded(task, data, options)
-    _check_recipe(recipe, loaded)
+    _check_recipe(recipe, loaded, config)
     check_precision(recipe, device)
     settings = {
         "task": loaded.name, "arm": arm, "seed": seed, "recipe": asdict(recipe), "config": config.settings(),
@@ -138,8 +149,13 @@ def _loaded(task: str | Task, data: Any, options: Mapping[str, Any] | None) -> T
     return load_task(task, data, **dict(options or {}))
 
 
-def _check_recipe(recipe: Recipe, task: Task) -> None:
-    """Settings of a recipe that the kind of task has no use for would be silently without effect."""
+def _check_recipe(recipe: Recipe, task: Task, config: AstromorphicConfig) -> None:
+    """Settings of a recipe that the kind of task or the network has no use for would be silently without effect."""
+    if recipe.label_smoothing > 0 and own_loss(config):
+        raise ModelError(
+            f"recipe {recipe.name}: label_smoothing is {recipe.label_smoothing} and loss_at 'segments', a loss of the network's "
+            "own without smoothing; set label_smoothing=0 or loss_at=end"
+        )
     language = task.kind == "language"
     unfit = {
         "label_smoothing": language and recipe.label_smoothing > 0,
@@ -333,14 +349,29 @@ class _Queue(Protocol):
 
 
 _JOB_KEYS = frozenset(
-    {"config", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"}
+    {
+        "config",
+        "model_type",
+        "macro",
+        "task",
+        "data",
+        "options",
+        "recipe",
+        "out_dir",
+        "seed",
+        "arm",
+        "threads",
+        "device",
+        "progress",
+    }
 )
 
 
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train` with arguments that can be sent to another process (spawn), returning run.json's content as a dictionary.
 
-    Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional macro (text of the macro file
+    Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional model_type (whose settings the
+    dictionary holds; default "astromorphic"), macro (text of the macro file
     that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see
     `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an
     object with `put` (a manager's queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
@@ -353,7 +384,7 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(f"job lacks {sorted(missing)[0]!r}; expected at least config and out_dir")
     config = job["config"]
     if not isinstance(config, AstromorphicConfig):
-        config = AstromorphicConfig(**config)
+        config = config_class(job.get("model_type", "astromorphic"))(**config)
     if job.get("macro") is not None:
         config.carry(parsed_macro_text(job["macro"]))
     seed, arm = int(job.get("seed", 0)), str(job.get("arm", "model"))

@@ -18,6 +18,7 @@ from .modeling_rmaat import (
     RMAATPreTrainedModel,
 )
 from .recall import Recall, delayed_recall
+from .recall_runs import RecallRun, recall_run
 
 AutoConfig.register("rmaat", RMAATConfig, exist_ok=True)
 AutoModel.register(RMAATConfig, RMAATModel, exist_ok=True)
@@ -31,6 +32,8 @@ __all__ = [
     "RMAATOutput",
     "RMAATPreTrainedModel",
     "Recall",
+    "RecallRun",
     "delayed_recall",
     "memory_path_gradient",
+    "recall_run",
 ]

@@ -22,6 +22,11 @@ INITIAL_MEMORIES = ("learned", "zeros")
 RETENTION_TOTALS = ("configured", "row")
 READOUTS = ("memory", "pool")
 LOSSES = ("end", "segments")
+# Of the layer's other networks; here they would be silently without effect.
+UNREAD = (
+    "pooling", "image_size", "patch_size", "num_channels", "stem", "stem_channels", "stem_depth", "causal", "use_cache",
+    "tie_word_embeddings",
+)  # fmt: skip
 
 
 class RMAATConfig(AstromorphicConfig):
@@ -184,22 +189,33 @@ class RMAATConfig(AstromorphicConfig):
         *,
         use_distance: bool = True,
         network: str = "sequence",
+        preset: str = "rmaat",
         **settings: Any,
     ) -> RMAATConfig:
         """The preset `rmaat` with what macro.json holds of it: retention, the response, and the reach of the position code.
 
+        preset : another one with memory; the response goes to layers that have one, the reach to those with a position code.
         Retention is "simulated" where the file has simulated shares and "geometric" with its decay where it has none. A file
         without a response leaves alpha = 0.25; one without a distance leaves `distance_decay`. The config keeps the digest and
         carries the file, as `AstromorphicConfig.from_macro`.
 
-        Raises MacroError for a file that is missing or damaged or has no section `retention`, ModelError for anything else.
+        Raises MacroError for a file that is missing or damaged or has no section `retention`, ModelError for anything else, a
+        network without memory included.
         """
         parsed = parsed_macro(macro, needs="section")
         parsed.section("retention")
         fields = cls._macro_fields(parsed)
-        if not use_distance:
+        asked = {**PRESETS[choice("preset", preset, PRESETS)], **settings}
+        if asked.get("num_memory_tokens") == 0:
+            raise ModelError(
+                "num_memory_tokens is 0 and a macro file is given, whose retention scales a memory; leave one of them out"
+            )
+        coded = asked.get("mixer", cls.mixer) == "astromorphic"
+        if not coded:
+            fields.pop("response", None)
+        if not use_distance or not coded or not asked.get("position_code", cls.position_code):
             fields.pop("distance_decay", None)
-        config = cls.from_preset("rmaat", network=network, **{**fields, **settings})
+        config = cls.from_preset(preset, network=network, **{**fields, **settings})
         if config.macro_digest == parsed.digest:
             config.carry(parsed)
         return config

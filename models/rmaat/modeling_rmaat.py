@@ -391,13 +391,19 @@ class RMAATForRetrieval(_Classifier):
         labels: Tensor | None = None,
         num_segments: int | None = None,
         watch_memory: Watch | None = None,
+        second_input_ids: Tensor | None = None,
+        second_attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Logits ``[batch, num_labels]`` of input_ids ``[batch, 2, time]``; attention_mask alike, labels ``[batch]``.
 
+        second_input_ids : the second texts ``[batch, other time]``, and input_ids then the first ones ``[batch, time]``; masks
+            alike, both or neither.
         Each text has T segments of its own. With a loss at all segments, segment t of one text is compared with segment t of
         the other as far as both have tokens.
         """
+        if second_input_ids is not None:
+            input_ids, attention_mask = _paired(input_ids, second_input_ids, attention_mask, second_attention_mask)
         if input_ids.dim() != 3 or input_ids.shape[1] != 2:
             raise ModelError(f"input_ids are {tuple(input_ids.shape)}; expected pairs of texts [batch, 2, time]")
         if attention_mask is not None and attention_mask.shape != input_ids.shape:
@@ -411,3 +417,28 @@ class RMAATForRetrieval(_Classifier):
         reads = None if out.reads is None else out.reads.unflatten(1, (batch, 2))
         read = out.read.unflatten(0, (batch, 2))
         return self._answered(self._logits, read, reads, out.segments.view(batch, 2).amin(1), labels)
+
+
+def _paired(
+    first: Tensor, second: Tensor, first_mask: Tensor | None, second_mask: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Two texts ``[batch, time]`` of lengths of their own as pairs ``[batch, 2, time]``, the shorter one padded."""
+    if first.dim() != 2 or second.dim() != 2 or len(first) != len(second):
+        raise ModelError(
+            f"input_ids are {tuple(first.shape)} and second_input_ids {tuple(second.shape)}; expected [batch, time] of one batch"
+        )
+    if (first_mask is None) != (second_mask is None):
+        raise ModelError("one of attention_mask and second_attention_mask is given; give both or neither")
+    time = max(first.shape[1], second.shape[1])
+
+    def stacked(a: Tensor, b: Tensor) -> Tensor:
+        return torch.stack([nn.functional.pad(x, (0, time - x.shape[1])) for x in (a, b)], dim=1)
+
+    if first_mask is None or second_mask is None:
+        if first.shape[1] != second.shape[1]:
+            raise ModelError(
+                f"texts have {first.shape[1]} and {second.shape[1]} tokens and no masks; give attention_mask and "
+                "second_attention_mask"
+            )
+        return stacked(first, second), None
+    return stacked(first, second), stacked(first_mask, second_mask)

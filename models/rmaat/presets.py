@@ -29,3 +29,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "none": {**_NO_CODE, **_PLAIN, "mixer": "none"},
 }
 NETWORKS = ("sequence", "retrieval")
+
+# By the names of --model: the bare words belong to the transformer of one layer family and its controls.
+MODELS: dict[str, str] = {
+    "rmaat": "rmaat", "rmaat_paper": "paper", "rmt": "rmt", "rlt": "rlt", "rmaat_no_memory": "no_memory",
+    "plain_astromorphic": "astromorphic", "plain_softmax": "softmax", "plain_linear": "linear", "plain_none": "none",
+}  # fmt: skip

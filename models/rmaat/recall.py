@@ -29,7 +29,7 @@ class Recall:
     """accuracy : share of right answers on texts not trained on; 0.5 is guessing, with a standard error of 0.5/sqrt(n).
 
     path_before, path_after : |d (p . m'_{T+1}) / d m_2|, of the memory that holds the bit, before and after training.
-    losses : in nats, mean over each tenth of the steps.
+    losses : in nats, mean over each tenth of the steps. factors : r(1, T) ... r(T, T) after training.
     """
 
     retention: str
@@ -39,6 +39,7 @@ class Recall:
     path_before: float
     path_after: float
     losses: list[float]
+    factors: list[float]
 
 
 def recall_batch(
@@ -103,4 +104,5 @@ def delayed_recall(
             right = (model(unseen[0]).logits.argmax(-1) == unseen[1]).double().mean()
     tenth = max(1, steps // 10)
     means = [sum(losses[i : i + tenth]) / len(losses[i : i + tenth]) for i in range(0, steps, tenth)]
-    return Recall(retention, segments, seed, float(right), before, after, means)
+    factors = [float(r) for r in model.model.retention(segments).detach()]
+    return Recall(retention, segments, seed, float(right), before, after, means, factors)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 # By model_type: package below `models`, and the class that reads one sequence and the one that reads pairs (None: none does).
 CLASSIFIERS: Mapping[str, tuple[str, str, str | None]] = MappingProxyType(
-    {"astromorphic": ("astromorphic", "AstromorphicForSequenceClassification", None)}
+    {
+        "astromorphic": ("astromorphic", "AstromorphicForSequenceClassification", None),
+        "rmaat": ("rmaat", "RMAATForSequenceClassification", "RMAATForRetrieval"),
+    }
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..recipes import Recipe
+from . import segmented
 from .networks import network_for
 from .presets import task_preset
 
@@ -25,6 +26,8 @@ OURS = {"astromorphic": "tuned"}
 BAG_OF_WORDS = "bag_of_words"
 # The spiking language model; its controls are its setting `mixer`.
 SPIKING = "astrosnn"
+# RMAAT's layer in the transformer that reads a text in one piece; `rmaat` by itself is the whole network, see `segmented`.
+LAYERS = {"rmaat_layer": "rmaat"}
 # What a task's preset says of a network's size, whatever the network.
 SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "dropout")
 
@@ -39,10 +42,12 @@ class Prepared(NamedTuple):
 
 
 def model_names() -> list[str]:
-    """What `--model` takes: "astromorphic" (ours), the paper's readings and all controls."""
+    """What `--model` takes: "astromorphic" (ours), the paper's readings, all controls, and the networks of other papers."""
     from ..astromorphic.presets import PRESETS
+    from ..rmaat.presets import MODELS
 
-    return [*OURS, SPIKING, *(name for name in PRESETS if name not in OURS.values())]
+    hidden = {*OURS.values(), *LAYERS.values()}
+    return [*OURS, SPIKING, *MODELS, *LAYERS, *(name for name in PRESETS if name not in hidden)]
 
 
 def prepare(
@@ -58,8 +63,8 @@ def prepare(
     """Load the task and put its preset, the model's and the user's changes together.
 
     changes : settings of the model, the recipe or the data, by name; each name belongs to one of the three. macro : a macro
-    file whose response our variant uses. loaded : the task of an earlier call with the same task, data and options, which is not
-    read again. Names and the preset are checked before data are read.
+    file whose response our variant uses, and whose retention networks with a memory use. loaded : the task of an earlier call
+    with the same task, data and options, which is not read again. Names and the preset are checked before data are read.
     """
     from .loading import family, kind_of, load, option_names, resolve
 
@@ -69,24 +74,29 @@ def prepare(
     if model == BAG_OF_WORDS:
         raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
     architecture = model if model in OURS.values() else choice("model", model, [*model_names(), BAG_OF_WORDS])
-    architecture = OURS.get(architecture, architecture)
-    if macro is not None and architecture not in ("tuned", SPIKING):
+    model_type = (
+        segmented.TYPE if architecture in segmented.names() else SPIKING if architecture == SPIKING else "astromorphic"
+    )
+    architecture = {**OURS, **LAYERS}.get(architecture, architecture)
+    if macro is not None and model_type == "astromorphic" and architecture != "tuned":
         raise ModelError(
-            f"model is {model!r} and a macro file is given; it is used by 'astromorphic' (its response) and {SPIKING!r} (its "
-            "time constants) alone"
+            f"model is {model!r} and a macro file is given; it is used by 'astromorphic' (its response), {SPIKING!r} (its "
+            f"time constants) and {', '.join(segmented.with_memory())} (its retention) alone"
         )
     from ..decoders import check_language_model, config_class
 
-    if architecture == SPIKING:
+    if model_type == SPIKING:
         check_language_model(kind_of(task), model)
+    if model_type == segmented.TYPE:
+        segmented.check(model, kind_of(task), macro is not None)
 
     if which == "lra_retrieval":
         # Pairs always; known before gigabytes are read.
-        network_for("astromorphic", which, True)
+        network_for(model_type, which, True)
 
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
-    kind = config_class(SPIKING if architecture == SPIKING else "astromorphic")
-    model_settings = list(kind().settings())
+    kind = config_class(model_type)
+    model_settings = segmented.settings() if model_type == segmented.TYPE else list(kind().settings())
     for name in changes or {}:
         if name not in (every := [*model_settings, *recipe_names, *data_names]):
             raise ModelError(
@@ -102,6 +112,8 @@ def prepare(
     options = {**chosen.data, **for_data}
     if loaded is None:
         loaded = load(task, data, **options)
+    if model_type == segmented.TYPE:
+        return Prepared(loaded, segmented.configured(model, which, loaded, chosen.model, given, macro), recipe, options)
     sizes = (
         {name: chosen.model[name] for name in SIZES if name in chosen.model}
         if architecture == SPIKING

@@ -87,7 +87,7 @@ class SequenceClassificationTask(ClassificationTask):
                 f"max_position_embeddings is {config.max_position_embeddings} and sequences of {self.name} have up to {longest} "
                 "tokens; leave it out, or shorten the data (length, max_length)"
             )
-        config.check_memory(copies=4, network="sequence")
+        config.check_memory(copies=4, network="retrieval" if self.paired else "sequence")
 
     def build(self, config: AstromorphicConfig) -> PreTrainedModel:
         return network_for(config.model_type, self.name, self.paired)(config)

@@ -46,9 +46,11 @@ def test_every_arm_of_every_study_is_a_network():
         AstromorphicForImageClassification,
         AstromorphicForSequenceClassification,
     )
+    from models.rmaat import RMAATConfig, RMAATForSequenceClassification
     from models.tasks.loading import kind_of
     from models.tasks.prepare import NETWORKS
     from models.tasks.presets import task_preset
+    from models.tasks.segmented import names as segmented
 
     classes = {"causal_lm": AstromorphicForCausalLM, "sequence": AstromorphicForSequenceClassification,
                "image": AstromorphicForImageClassification}  # fmt: skip
@@ -59,14 +61,22 @@ def test_every_arm_of_every_study_is_a_network():
         names, settings = [], []
         for arm in one.arms:
             size = {**task_preset(one.task, "tuned").model, **data[network], **arm.settings}
-            if arm.macro is None:
+            made = classes[network]
+            if arm.preset in segmented():
+                preset, made = segmented()[arm.preset], RMAATForSequenceClassification
+                size.pop("pooling", None)
+                if arm.macro is None:
+                    config = RMAATConfig.from_preset(preset, **size)
+                else:
+                    config = RMAATConfig.from_macro(bridge.preset(arm.macro), preset=preset, **size)
+            elif arm.macro is None:
                 config = AstromorphicConfig.from_preset(arm.preset, network=network, **size)
             else:
                 config = AstromorphicConfig.from_macro(bridge.preset(arm.macro), network=network, **size)
             with torch.device("meta"):
-                assert sum(p.numel() for p in classes[network](config).parameters()) > 10_000
+                assert sum(p.numel() for p in made(config).parameters()) > 10_000
             names.append(arm.name)
-            settings.append(config.settings())
+            settings.append({**config.settings(), "model_type": config.model_type})
         assert len(set(names)) == len(names), name
         # No two arms are the same network under two names.
         assert all(a != b for i, a in enumerate(settings) for b in settings[:i]), name
@@ -133,7 +143,7 @@ def test_faults_are_one_line(arguments, words, tmp_path, monkeypatch, capfd):
 def test_the_list_names_studies_and_arms(capsys):
     assert call("study", "list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [*STUDIES, *MEMORY_STUDIES]
+    assert [line.split()[0] for line in lines] == [*STUDIES, *MEMORY_STUDIES, "recall"]
     assert lines[0].endswith(", ".join(arm.name for arm in STUDIES["imdb"].arms))
 
 

@@ -89,7 +89,7 @@ def test_pairs_are_refused_by_networks_of_one_text_before_anything_is_written(tm
     changes = {"train": 20, "validation": 4, "test": 4, "length": 64, "records": 2}
     ready = prepare("associative_retrieval", preset="smoke", changes=changes)
     with pytest.raises(
-        ModelError, match=r"takes one text; no network here takes pairs, or join the texts with joined=true"
+        ModelError, match=r"takes one text; expected a model of rmaat, or join the texts with joined=true"
     ):
         train(ready.config, ready.task, ready.recipe, tmp_path / "run", 0)
     assert list(tmp_path.iterdir()) == []
