@@ -17,7 +17,9 @@ ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """preset : see `AstromorphicConfig.from_preset`. macro : a preset of `bridge` whose response is used instead."""
+    """preset : see `AstromorphicConfig.from_preset`, or "astrosnn". macro : a preset of `bridge` whose response (for "astrosnn"
+    its time constants) is used instead.
+    """
 
     name: str
     preset: str = "tuned"
@@ -27,7 +29,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """title : what it asks. task, options : see `models.load_task`. figure : what `astromorphic figures` draws from the runs."""
+    """title : what it asks. task, options : see `models.load_task`; options may also hold settings of model and recipe that all
+    arms share. figure : what `astromorphic figures` draws from the runs. equal_to : the arm whose number of parameters all
+    others are brought to, see `models.astrosnn.matching`.
+    """
 
     title: str
     task: str
@@ -35,6 +40,7 @@ class Study:
     figure: str
     learning_rates: tuple[float, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    equal_to: str | None = None
 
 
 def _power(alpha: float) -> dict[str, Any]:
@@ -87,6 +93,40 @@ _GLOBAL = Arm("eq18_global", settings={"sigmoid_placement": "outside", "causal":
 # The rest of enwik8, where it is there, is not read.
 _FOUR_MEGABYTES = {"n_bytes": 4_000_000}
 
+
+
+def _spiking(name: str, macro: str | None = None, **settings: Any) -> Arm:
+    return Arm(name, "astrosnn", settings, macro)
+
+
+# One factor at a time around the default, the questions that decide most first. The serial loops of LIF and ALIF cost most.
+_ASTROSNN = (
+    _spiking("amsu"),
+    *(_spiking(mixer, mixer=mixer) for mixer in ("softmax", "retention", "gru")),
+    *(_spiking(mode, residual_mode=mode) for mode in ("spike_in", "pure")),
+    *(_spiking(f"sigma_{sigma}", sigma=sigma) for sigma in ("gelu", "silu", "tanh", "relu", "sigmoid")),
+    _spiking("decay_literal", decay="literal_inverse"),
+    _spiking("decay_exp", decay="exp"),
+    _spiking("no_astrocyte", terms="neuron"),
+    _spiking("no_neuron", terms="astrocyte"),
+    _spiking("no_head_norm", head_norm=False),
+    _spiking("no_rope", rope_fraction=0.0),
+    _spiking("rope_quarter", rope_fraction=0.25),
+    # The geometric mean of 32 and 512.
+    _spiking("one_tau", tau=[128.0] * 8),
+    _spiking("tau_simulated", macro="simulated"),
+    *(_spiking(f"alpha_{alpha:g}", alpha=alpha) for alpha in (1.0, 0.5)),
+    _spiking("surrogate_as_printed", surrogate="triangle_as_printed"),
+    _spiking("no_out_proj", out_proj=False),
+    *(_spiking(mixer, mixer=mixer) for mixer in ("lif", "alif")),
+)
+# Two minutes of one core per run.
+_ASTROSNN_SIZE = {
+    "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8, "intermediate_size": 512,
+    "max_position_embeddings": 256, "steps": 1500, "batch_size": 8, "warmup_steps": 100, "evaluate_every": 500,
+    "mixed_precision": "bf16",
+}  # fmt: skip
+
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         "imdb": Study("IMDB: every variant and control", "imdb", (*_PRESETS, _BAG), "table1", (3e-4, 1e-3, 3e-3)),
@@ -109,6 +149,15 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             "exponents",
             (3e-3,),
             _FOUR_MEGABYTES,
+        ),
+        "enwik8_astrosnn": Study(
+            "enwik8, first 4 MB as bytes: readings of AstroSNN and its controls, at equal parameters",
+            "enwik8",
+            _ASTROSNN,
+            "spiking_table",
+            (3e-3, 1e-2),
+            {**_FOUR_MEGABYTES, **_ASTROSNN_SIZE},
+            equal_to="amsu",
         ),
         "wikitext2": Study("WikiText-2: every mixer", "wikitext2", (*_PRESETS, _GLOBAL), "table1", (3e-4, 1e-3)),
     }

@@ -16,17 +16,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerState
 
 from .astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from .causality import causality_verdict
+from .choices import choice
 from .checkpoints import find_checkpoint
+from .decoders import DECODERS, config_class
 from .errors import ModelError
 from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
-from .result import CurvePoint, OperatingPoint, RunResult
+from .result import CurvePoint, OperatingPoint, RunResult, SpikingActivity
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
 from .tasks.base import Batches, Task
@@ -39,6 +42,8 @@ WEIGHTS_FILE = "model.safetensors"
 _SETTINGS_FILE = "settings.json"
 # NumPy's global generator, which the library seeds, takes 32 bits.
 LARGEST_SEED = 2**32 - 1
+# Blocks of validation text that firing rates are measured on.
+_ACTIVITY_BLOCKS = 16
 # Settings that follow from others; when two runs differ, the user's own setting is named before these.
 _DERIVED = ("branch_gain", "hebbian_scale", "hidden_dim", "macro_digest")
 
@@ -168,6 +173,24 @@ def _activation(model: PreTrainedModel, task: Task) -> float | None:
     return mean_activation(model, task.validation.ids, _half(model))
 
 
+def _spiking_activity(model: PreTrainedModel, task: Task) -> SpikingActivity | None:
+    """Firing rates on the start of the validation text, in blocks as long as those of training; None without spikes."""
+    if not isinstance(task, LanguageTask) or not getattr(model.config, "spiking", False):
+        return None
+    from .astrosnn.activity import activity
+
+    length = int(model.config.max_position_embeddings)
+    ids = torch.from_numpy(np.asarray(task.validation.ids[: _ACTIVITY_BLOCKS * length]).astype(np.int64))
+    rows = ids[: len(ids) // length * length].view(-1, length).to(model.device)
+    layers = activity(model, rows)  # type: ignore[arg-type]
+    return SpikingActivity(
+        tokens=rows.numel(),
+        rates=[layer.rates for layer in layers],
+        silent=[layer.silent for layer in layers],
+        saturated=[layer.saturated for layer in layers],
+    )
+
+
 def _check_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise ModelError(f"seed is {seed!r}; expected a whole number from 0 to {LARGEST_SEED}")
@@ -240,6 +263,7 @@ def _record(
         evaluation={split: policy for split, (_, policy) in scored.items() if policy is not None},
         causality=how.get("verdict"),
         operating_point=point,
+        activity=_spiking_activity(model, task),
         resumed_from_step=resumed_from_step,
         data=task.record(),
         weights_digest=weights_digest(model),
@@ -331,16 +355,18 @@ class _Queue(Protocol):
 
 
 _JOB_KEYS = frozenset(
-    {"config", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress"}
-)
+    {
+        "config", "model", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress",
+    }
+)  # fmt: skip
 
 
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train` with arguments that can be sent to another process (spawn), returning run.json's content as a dictionary.
 
-    Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional macro (text of the macro file
-    that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see
-    `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an
+    Keys: config (a configuration or its settings as a dictionary), out_dir; optional model (the type of these settings,
+    "astromorphic" if not given, or "astrosnn"), macro (text of the macro file that the settings came from, which a dictionary
+    cannot carry), task, data (folder or file) and options (see `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an
     object with `put` (a manager's queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
     """
     unknown = set(job) - _JOB_KEYS
@@ -350,8 +376,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         raise ModelError(f"job lacks {sorted(missing)[0]!r}; expected at least config and out_dir")
     config = job["config"]
-    if not isinstance(config, AstromorphicConfig):
-        config = AstromorphicConfig(**config)
+    if isinstance(config, Mapping):
+        config = config_class(choice("model", job.get("model", "astromorphic"), DECODERS))(**config)
     if job.get("macro") is not None:
         config.carry(parsed_macro_text(job["macro"]))
     seed, arm = int(job.get("seed", 0)), str(job.get("arm", "model"))
