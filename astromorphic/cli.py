@@ -433,7 +433,7 @@ def figures(
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
     runs: Annotated[
         Path | None,
-        typer.Option("--runs", help="Folder with trained models, for table1, fig4, exponents and working_memory."),
+        typer.Option("--runs", help="Folder with trained models, for table1, fig4, exponents, working_memory and spiking_table."),
     ] = None,
     quick: QuickOption = False,
     seed: SeedOption = 0,

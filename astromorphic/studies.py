@@ -118,6 +118,7 @@ _ASTROSNN = (
     *(_spiking(f"alpha_{alpha:g}", alpha=alpha) for alpha in (1.0, 0.5)),
     _spiking("surrogate_as_printed", surrogate="triangle_as_printed"),
     _spiking("no_out_proj", out_proj=False),
+    _spiking("heads_4", num_attention_heads=4),
     *(_spiking(mixer, mixer=mixer) for mixer in ("lif", "alif")),
 )
 # Two minutes of one core per run.
@@ -155,7 +156,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             "enwik8",
             _ASTROSNN,
             "spiking_table",
-            (3e-3, 1e-2),
+            (1e-3, 3e-3),
             {**_FOUR_MEGABYTES, **_ASTROSNN_SIZE},
             equal_to="amsu",
         ),

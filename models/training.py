@@ -111,6 +111,9 @@ def train(
         else:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             state = trainer.state
+        if getattr(model, "scored_in_full", False):
+            # For mixed precision the trainer has put a wrapper over the method of the class.
+            model.__dict__.pop("forward", None)
         chosen = picked(state.log_history, recipe.select)
         if recipe.select != "last" and chosen is not None:
             best.load_into(model, int(chosen["step"]))

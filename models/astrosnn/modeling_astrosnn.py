@@ -262,6 +262,8 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
     _tied_weights_keys = {"lm_head.weight": "model.embed.weight"}  # noqa: RUF012 (the library's own declaration)
     # `models.evaluation.position_limit`: texts of any length can be read.
     unlimited_positions = True
+    # `models.training`: in float32 whatever it was trained in, since spikes near the threshold differ between precisions.
+    scored_in_full = True
 
     def __init__(self, config: AstroSNNConfig) -> None:
         super().__init__(config)
