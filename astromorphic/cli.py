@@ -239,7 +239,8 @@ def train(
         str,
         typer.Option(
             "--preset",
-            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base).",
+            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base; astrosnn: small, base, "
+            "large, 1b5).",
         ),
     ] = "tuned",
     data: Annotated[

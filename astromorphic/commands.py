@@ -120,7 +120,7 @@ def train(
     from models.tasks.presets import task_preset
 
     named, place = resolve(task, data)
-    task_preset(family(named), preset)
+    task_preset(family(named), preset, model)
     if model == BAG_OF_WORDS:
         return _train_bag(named, preset, place, macro, changes, seed, out, progress)
     from models import train as train_model
@@ -250,13 +250,14 @@ def generate(
     ids, unit = writer.codec.encode(prompt), writer.codec.unit
     if not ids:
         raise AssignmentError(f"--prompt {prompt!r} holds none of the model's {unit}: give at least one to continue")
-    room = writer.positions - len(ids)
+    # A state of constant size reads and writes any number of tokens; without a length it writes as many as a block has.
+    room = writer.positions if writer.unlimited else writer.positions - len(ids)
     if room < 1:
         raise AssignmentError(
             f"--prompt has {len(ids)} {unit} and fills the {writer.positions} positions of the model; shorten it"
         )
     length = room if length is None else length
-    if length > room:
+    if length > room and not writer.unlimited:
         raise AssignmentError(
             f"--length {length} with a prompt of {len(ids)} {unit}: the model's positions end at {writer.positions}; shorten "
             f"the prompt or ask for at most {room} {unit}"

@@ -9,7 +9,7 @@ from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..recipes import Recipe
 from .networks import network_for
-from .presets import task_preset
+from .presets import SPIKING, task_preset
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
@@ -23,10 +23,6 @@ NETWORKS = {
 OURS = {"astromorphic": "tuned"}
 # The control that is no network: see `models.bag_training`.
 BAG_OF_WORDS = "bag_of_words"
-# The spiking language model; its controls are its setting `mixer`.
-SPIKING = "astrosnn"
-# What a task's preset says of a network's size, whatever the network.
-SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "dropout")
 
 
 class Prepared(NamedTuple):
@@ -65,7 +61,7 @@ def prepare(
 
     task, data = resolve(task, data)
     which = family(task)
-    chosen = task_preset(which, preset)
+    chosen = task_preset(which, preset, model)
     if model == BAG_OF_WORDS:
         raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
     architecture = model if model in OURS.values() else choice("model", model, [*model_names(), BAG_OF_WORDS])
@@ -102,12 +98,10 @@ def prepare(
     options = {**chosen.data, **for_data}
     if loaded is None:
         loaded = load(task, data, **options)
-    sizes = (
-        {name: chosen.model[name] for name in SIZES if name in chosen.model}
-        if architecture == SPIKING
-        else chosen.model
-    )
-    settings = {**sizes, **loaded.settings(), **given}
+    settings = {**chosen.model, **loaded.settings(), **given}
+    if "vocab_size" in chosen.model and "vocab_size" not in given:
+        # Tables padded to more rows than there are tokens.
+        settings["vocab_size"] = max(int(chosen.model["vocab_size"]), int(settings["vocab_size"]))
     if "hidden_size" in given or "num_attention_heads" in given:
         # The preset's width per head belongs to its own size.
         settings = {k: v for k, v in settings.items() if k != "hidden_dim" or k in given}
