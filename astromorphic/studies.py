@@ -94,7 +94,6 @@ _GLOBAL = Arm("eq18_global", settings={"sigmoid_placement": "outside", "causal":
 _FOUR_MEGABYTES = {"n_bytes": 4_000_000}
 
 
-
 def _spiking(name: str, macro: str | None = None, **settings: Any) -> Arm:
     return Arm(name, "astrosnn", settings, macro)
 

@@ -30,6 +30,7 @@ from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
 from .result import CurvePoint, OperatingPoint, RunResult, SpikingActivity
+from .start import begin_with, start_weights
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
 from .tasks.base import Batches, Task
@@ -59,6 +60,7 @@ def train(
     *,
     data: ByteText | str | os.PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    start: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> RunResult:
     """Train `config` from `seed` and write config.json, model.safetensors and, last, run.json into `out_dir`.
@@ -67,7 +69,8 @@ def train(
     recipe chooses by validation, the weights are those of the point that validation picks; the test split is scored
     once, with the weights that stay. Interrupted runs continue from their newest complete checkpoint and end with the
     same weights (same machine, versions and thread count); a finished one is returned as it is. `progress(step,
-    total_steps, metrics)` is called after every step, and again when the metrics are new.
+    total_steps, metrics)` is called after every step, and again when the metrics are new. start : folder of a saved language
+    model whose weights the first step begins with; its sizes must be those of `config` (see `prepare`).
 
     Raises ModelError if the settings cannot be trained, if `out_dir` holds something else or a run of other settings or
     versions, or if the loss is no longer finite; OutputError if the folder cannot be written. Nothing is written before
@@ -81,9 +84,11 @@ def train(
     loaded = _loaded(task, data, options)
     _check_recipe(recipe, loaded)
     check_precision(recipe, device)
+    weights, began = (None, None) if start is None else start_weights(start)
     settings = {
         "task": loaded.name, "arm": arm, "seed": seed, "recipe": asdict(recipe), "config": config.settings(),
         "data_options": loaded.options, "data_digest": loaded.digest,
+        "started_from": began,
     }  # fmt: skip
     finished = _finished(out, settings, loaded)
     if finished is not None:
@@ -95,6 +100,8 @@ def train(
 
     with own_random_state(seed), quiet_library(), contextlib.ExitStack() as held:
         model = loaded.build(config)
+        if weights is not None and start is not None:
+            begin_with(model, weights, start)
         batches = loaded.batches(config, recipe, seed)
         recipe.plan(batches.steps_per_epoch)
         start = _activation(model, loaded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..choices import choice, did_you_mean
@@ -50,12 +51,14 @@ def prepare(
     macro: Any = None,
     changes: Mapping[str, Any] | None = None,
     loaded: Task | None = None,
+    start: Any = None,
 ) -> Prepared:
     """Load the task and put its preset, the model's and the user's changes together.
 
     changes : settings of the model, the recipe or the data, by name; each name belongs to one of the three. macro : a macro
     file whose response our variant uses. loaded : the task of an earlier call with the same task, data and options, which is not
-    read again. Names and the preset are checked before data are read.
+    read again. start : folder of a saved language model, whose architecture and tokens are then taken, so that training can
+    begin with its weights (`models.train`, start). Names and the preset are checked before data are read.
     """
     from .loading import family, kind_of, load, option_names, resolve
 
@@ -71,7 +74,7 @@ def prepare(
             f"model is {model!r} and a macro file is given; it is used by 'astromorphic' (its response) and {SPIKING!r} (its "
             "time constants) alone"
         )
-    from ..decoders import check_language_model, config_class
+    from ..decoders import check_language_model, config_class, type_in
 
     if architecture == SPIKING:
         check_language_model(kind_of(task), model)
@@ -80,6 +83,17 @@ def prepare(
         # Pairs always; known before gigabytes are read.
         network_for("astromorphic", which, True)
 
+    begun = None
+    if start is not None:
+        from ..start import start_config, start_tokens
+
+        begun = start_config(start)
+        if macro is not None or type_in(Path(start)) != (SPIKING if architecture == SPIKING else "astromorphic"):
+            raise ModelError(
+                f"model is {model!r} and start a {begun.model_type} in {start}, whose architecture is taken as it is; name the "
+                "model that it holds and no macro file"
+            )
+        check_language_model(kind_of(task), f"{begun.model_type} in {start}")
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
     kind = config_class(SPIKING if architecture == SPIKING else "astromorphic")
     model_settings = list(kind().settings())
@@ -96,8 +110,15 @@ def prepare(
     recipe = chosen.recipe.changed(for_recipe)
 
     options = {**chosen.data, **for_data}
+    if begun is not None and "tokens" in data_names and "tokens" not in for_data:
+        options["tokens"] = start_tokens(start) or options.get("tokens", "bytes")
     if loaded is None:
         loaded = load(task, data, **options)
+    if begun is not None:
+        config = kind(**{**begun.settings(), **given})
+        if begun.macro is not None:
+            config.carry(begun.macro)
+        return Prepared(loaded, config, recipe, options)
     settings = {**chosen.model, **loaded.settings(), **given}
     if "vocab_size" in chosen.model and "vocab_size" not in given:
         # Tables padded to more rows than there are tokens.

@@ -44,6 +44,11 @@ _LANGUAGE_SMOKE = Recipe(
     save_every=10,
 )  # fmt: skip
 
+# Of weights that know the language already (`--from`), hence the small steps.
+_DIALOGUE = Recipe(
+    "tuned", epochs=3, batch_size=16, learning_rate=3e-4, warmup_steps=0, weight_decay=0.1, curve_bytes=32768, **_EPOCHS,
+)  # fmt: skip
+
 _IMDB_SIZE = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 512}
 # A verdict often stands at the end of a review.
 _IMDB_WORDS = {"vocabulary": 20_000, "lower_case": True, "length": 400, "keep": "head+tail"}
@@ -204,6 +209,10 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
         "token_file": {
             "tuned": TaskPreset(_LANGUAGE, _BYTES),
             "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE),
+        },
+        "dialogue": {
+            "tuned": TaskPreset(_DIALOGUE, _BYTES),
+            "smoke": TaskPreset(replace(_DIALOGUE, name="smoke", epochs=1, batch_size=4), _SHAKESPEARE),
         },
         "table": {
             "tuned": TaskPreset(

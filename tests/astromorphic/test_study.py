@@ -112,7 +112,11 @@ def test_arms_of_the_spiking_study_have_equal_parameters_and_are_all_different(s
         changed = {name for name in config if config[name] != default[name]}
         sizes = {"hidden_size"} if arm.name == "pure" else {"intermediate_size"}
         from_macro = {"tau", "macro_digest"} if arm.macro else set()
-        assert set(arm.settings) - {"mixer"} <= changed | {"mixer"} and changed <= {*arm.settings, *sizes, *from_macro}, arm
+        assert set(arm.settings) - {"mixer"} <= changed | {"mixer"} and changed <= {
+            *arm.settings,
+            *sizes,
+            *from_macro,
+        }, arm
     assert {"sigma", "residual_mode", "decay", "mixer", "terms", "head_norm", "rope_fraction", "tau"} <= {
         name for arm in small_text.arms for name in arm.settings
     }

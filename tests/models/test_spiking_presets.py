@@ -63,10 +63,15 @@ def test_a_preset_of_all_models_gives_a_spiking_network_its_sizes_alone(text):
     smoke, tuned = (prepare(text, "astrosnn", preset) for preset in ("smoke", "tuned"))
     # Heads of its own; those of the smoke recipe belong to another kind of layer.
     assert smoke.config.num_attention_heads == 8 and smoke.config.hidden_size == 128
-    assert tuned.config.num_hidden_layers == 4 and tuned.config.num_parameters() == 923_008  # 4 (13 d^2 + 10.25 d) + 2 256 d + 2 d
+    assert (
+        tuned.config.num_hidden_layers == 4 and tuned.config.num_parameters() == 923_008
+    )  # 4 (13 d^2 + 10.25 d) + 2 256 d + 2 d
     padded = prepare(text, "astrosnn", "small", changes={"tokens": "bytes", **TINY})
     assert padded.config.vocab_size == 50304
-    assert prepare(text, "astrosnn", "small", changes={"tokens": "bytes", "vocab_size": 256, **TINY}).config.vocab_size == 256
+    assert (
+        prepare(text, "astrosnn", "small", changes={"tokens": "bytes", "vocab_size": 256, **TINY}).config.vocab_size
+        == 256
+    )
 
 
 @pytest.mark.parametrize("mixer", ["softmax", "gru", "lif"])
@@ -110,7 +115,7 @@ def test_a_network_of_one_term_has_that_term_alone():
             model.load_state_dict({key: weights[key] for key in model.state_dict()})
         layer = model.model.layers[0]
         a = layer.mixer_input(model.model.embed(ids))
-        found, state = layer.mixer.terms(a, torch.arange(9), None, None)
+        found, _ = layer.mixer.terms(a, torch.arange(9), None, None)
         terms[name] = found
         whole = model(ids, use_cache=False).logits
         first = model(ids[:, :4], use_cache=True)
