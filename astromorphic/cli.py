@@ -221,8 +221,8 @@ def train(
         typer.Argument(
             help="shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; listops, lra_text, lra_image, lra_retrieval, "
             "associative_retrieval, pathfinder, pathfinder_like, path_x; a file: .csv, .tsv, .jsonl with text and label, "
-            ".bin/.idx or .npy of token numbers, or any text; dialogue with a .jsonl of conversations as --data; hf:NAME of the Hugging Face hub; or a chain to remember: "
-            "memory_chain, umbrella_chain, umbrella_hidden."
+            ".bin/.idx or .npy of token numbers, or any text; dialogue with a .jsonl of conversations as --data; "
+            "hf:NAME of the Hugging Face hub; or a chain to remember: memory_chain, umbrella_chain, umbrella_hidden."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -239,16 +239,16 @@ def train(
         str,
         typer.Option(
             "--preset",
-            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base; astrosnn: small, base, "
-            "large, 1b5).",
+            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base; astrosnn: small, "
+            "base, large, 1b5).",
         ),
     ] = "tuned",
     data: Annotated[
         Path | None,
         typer.Option(
             "--data",
-            help="Folder that holds the data sets; for the tasks text_file, table, token_file and dialogue the file, for hub_text, "
-            "hub_table and hub_images hf:NAME.",
+            help="Folder that holds the data sets; for the tasks text_file, table, token_file and dialogue the file, for "
+            "hub_text, hub_table and hub_images hf:NAME.",
         ),
     ] = None,
     macro: Annotated[Path | None, typer.Option("--macro", help="macro.json whose response to use.")] = None,

@@ -82,7 +82,8 @@ def plan(
                 jobs.append(
                     {
                         "task": study.task, "data": None if data is None else str(data), "options": ready.options,
-                        "model": config.model_type, "config": config.settings(), "macro": None if arm.macro is None else _macro(arm).dumps(),
+                        "model": config.model_type, "config": config.settings(),
+                        "macro": None if arm.macro is None else _macro(arm).dumps(),
                         "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{named}-seed{seed}"), "seed": seed,
                         "arm": arm.name,
                     }

@@ -62,7 +62,8 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
     larger networks: context, no comparison. Columns of `figures.runs.summary`, label, difference (to the arm "amsu" of the same
     task, test), sigmas (that difference in standard errors of the two means; NaN with one seed), firing_rate (of the mixers,
     mean over layers and seeds), lowest_rate and highest_rate (of a layer), ac and mac (accumulates and multiply-accumulates
-    per token), nanojoules and dense_nanojoules per token: counts of `models.astrosnn.energy` from the measured rates, for AM-SU alone.
+    per token), nanojoules and dense_nanojoules per token: counts of `models.astrosnn.energy` from the measured rates, for AM-SU
+    alone.
 
     runs : folder with runs of networks of the type astrosnn; RunsError without.
     """

@@ -170,8 +170,8 @@ def _dialogue_line(score: SplitScore, policy: EvaluationPolicy) -> str:
         else f"{score.bits_per_byte:.4f} bits per byte, perplexity {score.perplexity_per_token:.3f} per token"
     )
     return (
-        f"scored       {score.n:,} tokens that the assistant says ({score.bytes:,} bytes), in blocks of {policy.context} tokens of "
-        f"one conversation: {score.loss:.4f} nats per token, {units}"
+        f"scored       {score.n:,} tokens that the assistant says ({score.bytes:,} bytes), in blocks of {policy.context} tokens "
+        f"of one conversation: {score.loss:.4f} nats per token, {units}"
     )
 
 

@@ -22,8 +22,8 @@ from transformers import PreTrainedModel, TrainerState
 
 from .astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from .causality import causality_verdict
-from .choices import choice
 from .checkpoints import find_checkpoint
+from .choices import choice
 from .decoders import DECODERS, config_class
 from .errors import ModelError
 from .macro_file import parsed_macro_text
@@ -366,7 +366,8 @@ class _Queue(Protocol):
 
 _JOB_KEYS = frozenset(
     {
-        "config", "model", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device", "progress",
+        "config", "model", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device",
+        "progress",
     }
 )  # fmt: skip
 
@@ -376,8 +377,9 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
 
     Keys: config (a configuration or its settings as a dictionary), out_dir; optional model (the type of these settings,
     "astromorphic" if not given, or "astrosnn"), macro (text of the macro file that the settings came from, which a dictionary
-    cannot carry), task, data (folder or file) and options (see `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an
-    object with `put` (a manager's queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
+    cannot carry), task, data (folder or file) and options (see `load_task`), recipe (a name, a `Recipe` or a dictionary),
+    seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's queue) that receives {"arm",
+    "seed", "step", "total", "metrics"} at most about 200 times.
     """
     unknown = set(job) - _JOB_KEYS
     if unknown:

@@ -166,7 +166,7 @@ class DialogueBatches(Batches):
     ) -> None:
         if not blocks:
             raise ModelError(
-                "no block of the conversations holds anything that the assistant says; give longer blocks (max_position_embeddings)"
+                "no block of the conversations holds anything that the assistant says; raise max_position_embeddings"
             )
         self.blocks, self.batch_size, self.steps, self.seed = blocks, batch_size, steps, seed
         self.steps_per_epoch = steps_per_epoch

@@ -54,8 +54,8 @@ EVALUATION_ONLY: Mapping[str, Mapping[str, Any]] = {"wikitext103": {"train": "ab
 _KINDS: Mapping[str, Kind] = {
     "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
     "wikitext103": "language", "enwik8": "language", "text_file": "language", "table": "text_classification",
-    "token_file": "language", "dialogue": "language", "hub_text": "language", "hub_table": "text_classification", "hub_images": "image_classification",
-    **dict.fromkeys(SEQUENCES, "sequence_classification"),
+    "token_file": "language", "dialogue": "language", "hub_text": "language", "hub_table": "text_classification",
+    "hub_images": "image_classification", **dict.fromkeys(SEQUENCES, "sequence_classification"),
 }  # fmt: skip
 # The name of a data set of the hub, by the kind of task that is made of it.
 FROM_HUB: Mapping[str, str] = {one: name for name, one in _KINDS.items() if name.startswith("hub_")}
