@@ -97,7 +97,7 @@ def test_faulty_records_are_named(result, tmp_path):
     content = json.loads(result.dumps())
     with pytest.raises(ValueError, match="is not JSON"):
         RunResult.loads(result.dumps()[:100])
-    with pytest.raises(ValueError, match=r"schema_version '3\.0'; expected 2\.1"):
+    with pytest.raises(ValueError, match=r"schema_version '3\.0'; expected 2\.2"):
         RunResult.loads(json.dumps({**content, "schema_version": "3.0"}))
     with pytest.raises(ValueError, match="perplexity"):
         RunResult.loads(json.dumps({**content, "perplexity": 3.0}))
