@@ -147,7 +147,8 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
     ax.scatter(part.test, y, c=colours, s=22, zorder=3)
     for default in part.test[part.arm == "amsu"]:
         ax.axvline(default, color=ORANGE, lw=0.8, ls=":")
-    for position, row in zip(y, part.itertuples(), strict=True):
+    rows: Any = part.itertuples()
+    for position, row in zip(y, rows, strict=True):
         spread = "" if np.isnan(row.test_sd) else f" ± {row.test_sd:.3f}"
         text = f"{row.test:.3f}{spread} ({row.seeds} seed{'s' if row.seeds > 1 else ''}, lr {row.learning_rate:g})"
         if not np.isnan(row.firing_rate):

@@ -104,7 +104,7 @@ def train(
             begin_with(model, weights, start)
         batches = loaded.batches(config, recipe, seed)
         recipe.plan(batches.steps_per_epoch)
-        start = _activation(model, loaded)
+        before = _activation(model, loaded)
         held.enter_context(exclusive(output_folder(out)))
         checkpoint = _claim(work, settings)
         best = BestWeights(work)
@@ -126,10 +126,10 @@ def train(
             best.load_into(model, int(chosen["step"]))
         end = _activation(model, loaded)
         point = None
-        if start is not None and end is not None:
+        if before is not None and end is not None:
             point = OperatingPoint(
                 tokens=_half(model),
-                activation_start=start,
+                activation_start=before,
                 activation_end=end,
                 gains=learned_gains(model),  # type: ignore[arg-type]
             )

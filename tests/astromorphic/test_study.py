@@ -127,6 +127,7 @@ def test_arms_of_the_spiking_study_have_equal_parameters_and_are_all_different(s
     )
 
 
+@pytest.mark.slow
 def test_arms_of_the_spiking_study_train_and_stand_in_its_table(small_text, tmp_path):
     """The paper's block without residual paths, a decay that forgets, and a mixer of another kind: no NaN, rates recorded."""
     out = tmp_path / "runs"
