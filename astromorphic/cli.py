@@ -221,8 +221,8 @@ def train(
         typer.Argument(
             help="shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; listops, lra_text, lra_image, lra_retrieval, "
             "associative_retrieval, pathfinder, pathfinder_like, path_x; a file: .csv, .tsv, .jsonl with text and label, "
-            ".bin/.idx or .npy of token numbers, or any text; hf:NAME of the Hugging Face hub; or a chain to remember: "
-            "memory_chain, umbrella_chain, umbrella_hidden."
+            ".bin/.idx or .npy of token numbers, or any text; dialogue with a .jsonl of conversations as --data; "
+            "hf:NAME of the Hugging Face hub; or a chain to remember: memory_chain, umbrella_chain, umbrella_hidden."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
@@ -241,15 +241,16 @@ def train(
         str,
         typer.Option(
             "--preset",
-            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base).",
+            help="Recipe: paper, tuned or smoke (shakespeare also: quick, default; long sequences: lra_base; astrosnn: small, "
+            "base, large, 1b5).",
         ),
     ] = "tuned",
     data: Annotated[
         Path | None,
         typer.Option(
             "--data",
-            help="Folder that holds the data sets; for the tasks text_file, table and token_file the file, for hub_text, "
-            "hub_table and hub_images hf:NAME.",
+            help="Folder that holds the data sets; for the tasks text_file, table, token_file and dialogue the file, for "
+            "hub_text, hub_table and hub_images hf:NAME.",
         ),
     ] = None,
     macro: Annotated[
@@ -260,6 +261,12 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model, the recipe or the data."),
     ] = None,
     seed: SeedOption = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="DIR", help="Begin with the weights of this language model, and keep its sizes."
+        ),
+    ] = None,
 ) -> None:
     """Train a model and write weights (safetensors), vocabulary and run.json.
 
@@ -268,7 +275,9 @@ def train(
     from . import commands
 
     with scored_progress_bar(f"training on {task}") as advance:
-        result = commands.train(task, model, preset, data, macro, parse_assignments(set_ or []), seed, out, advance)
+        result = commands.train(
+            task, model, preset, data, macro, parse_assignments(set_ or []), seed, out, advance, start
+        )
     print(result)
 
 
@@ -441,6 +450,38 @@ def generate(
 
 
 @app.command()
+def chat(
+    folder: Annotated[Path, typer.Argument(help="Folder of a language model that was fine-tuned on dialogues.")],
+    length: Annotated[int, typer.Option("--length", min=1, help="Most tokens of a reply.")] = 512,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.8,
+    seed: SeedOption = 0,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data folder with the tokenizer of GPT-2 or GPT-NeoX, for models of them."),
+    ] = None,
+) -> None:
+    """Talk to a model: every line of standard input is a turn, and its state is carried from turn to turn."""
+    from . import commands
+
+    live = sys.stdin.isatty()
+
+    def show(piece: str) -> None:
+        print(piece, end="", flush=True)
+
+    def turns() -> Iterator[str]:
+        while True:
+            if live:
+                print("> ", end="", flush=True)
+            line = sys.stdin.readline()
+            if not line:
+                return
+            yield line
+
+    for _ in commands.chat(folder, turns(), length, temperature, seed, data, show):
+        print()
+
+
+@app.command()
 def figures(
     name: Annotated[str, typer.Argument(help="Name of a figure, or 'all' or 'list'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for PNG, SVG and CSV.")] = Path("figures_out"),
@@ -448,8 +489,8 @@ def figures(
         Path | None,
         typer.Option(
             "--runs",
-            help="Folder with trained models, for table1, fig4, exponents, working_memory, lra and retention; for memory "
-            "the file of a benchmark.",
+            help="Folder with trained models, for table1, fig4, exponents, working_memory, lra, retention and spiking_table; "
+            "for memory the file of a benchmark.",
         ),
     ] = None,
     quick: QuickOption = False,

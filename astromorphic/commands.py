@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -107,10 +108,13 @@ def train(
     seed: int,
     out: Path,
     progress: Callable[[int, int, Mapping[str, float]], None],
+    start: Path | None = None,
 ) -> str:
-    """Train and return a summary as text."""
+    """Train and return a summary as text. start : folder of a language model to go on from."""
     from . import memory_commands
 
+    if start is not None and (memory_commands.is_memory(task) or model == "bag_of_words"):
+        raise AssignmentError(f"--from {start}: only language models go on from saved weights; leave it out")
     if memory_commands.is_memory(task):
         return memory_commands.train(task, model, preset, data, macro, changes, seed, out, progress)
     check_single(changes)
@@ -120,14 +124,14 @@ def train(
     from models.tasks.presets import task_preset
 
     named, place = resolve(task, data)
-    task_preset(family(named), preset)
+    task_preset(family(named), preset, model)
     if model == BAG_OF_WORDS:
         return _train_bag(named, preset, place, macro, changes, seed, out, progress)
     from models import train as train_model
     from models.tasks.prepare import prepare
 
-    ready = prepare(named, model, preset, data=place, macro=macro, changes=changes)
-    result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress)
+    ready = prepare(named, model, preset, data=place, macro=macro, changes=changes, start=start)
+    result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start)
     return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
 
 
@@ -236,27 +240,23 @@ def generate(
 
     show : gets the text piece by piece while it is made. notice : what has to be known about the prompt.
     """
-    import math
-
     if not prompt:
         raise AssignmentError("--prompt is empty: give at least one character to continue")
-    if not (temperature == 0 or COLDEST <= temperature < math.inf):
-        raise AssignmentError(
-            f"--temperature {temperature:g}: expected 0 for the likeliest token, or a finite number of at least {COLDEST:g}"
-        )
+    _check_temperature(temperature)
     from models.continuation import WordCodec, open_writer
 
     writer = open_writer(folder, data)
     ids, unit = writer.codec.encode(prompt), writer.codec.unit
     if not ids:
         raise AssignmentError(f"--prompt {prompt!r} holds none of the model's {unit}: give at least one to continue")
-    room = writer.positions - len(ids)
+    # A state of constant size reads and writes any number of tokens; without a length it writes as many as a block has.
+    room = writer.positions if writer.unlimited else writer.positions - len(ids)
     if room < 1:
         raise AssignmentError(
             f"--prompt has {len(ids)} {unit} and fills the {writer.positions} positions of the model; shorten it"
         )
     length = room if length is None else length
-    if length > room:
+    if length > room and not writer.unlimited:
         raise AssignmentError(
             f"--length {length} with a prompt of {len(ids)} {unit}: the model's positions end at {writer.positions}; shorten "
             f"the prompt or ask for at most {room} {unit}"
@@ -264,6 +264,32 @@ def generate(
     if isinstance(writer.codec, WordCodec) and (unknown := writer.codec.unknown(prompt)):
         notice(f"the model does not know {', '.join(unknown[:8])}{' ...' if len(unknown) > 8 else ''}; read as <unk>")
     return writer.continued(ids, length, temperature, seed, show)
+
+
+def chat(
+    folder: Path,
+    turns: Iterable[str],
+    length: int,
+    temperature: float,
+    seed: int,
+    data: Path | None = None,
+    show: Callable[[str], None] | None = None,
+) -> Iterator[str]:
+    """A reply of the model to each of the user's `turns`; empty ones are passed over. show : gets each piece by piece."""
+    _check_temperature(temperature)
+    from models.chat import open_chat
+
+    conversation = open_chat(folder, data, temperature=temperature, seed=seed)
+    for turn in turns:
+        if turn.strip():
+            yield conversation.reply(turn.strip(), length, show)
+
+
+def _check_temperature(temperature: float) -> None:
+    if not (temperature == 0 or COLDEST <= temperature < math.inf):
+        raise AssignmentError(
+            f"--temperature {temperature:g}: expected 0 for the likeliest token, or a finite number of at least {COLDEST:g}"
+        )
 
 
 def benchmark(what: str, quick: bool, json_file: Path | None) -> str:

@@ -17,8 +17,9 @@ ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """preset : see `AstromorphicConfig.from_preset`, or a name of --model of the networks in segments. macro : a preset of
-    `bridge` whose response, or retention, is used instead."""
+    """preset : see `AstromorphicConfig.from_preset`, "astrosnn", or a name of --model of the networks in segments. macro : a
+    preset of `bridge` whose response (of "astrosnn" the time constants, in segments the retention) is used instead.
+    """
 
     name: str
     preset: str = "tuned"
@@ -29,7 +30,9 @@ class Arm:
 @dataclass(frozen=True)
 class Study:
     """title : what it asks. task : see `models.load_task`. options : settings of data, model and recipe that all arms share,
-    over the preset's. figure : what `astromorphic figures` draws from the runs."""
+    over the preset's. figure : what `astromorphic figures` draws from the runs. equal_to : the arm whose number of parameters
+    all others are brought to, see `models.astrosnn.matching`.
+    """
 
     title: str
     task: str
@@ -37,6 +40,7 @@ class Study:
     figure: str
     learning_rates: tuple[float, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    equal_to: str | None = None
 
 
 def _power(alpha: float) -> dict[str, Any]:
@@ -127,6 +131,40 @@ _SHORT_LISTOPS = {
 _SHORT_TEXT = {**_SMALL, "length": 512, "steps": 1_200, "batch_size": 16, "evaluate_items": 4_000}
 _SMALL_IMAGE = {**_SMALL, "size": 16, "steps": 1_000, "batch_size": 32, "evaluate_items": 4_000}
 
+
+def _spiking(name: str, macro: str | None = None, **settings: Any) -> Arm:
+    return Arm(name, "astrosnn", settings, macro)
+
+
+# One factor at a time around the default, the questions that decide most first. The serial loops of LIF and ALIF cost most.
+_ASTROSNN = (
+    _spiking("amsu"),
+    *(_spiking(mixer, mixer=mixer) for mixer in ("softmax", "retention", "gru")),
+    *(_spiking(mode, residual_mode=mode) for mode in ("spike_in", "pure")),
+    *(_spiking(f"sigma_{sigma}", sigma=sigma) for sigma in ("gelu", "silu", "tanh", "relu", "sigmoid")),
+    _spiking("decay_literal", decay="literal_inverse"),
+    _spiking("decay_exp", decay="exp"),
+    _spiking("no_astrocyte", terms="neuron"),
+    _spiking("no_neuron", terms="astrocyte"),
+    _spiking("no_head_norm", head_norm=False),
+    _spiking("no_rope", rope_fraction=0.0),
+    _spiking("rope_quarter", rope_fraction=0.25),
+    # The geometric mean of 32 and 512.
+    _spiking("one_tau", tau=[128.0] * 8),
+    _spiking("tau_simulated", macro="simulated"),
+    *(_spiking(f"alpha_{alpha:g}", alpha=alpha) for alpha in (1.0, 0.5)),
+    _spiking("surrogate_as_printed", surrogate="triangle_as_printed"),
+    _spiking("no_out_proj", out_proj=False),
+    _spiking("heads_4", num_attention_heads=4),
+    *(_spiking(mixer, mixer=mixer) for mixer in ("lif", "alif")),
+)
+# Two minutes of one core per run.
+_ASTROSNN_SIZE = {
+    "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8, "intermediate_size": 512,
+    "max_position_embeddings": 256, "steps": 1500, "batch_size": 8, "warmup_steps": 100, "evaluate_every": 500,
+    "mixed_precision": "bf16",
+}  # fmt: skip
+
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         "imdb": Study("IMDB: every variant and control", "imdb", (*_PRESETS, _BAG), "table1", (3e-4, 1e-3, 3e-3)),
@@ -173,6 +211,15 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             "lra",
             (1e-3, 3e-3),
             _SMALL_IMAGE,
+        ),
+        "enwik8_astrosnn": Study(
+            "enwik8, first 4 MB as bytes: readings of AstroSNN and its controls, at equal parameters",
+            "enwik8",
+            _ASTROSNN,
+            "spiking_table",
+            (1e-3, 3e-3),
+            {**_FOUR_MEGABYTES, **_ASTROSNN_SIZE},
+            equal_to="amsu",
         ),
         "wikitext2": Study("WikiText-2: every mixer", "wikitext2", (*_PRESETS, _GLOBAL), "table1", (3e-4, 1e-3)),
     }

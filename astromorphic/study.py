@@ -66,21 +66,26 @@ def plan(
         if fixed:
             where = "use --learning-rates" if fixed[0] == "learning_rate" else f"arm {arm.name} fixes it"
             raise AssignmentError(f"--set {fixed[0]} in study {name}: {where}")
-    jobs, loaded = [], None
+    jobs: list[dict[str, Any]] = []
+    loaded, target = None, None
     # A rate that is given twice would be two runs in one folder.
     chosen_rates = {f"{rate:g}": rate for rate in rates or study.learning_rates}
     for arm in chosen:
+        matched = None
         for named, rate in chosen_rates.items():
             ready = prepare(
                 study.task, "astromorphic" if arm.preset == "tuned" else arm.preset, preset, data=data, macro=_macro(arm),
                 changes={**study.options, **changes, **arm.settings, "learning_rate": rate}, loaded=loaded,
             )  # fmt: skip
-            loaded = ready.task
+            loaded, config = ready.task, ready.config
+            if study.equal_to is not None:
+                target = target or _parameters(study, preset, data, changes, loaded)
+                config = matched = matched or _matched(config, target)
             for seed in range(first_seed, first_seed + seeds):
                 jobs.append(
                     {
                         "task": study.task, "data": None if data is None else str(data), "options": ready.options,
-                        "config": ready.config.settings(), "model_type": ready.config.model_type,
+                        "config": config.settings(), "model_type": config.model_type,
                         "macro": None if arm.macro is None else _macro(arm).dumps(),
                         "recipe": ready.recipe, "out_dir": str(out / arm.name / f"lr{named}-seed{seed}"), "seed": seed,
                         "arm": arm.name,
@@ -88,6 +93,24 @@ def plan(
                 )  # fmt: skip
     # A study that is stopped half-way has all arms with fewer seeds, not half of the arms.
     return sorted(jobs, key=lambda job: job["seed"])
+
+
+def _parameters(study: Study, preset: str, data: Path | None, changes: Mapping[str, Any], loaded: Any) -> int:
+    """How many parameters the arm has that the others are brought to."""
+    from models.tasks.prepare import prepare
+
+    (arm,) = (arm for arm in study.arms if arm.name == study.equal_to)
+    ready = prepare(
+        study.task, arm.preset, preset, data=data, macro=_macro(arm),
+        changes={**study.options, **changes, **arm.settings}, loaded=loaded,
+    )  # fmt: skip
+    return int(ready.config.num_parameters())
+
+
+def _matched(config: Any, target: int) -> Any:
+    from models.astrosnn.matching import match_parameters
+
+    return match_parameters(config, target)
 
 
 def run(name: str, out: Path, *, workers: int | None = None, **how: Any) -> str:

@@ -35,6 +35,7 @@ FIGURES = {
     "lra": "lra",
     "retention": "retention",
     "memory": "memory",
+    "spiking_table": "spiking_table",
 }
 
 

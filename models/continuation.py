@@ -128,6 +128,11 @@ class Writer(NamedTuple):
         """Tokens that the model has room for, the prompt included."""
         return int(self.model.config.max_position_embeddings)
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether the model reads texts of any length."""
+        return bool(getattr(self.model, "unlimited_positions", False))
+
     def continued(
         self, ids: Sequence[int], length: int, temperature: float, seed: int, show: Callable[[str], None] | None = None
     ) -> str:

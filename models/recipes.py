@@ -12,7 +12,7 @@ from .errors import ModelError
 _LARGEST_COUNT = 2**31 - 1
 _LARGEST_NUMBER = 3.4028234e38
 
-SCHEDULES = ("cosine", "linear", "constant")
+SCHEDULES = ("cosine", "cosine_to_0.24", "linear", "constant")
 PRECISIONS = ("no", "bf16")
 SELECTIONS = ("last", "loss", "accuracy")
 
@@ -53,7 +53,7 @@ class Recipe:
     epochs: int | None = None
     """Passes over the training examples; for a language model, over as many tokens as the training text has."""
     schedule: str = "cosine"
-    """Learning rate after the warm-up: "cosine" to 0, "linear" to 0, or "constant"."""
+    """Learning rate after the warm-up: "cosine" to 0, "cosine_to_0.24" of it (AstroSNN's paper), "linear" to 0, or "constant"."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes; for classifiers."""
     word_dropout: float = 0.0

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ModelError
 
-SCHEMA_VERSION = "2.1"
+SCHEMA_VERSION = "2.2"
 
 
 class _Record(BaseModel):
@@ -131,12 +131,25 @@ class OperatingPoint(_Record):
     gains: list[list[float]] | None = None
 
 
+class SpikingActivity(_Record):
+    """Firing of a trained network on the first `tokens` tokens of the validation text, layer by layer.
+
+    rates : spikes per neuron and token, by name of what is binary (see `models.astrosnn.activity`). silent, saturated : share of
+    the mixer's neurons that never or always fired.
+    """
+
+    tokens: int = Field(ge=1)
+    rates: list[dict[str, float]]
+    silent: list[float]
+    saturated: list[float]
+
+
 class RunResult(_Record):
     """One training run: what was trained, on what, how it went and what came out.
 
     `scores` are those of the weights that lie beside the record: of step `chosen_step`, the last one or the one that
     validation picked. An interrupted run went on from step `resumed_from_step` (its last resume), and `wall_time_s`
-    counts from there.
+    counts from there. started_from: digest of the weights that the first step began with, where they were those of another model.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -157,7 +170,9 @@ class RunResult(_Record):
     evaluation: dict[str, EvaluationPolicy] = {}
     causality: CausalityVerdict | None = None
     operating_point: OperatingPoint | None = None
+    activity: SpikingActivity | None = None
     resumed_from_step: int | None = None
+    started_from: str | None = None
     data: DataRecord
     data_digest: str
     weights_digest: str

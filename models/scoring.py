@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ModelError
-from .result import RunResult, SplitScore
+from .result import EvaluationPolicy, RunResult, SplitScore
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -94,7 +94,8 @@ def _data_of(record: RunResult, place: Path, data: Any) -> tuple[str, Any, dict[
     if is_hub_name(location):
         source, where = FROM_HUB[record.kind], location
     elif location is not None and Path(location).is_file():
-        source, where = os.fspath(location), None
+        # A table and a file of conversations may have the same suffix.
+        source, where = ("dialogue", location) if "turns" in record.data.options else (os.fspath(location), None)
     elif named is not None:
         source, where = named, location
     else:
@@ -138,10 +139,18 @@ def score_run(
         f"data         {loaded.name}, {split}{'' if same else '; other data than it was trained on'}",
     ]
     if loaded.kind == "language":
+        from .causality import causality_verdict
         from .language import evaluate_lm
+        from .tasks.dialogue import DialogueTask
         from .tasks.language import LanguageTask
 
         assert isinstance(loaded, LanguageTask)
+        if isinstance(loaded, DialogueTask):
+            if context is not None or stride is not None or carried:
+                raise ModelError(
+                    "context, stride and carried are for running text; a dialogue is scored in its own blocks"
+                )
+            return "\n".join([*lines, _dialogue_line(*loaded.score(model, split, verdict=causality_verdict(model)))])
         part = loaded.part(split)
         found = evaluate_lm(model, part, context=context, stride=stride, reevaluate=reevaluate, carried=carried)
         lines.append(found.summary())
@@ -152,6 +161,18 @@ def score_run(
         )
     score, _ = loaded.score(model, split)
     return "\n".join([*lines, *_accuracy_lines(record, score, split, same)])
+
+
+def _dialogue_line(score: SplitScore, policy: EvaluationPolicy) -> str:
+    units = (
+        "not a language model"
+        if score.bits_per_byte is None
+        else f"{score.bits_per_byte:.4f} bits per byte, perplexity {score.perplexity_per_token:.3f} per token"
+    )
+    return (
+        f"scored       {score.n:,} tokens that the assistant says ({score.bytes:,} bytes), in blocks of {policy.context} tokens "
+        f"of one conversation: {score.loss:.4f} nats per token, {units}"
+    )
 
 
 def _accuracy_lines(record: RunResult, score: SplitScore, split: Split, same: bool) -> list[str]:

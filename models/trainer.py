@@ -23,6 +23,10 @@ from .tasks.base import Batches, Task
 Progress = Callable[[int, int, dict[str, float]], None]
 # The trainer's history holds one entry per point; this key tells ours from the library's.
 _VALIDATION = "validation_loss"
+# What the library calls our schedules and what it has to be told, where that is not their own name.
+_SCHEDULERS: dict[str, tuple[str, dict[str, float]]] = {
+    "constant": ("constant_with_warmup", {}), "cosine_to_0.24": ("cosine_with_min_lr", {"min_lr_rate": 0.24}),
+}  # fmt: skip
 
 
 def better(entry: dict[str, Any], than: dict[str, Any] | None, select: str) -> bool:
@@ -189,6 +193,7 @@ def make_trainer(
 ) -> TaskTrainer:
     """The loop for this run: batches in their order, AdamW, the recipe's schedule, checkpoints in `work`."""
     steps, every, save_every = recipe.plan(batches.steps_per_epoch)
+    kind, kwargs = _SCHEDULERS.get(recipe.schedule, (recipe.schedule, {}))
     arguments = TrainingArguments(
         output_dir=str(work),
         max_steps=steps,
@@ -197,7 +202,8 @@ def make_trainer(
         weight_decay=recipe.weight_decay,
         adam_beta2=recipe.beta2,
         max_grad_norm=recipe.gradient_clip,
-        lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
+        lr_scheduler_type=kind,
+        lr_scheduler_kwargs=kwargs,
         warmup_steps=recipe.warmup_steps,
         train_sampling_strategy="sequential",  # their order is random already
         logging_strategy="steps",

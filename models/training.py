@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerState
 
@@ -27,7 +28,8 @@ from .errors import ModelError
 from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
-from .result import CurvePoint, OperatingPoint, RunResult
+from .result import CurvePoint, OperatingPoint, RunResult, SpikingActivity
+from .start import begin_with, start_weights
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
 from .tasks.base import Batches, Task
@@ -50,6 +52,8 @@ WEIGHTS_FILE = "model.safetensors"
 _SETTINGS_FILE = "settings.json"
 # NumPy's global generator, which the library seeds, takes 32 bits.
 LARGEST_SEED = 2**32 - 1
+# Blocks of validation text that firing rates are measured on.
+_ACTIVITY_BLOCKS = 16
 # Settings that follow from others; when two runs differ, the user's own setting is named before these.
 _DERIVED = ("branch_gain", "hebbian_scale", "hidden_dim", "macro_digest")
 
@@ -65,6 +69,7 @@ def train(
     *,
     data: ByteText | str | os.PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    start: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> RunResult:
     """Train `config` from `seed` and write config.json, model.safetensors and, last, run.json into `out_dir`.
@@ -73,7 +78,8 @@ def train(
     recipe chooses by validation, the weights are those of the point that validation picks; the test split is scored
     once, with the weights that stay. Interrupted runs continue from their newest complete checkpoint and end with the
     same weights (same machine, versions and thread count); a finished one is returned as it is. `progress(step,
-    total_steps, metrics)` is called after every step, and again when the metrics are new.
+    total_steps, metrics)` is called after every step, and again when the metrics are new. start : folder of a saved language
+    model whose weights the first step begins with; its sizes must be those of `config` (see `prepare`).
 
     Raises ModelError if the settings cannot be trained, if `out_dir` holds something else or a run of other settings or
     versions, or if the loss is no longer finite; OutputError if the folder cannot be written. Nothing is written before
@@ -87,9 +93,11 @@ def train(
     loaded = _loaded(task, data, options)
     _check_recipe(recipe, loaded, config)
     check_precision(recipe, device)
+    weights, began = (None, None) if start is None else start_weights(start)
     settings = {
         "task": loaded.name, "arm": arm, "seed": seed, "recipe": asdict(recipe), "config": config.settings(),
         "data_options": loaded.options, "data_digest": loaded.digest,
+        "started_from": began,
     }  # fmt: skip
     finished = _finished(out, settings, loaded)
     if finished is not None:
@@ -101,9 +109,11 @@ def train(
 
     with own_random_state(seed), quiet_library(), contextlib.ExitStack() as held:
         model = loaded.build(config)
+        if weights is not None and start is not None:
+            begin_with(model, weights, start)
         batches = loaded.batches(config, recipe, seed)
         recipe.plan(batches.steps_per_epoch)
-        start = _activation(model, loaded)
+        before = _activation(model, loaded)
         held.enter_context(exclusive(output_folder(out)))
         checkpoint = _claim(work, settings)
         best = BestWeights(work)
@@ -124,10 +134,10 @@ def train(
             best.load_into(model, int(chosen["step"]))
         end = _activation(model, loaded)
         point = None
-        if start is not None and end is not None:
+        if before is not None and end is not None:
             point = OperatingPoint(
                 tokens=_half(model),
-                activation_start=start,
+                activation_start=before,
                 activation_end=end,
                 gains=learned_gains(model),  # type: ignore[arg-type]
             )
@@ -184,6 +194,24 @@ def _activation(model: PreTrainedModel, task: Task) -> float | None:
     if not isinstance(task, LanguageTask) or not isinstance(model, AstromorphicForCausalLM):
         return None
     return mean_activation(model, task.validation.ids, _half(model))
+
+
+def _spiking_activity(model: PreTrainedModel, task: Task) -> SpikingActivity | None:
+    """Firing rates on the start of the validation text, in blocks as long as those of training; None without spikes."""
+    if not isinstance(task, LanguageTask) or not getattr(model.config, "spiking", False):
+        return None
+    from .astrosnn.activity import activity
+
+    length = int(model.config.max_position_embeddings)
+    ids = torch.from_numpy(np.asarray(task.validation.ids[: _ACTIVITY_BLOCKS * length]).astype(np.int64))
+    rows = ids[: len(ids) // length * length].view(-1, length).to(model.device)
+    layers = activity(model, rows)  # type: ignore[arg-type]
+    return SpikingActivity(
+        tokens=rows.numel(),
+        rates=[layer.rates for layer in layers],
+        silent=[layer.silent for layer in layers],
+        saturated=[layer.saturated for layer in layers],
+    )
 
 
 def _check_seed(seed: int) -> None:
@@ -258,6 +286,7 @@ def _record(
         evaluation={split: policy for split, (_, policy) in scored.items() if policy is not None},
         causality=how.get("verdict"),
         operating_point=point,
+        activity=_spiking_activity(model, task),
         resumed_from_step=resumed_from_step,
         data=task.record(),
         weights_digest=weights_digest(model),
@@ -350,31 +379,20 @@ class _Queue(Protocol):
 
 _JOB_KEYS = frozenset(
     {
-        "config",
-        "model_type",
-        "macro",
-        "task",
-        "data",
-        "options",
-        "recipe",
-        "out_dir",
-        "seed",
-        "arm",
-        "threads",
-        "device",
+        "config", "model_type", "macro", "task", "data", "options", "recipe", "out_dir", "seed", "arm", "threads", "device",
         "progress",
     }
-)
+)  # fmt: skip
 
 
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """`train` with arguments that can be sent to another process (spawn), returning run.json's content as a dictionary.
 
-    Keys: config (an `AstromorphicConfig` or its settings as a dictionary), out_dir; optional model_type (whose settings the
-    dictionary holds; default "astromorphic"), macro (text of the macro file
-    that the settings came from, which a dictionary cannot carry), task, data (folder or file) and options (see
-    `load_task`), recipe (a name, a `Recipe` or a dictionary), seed, arm, threads (default 1), device, and progress, an
-    object with `put` (a manager's queue) that receives {"arm", "seed", "step", "total", "metrics"} at most about 200 times.
+    Keys: config (a configuration or its settings as a dictionary), out_dir; optional model_type (of these settings,
+    "astromorphic" if not given), macro (text of the macro file that the settings came from, which a dictionary
+    cannot carry), task, data (folder or file) and options (see `load_task`), recipe (a name, a `Recipe` or a dictionary),
+    seed, arm, threads (default 1), device, and progress, an object with `put` (a manager's queue) that receives {"arm",
+    "seed", "step", "total", "metrics"} at most about 200 times.
     """
     unknown = set(job) - _JOB_KEYS
     if unknown:
@@ -383,7 +401,7 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         raise ModelError(f"job lacks {sorted(missing)[0]!r}; expected at least config and out_dir")
     config = job["config"]
-    if not isinstance(config, AstromorphicConfig):
+    if isinstance(config, Mapping):
         config = config_class(job.get("model_type", "astromorphic"))(**config)
     if job.get("macro") is not None:
         config.carry(parsed_macro_text(job["macro"]))

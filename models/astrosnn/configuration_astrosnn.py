@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MIXERS = ("amsu", "lif", "alif", "gru", "retention", "softmax")
 SPIKING_MIXERS = ("amsu", "lif", "alif")
 RESIDUAL_MODES = ("residual", "spike_in", "pure")
+TERMS = ("both", "astrocyte", "neuron")
 _LARGEST_INIT = 1e3
 
 
@@ -38,6 +39,8 @@ class AstroSNNConfig(MacroConfig):
         residual_mode: "residual" y = x + W_o s, z = y + MLP(LN y): the stream is real and what enters W_o is binary; "spike_in":
             also what enters W_x and the feed-forward part is; "pure": only the spikes are passed on, as the equations say.
         out_proj: W_o, the fifth d x d matrix of the parameter count, with its one bias. Not in "pure".
+        terms: of the AM-SU's membrane: "both", or "astrocyte" (o) or "neuron" (u) alone, to see what each does. Without the
+            astrocyte there are no W_q, W_k, W_v.
         tau: time constants of the astrocyte in steps, one per head; None means 32 to 512, equal in ratio, as published.
         tau_n: time constant of the neuron in steps. decay: how both become factors per step, see `models.ops.decay`.
         resistance: R. threshold: v_th; a membrane exactly at it fires. sigma: of the input current, see `models.ops.amsu`.
@@ -64,6 +67,7 @@ class AstroSNNConfig(MacroConfig):
     mixer: str = "amsu"
     residual_mode: str = "residual"
     out_proj: bool = True
+    terms: str = "both"
     tau: list | None = None
     tau_n: float | int = 2.0
     decay: str = "one_minus_inv"
@@ -114,6 +118,11 @@ class AstroSNNConfig(MacroConfig):
         return True
 
     @property
+    def spiking(self) -> bool:
+        """Whether what the mixer gives is 0 or 1."""
+        return self.mixer in SPIKING_MIXERS
+
+    @property
     def head_width(self) -> int:
         """d_head, the width of a head."""
         return self.hidden_size // self.num_attention_heads
@@ -157,6 +166,7 @@ class AstroSNNConfig(MacroConfig):
         for name, choices in (
             ("mixer", MIXERS),
             ("residual_mode", RESIDUAL_MODES),
+            ("terms", TERMS),
             ("decay", READINGS),
             ("sigma", tuple(SIGMAS)),
             ("surrogate", tuple(SURROGATES)),
@@ -202,7 +212,8 @@ class AstroSNNConfig(MacroConfig):
         """
         wide, layers = self.hidden_size, self.num_hidden_layers
         # A bound from below, quick to find: sizes that are out of reach need no exact count.
-        parameters = (2 - self.tie_word_embeddings) * self.vocab_size * wide + layers * 4 * wide * wide
+        matrices = {"amsu": 1 if self.terms == "neuron" else 4, "softmax": 3, "lif": 1, "alif": 2}.get(self.mixer, 4)
+        parameters = (2 - self.tie_word_embeddings) * self.vocab_size * wide + layers * matrices * wide * wide
         if self.residual_mode != "pure":
             parameters += layers * 2 * wide * int(self.intermediate_size or 0)
         limit = available_memory()

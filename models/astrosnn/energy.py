@@ -79,11 +79,13 @@ def operations(config: AstroSNNConfig, rates: Sequence[Mapping[str, float]]) -> 
             binary("W_x", d * d, _rate(rates[i - 1], "mixer", i - 1))
         else:
             real("W_x", d * d)
-        real("W_q, W_k, W_v", 3 * d * d)
-        real("astrocyte", 3 * d * config.head_width)
-        real("neuron", 2 * d)
-        if config.head_norm:
-            real("head norm", 4 * d)
+        if config.terms != "neuron":
+            real("W_q, W_k, W_v", 3 * d * d)
+            real("astrocyte", 3 * d * config.head_width)
+            if config.head_norm:
+                real("head norm", 4 * d)
+        if config.terms != "astrocyte":
+            real("neuron", 2 * d)
         if mode == "pure":
             continue
         if config.out_proj:

@@ -42,11 +42,14 @@ class AMSU(nn.Module):
         self.decays, self.leak = config.decays, config.leak
         wide = config.hidden_size
         self.input = nn.Linear(wide, wide, bias=False)
-        self.query = nn.Linear(wide, wide, bias=False)
-        self.key = nn.Linear(wide, wide, bias=False)
-        self.value = nn.Linear(wide, wide, bias=False)
+        self.astrocyte, self.neuron = config.terms != "neuron", config.terms != "astrocyte"
+        if self.astrocyte:
+            self.query = nn.Linear(wide, wide, bias=False)
+            self.key = nn.Linear(wide, wide, bias=False)
+            self.value = nn.Linear(wide, wide, bias=False)
         # One for all heads: the 0.25 d of the parameter count.
-        self.head_norm = nn.LayerNorm(config.head_width, eps=config.layer_norm_eps) if config.head_norm else None
+        normed = config.head_norm and self.astrocyte
+        self.head_norm = nn.LayerNorm(config.head_width, eps=config.layer_norm_eps) if normed else None
 
     def terms(
         self, a: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState, form: str | None = None
@@ -54,9 +57,13 @@ class AMSU(nn.Module):
         """The astrocyte's and the neuron's term before the norm; see `models.ops.amsu.amsu`. form : default the config's."""
         config = self.config
         x = self.input(a)
-        q, k, v = (f(x).unflatten(-1, (self.heads, -1)) for f in (self.query, self.key, self.value))
-        q, k = (rotary(y, positions, fraction=config.rope_fraction, base=config.rope_base) for y in (q, k))
-        current = float(config.resistance) * input_current(widen(x), config.sigma)
+        if self.astrocyte:
+            q, k, v = (f(x).unflatten(-1, (self.heads, -1)) for f in (self.query, self.key, self.value))
+            q, k = (rotary(y, positions, fraction=config.rope_fraction, base=config.rope_base) for y in (q, k))
+        else:  # o and S stay 0
+            q = k = v = torch.zeros_like(x).unflatten(-1, (self.heads, -1))
+        resistance = float(config.resistance) if self.neuron else 0.0
+        current = resistance * input_current(widen(x), config.sigma)
         past = None if state is None else AMSUState(*state)
         if past is not None and a.shape[1] == 1 and form is None:
             return amsu_step(q, k, v, current, past, decays=self.decays, leak=self.leak, mask=mask)

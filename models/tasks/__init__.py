@@ -16,7 +16,7 @@ SEQUENCES = (
 )  # fmt: skip
 TASKS = ("shakespeare", "imdb", "cifar10", "wikitext2", "wikitext103", "enwik8", *SEQUENCES)
 # A user's own files, given by their path: what their presets are called.
-FILES = ("text_file", "table", "token_file", "hub_text", "hub_table", "hub_images")
+FILES = ("text_file", "table", "token_file", "dialogue", "hub_text", "hub_table", "hub_images")
 
 __all__ = ["FILES", "SEQUENCES", "TASKS", "load_task"]
 
@@ -28,8 +28,9 @@ def load_task(
 
     name : shakespeare, imdb, cifar10, wikitext2, wikitext103, enwik8; one of `SEQUENCES` (docs/lra.md); the path of a file
     (.csv, .tsv, .jsonl: texts with labels; .bin, .idx, .npy: token numbers; anything else: plain text); or "text_file", "table"
-    or "token_file" with the file as `data`; "hf:NAME" of the Hugging Face hub (see `models.data.hub`), or "hub_text",
-    "hub_table" or "hub_images" with that as `data`. data : for a named task the folder that
+    or "token_file" with the file as `data`; "dialogue" with a file of conversations (.jsonl, see
+    `models.data.dialogues`); "hf:NAME" of the Hugging Face hub (see `models.data.hub`), or "hub_text", "hub_table" or
+    "hub_images" with that as `data`. data : for a named task the folder that
     holds the data sets (default: ASTROMORPHIC_DATA, or the cache that `astromorphic data fetch` fills). options : how the data
     are prepared, see `models.tasks.loading`. saved : a run folder whose vocabulary to use instead of making one.
 

@@ -100,7 +100,7 @@ class LanguageTask(Task):
     def load(self, folder: Path) -> PreTrainedModel:
         return load_decoder(folder)  # type: ignore[no-any-return]
 
-    def batches(self, config: AstromorphicConfig, recipe: Recipe, seed: int) -> TokenBatches:
+    def batches(self, config: AstromorphicConfig, recipe: Recipe, seed: int) -> Batches:
         length = config.max_position_embeddings
         per_epoch = -(-len(self.train) // (recipe.batch_size * length))
         steps = recipe.plan(per_epoch)[0]

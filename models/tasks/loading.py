@@ -42,18 +42,20 @@ PREPARATION: Mapping[str, Mapping[str, Any]] = {
 # What single tasks take beyond, or with another value if not given.
 #   token_file: tokens is what made the numbers (gpt2, neox, bytes; "numbers" if that is not known), vocabulary how many numbers
 #               there are (of "numbers" alone).
+#   turns : how turns are written, "moss" being the marks of `models.turns`.
 #   detokenise : see `models.data.detokenise`; None: for byte pairs only. Words and bytes are those of the file either way.
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "token_file": {"tokens": "numbers"},
     "wikitext103": {"detokenise": None},
+    "dialogue": {"turns": "moss"},
 }
 # What lets a task be scored where its training part is not there.
 EVALUATION_ONLY: Mapping[str, Mapping[str, Any]] = {"wikitext103": {"train": "absent"}}
 _KINDS: Mapping[str, Kind] = {
     "shakespeare": "language", "imdb": "text_classification", "cifar10": "image_classification", "wikitext2": "language",
     "wikitext103": "language", "enwik8": "language", "text_file": "language", "table": "text_classification",
-    "token_file": "language", "hub_text": "language", "hub_table": "text_classification", "hub_images": "image_classification",
-    **dict.fromkeys(SEQUENCES, "sequence_classification"),
+    "token_file": "language", "dialogue": "language", "hub_text": "language", "hub_table": "text_classification",
+    "hub_images": "image_classification", **dict.fromkeys(SEQUENCES, "sequence_classification"),
 }  # fmt: skip
 # The name of a data set of the hub, by the kind of task that is made of it.
 FROM_HUB: Mapping[str, str] = {one: name for name, one in _KINDS.items() if name.startswith("hub_")}
@@ -105,12 +107,15 @@ def option_names(name: str) -> list[str]:
 
 
 def _loader_options(name: str) -> list[str]:
+    from ..data.dialogues import load_dialogues
     from ..data.hub import load_hub
     from ..data.loading import LOADERS, load_table, load_text_file
 
     if family(name) == "token_file":
         return ["held_out", "dtype"]
-    by_family: dict[str, Callable[..., Any]] = {**LOADERS, "text_file": load_text_file, "table": load_table}
+    by_family: dict[str, Callable[..., Any]] = {
+        **LOADERS, "text_file": load_text_file, "table": load_table, "dialogue": load_dialogues,
+    }  # fmt: skip
     by_family |= dict.fromkeys(FROM_HUB.values(), load_hub)
     taken = inspect.signature(by_family[family(name)]).parameters
     # The one is the task's own word for the seed that cuts the data, so that it is not the seed of the run.
@@ -140,6 +145,8 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
     taken = {key: value for key, value in options.items() if key not in usual}
     if which == "token_file":
         return _token_file(name, data, prepared, taken)
+    if which == "dialogue":
+        return _dialogue(data, prepared, taken)
     splits, location, folder, noted = load_splits(name, data, taken)
     recorded = prepared | noted
     make = {
@@ -263,6 +270,38 @@ def _token_file(name: str, data: Any, prepared: dict[str, Any], options: dict[st
         tokenizer=tokens,
         location=os.fspath(given),
         options={**prepared, **options},
+    )
+
+
+def _dialogue(data: Any, prepared: dict[str, Any], options: dict[str, Any]) -> Task:
+    from ..choices import choice
+    from ..data.dialogues import load_dialogues
+    from ..turns import Turns
+    from .dialogue import DialogueTask
+    from .tokens import SUBWORDS, make_tokens, resolved
+
+    if data is None or not Path(data).is_file():
+        raise ModelError(
+            f"task is 'dialogue' and data is {data!r:.200}; give a file of conversations (.jsonl) with data"
+        )
+    choice("turns", prepared["turns"], ("moss",))
+    kind = resolved(prepared["tokens"])
+    choice("tokens of dialogues", kind, ("bytes", *SUBWORDS))
+    tokens: Any = make_tokens(kind, b"", prepared["vocabulary"])
+    taken = {("seed" if key == "split_seed" else key): value for key, value in options.items()}
+    splits = load_dialogues(Path(data), **taken)
+    return DialogueTask(
+        splits.name,
+        {"train": splits.train, "validation": splits.validation, "test": splits.test},
+        Turns(),
+        (lambda text: list(text.encode("utf-8")))
+        if tokens is None
+        else (lambda text: tokens.tokenizer.encode(text).tolist()),
+        digest=splits.digest,
+        source=splits.source,
+        tokenizer=tokens,
+        location=os.fspath(data),
+        options={**prepared, "tokens": kind, **options},
     )
 
 

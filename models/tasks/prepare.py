@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..choices import choice, did_you_mean
@@ -10,7 +11,7 @@ from ..errors import ModelError
 from ..recipes import Recipe
 from . import segmented
 from .networks import network_for
-from .presets import task_preset
+from .presets import SPIKING, task_preset
 
 if TYPE_CHECKING:
     from ..astromorphic import AstromorphicConfig
@@ -24,12 +25,8 @@ NETWORKS = {
 OURS = {"astromorphic": "tuned"}
 # The control that is no network: see `models.bag_training`.
 BAG_OF_WORDS = "bag_of_words"
-# The spiking language model; its controls are its setting `mixer`.
-SPIKING = "astrosnn"
 # RMAAT's layer in the transformer that reads a text in one piece; `rmaat` by itself is the whole network, see `segmented`.
 LAYERS = {"rmaat_layer": "rmaat"}
-# What a task's preset says of a network's size, whatever the network.
-SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "dropout")
 
 
 class Prepared(NamedTuple):
@@ -59,18 +56,21 @@ def prepare(
     macro: Any = None,
     changes: Mapping[str, Any] | None = None,
     loaded: Task | None = None,
+    start: Any = None,
 ) -> Prepared:
     """Load the task and put its preset, the model's and the user's changes together.
 
     changes : settings of the model, the recipe or the data, by name; each name belongs to one of the three. macro : a macro
     file whose response our variant uses, and whose retention networks with a memory use. loaded : the task of an earlier call
-    with the same task, data and options, which is not read again. Names and the preset are checked before data are read.
+    with the same task, data and options, which is not read again. start : folder of a saved language model, whose
+    architecture and tokens are then taken, so that training can begin with its weights (`models.train`, start). Names and the
+    preset are checked before data are read.
     """
     from .loading import family, kind_of, load, option_names, resolve
 
     task, data = resolve(task, data)
     which = family(task)
-    chosen = task_preset(which, preset)
+    chosen = task_preset(which, preset, model)
     if model == BAG_OF_WORDS:
         raise ModelError(f"model is {model!r}, which is no network; train it with models.train_bag_of_words")
     architecture = model if model in OURS.values() else choice("model", model, [*model_names(), BAG_OF_WORDS])
@@ -83,7 +83,7 @@ def prepare(
             f"model is {model!r} and a macro file is given; it is used by 'astromorphic' (its response), {SPIKING!r} (its "
             f"time constants) and {', '.join(segmented.with_memory())} (its retention) alone"
         )
-    from ..decoders import check_language_model, config_class
+    from ..decoders import check_language_model, config_class, type_in
 
     if model_type == SPIKING:
         check_language_model(kind_of(task), model)
@@ -94,6 +94,17 @@ def prepare(
         # Pairs always; known before gigabytes are read.
         network_for(model_type, which, True)
 
+    begun = None
+    if start is not None:
+        from ..start import start_config, start_tokens
+
+        begun = start_config(start)
+        if macro is not None or type_in(Path(start)) != (SPIKING if architecture == SPIKING else "astromorphic"):
+            raise ModelError(
+                f"model is {model!r} and start a {begun.model_type} in {start}, whose architecture is taken as it is; name the "
+                "model that it holds and no macro file"
+            )
+        check_language_model(kind_of(task), f"{begun.model_type} in {start}")
     recipe_names, data_names = [name for name in Recipe.names() if name != "name"], option_names(task)
     kind = config_class(model_type)
     model_settings = segmented.settings() if model_type == segmented.TYPE else list(kind().settings())
@@ -110,16 +121,21 @@ def prepare(
     recipe = chosen.recipe.changed(for_recipe)
 
     options = {**chosen.data, **for_data}
+    if begun is not None and "tokens" in data_names and "tokens" not in for_data:
+        options["tokens"] = start_tokens(start) or options.get("tokens", "bytes")
     if loaded is None:
         loaded = load(task, data, **options)
     if model_type == segmented.TYPE:
         return Prepared(loaded, segmented.configured(model, which, loaded, chosen.model, given, macro), recipe, options)
-    sizes = (
-        {name: chosen.model[name] for name in SIZES if name in chosen.model}
-        if architecture == SPIKING
-        else chosen.model
-    )
-    settings = {**sizes, **loaded.settings(), **given}
+    if begun is not None:
+        config = kind(**{**begun.settings(), **given})
+        if begun.macro is not None:
+            config.carry(begun.macro)
+        return Prepared(loaded, config, recipe, options)
+    settings = {**chosen.model, **loaded.settings(), **given}
+    if "vocab_size" in chosen.model and "vocab_size" not in given:
+        # Tables padded to more rows than there are tokens.
+        settings["vocab_size"] = max(int(chosen.model["vocab_size"]), int(settings["vocab_size"]))
     if "hidden_size" in given or "num_attention_heads" in given:
         # The preset's width per head belongs to its own size.
         settings = {k: v for k, v in settings.items() if k != "hidden_dim" or k in given}

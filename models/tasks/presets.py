@@ -17,6 +17,7 @@ from ..errors import ModelError
 from ..recipes import RECIPES, Recipe
 from .preset import TaskPreset
 from .sequence_presets import SEQUENCE_PRESETS
+from .spiking_presets import SPIKING_PRESETS
 
 # The library clips by a largest norm only; this one is never reached.
 NO_CLIP = 1e9
@@ -41,6 +42,11 @@ _LANGUAGE = Recipe(
 _LANGUAGE_SMOKE = Recipe(
     "smoke", steps=20, batch_size=4, learning_rate=1e-2, warmup_steps=2, evaluate_every=10, curve_bytes=512, final_bytes=1024,
     save_every=10,
+)  # fmt: skip
+
+# Of weights that know the language already (`--from`), hence the small steps.
+_DIALOGUE = Recipe(
+    "tuned", epochs=3, batch_size=16, learning_rate=3e-4, warmup_steps=0, weight_decay=0.1, curve_bytes=32768, **_EPOCHS,
 )  # fmt: skip
 
 _IMDB_SIZE = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 512}
@@ -201,6 +207,10 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
             "tuned": TaskPreset(_LANGUAGE, _BYTES),
             "smoke": TaskPreset(_LANGUAGE_SMOKE, _SHAKESPEARE),
         },
+        "dialogue": {
+            "tuned": TaskPreset(_DIALOGUE, _BYTES),
+            "smoke": TaskPreset(replace(_DIALOGUE, name="smoke", epochs=1, batch_size=4), _SHAKESPEARE),
+        },
         "table": {
             "tuned": TaskPreset(
                 Recipe(
@@ -225,16 +235,24 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
         },
     }
 )
+# The spiking language model; its controls are its setting `mixer`.
+SPIKING = "astrosnn"
+# What a task's preset says of a network's size, whatever the network.
+SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "dropout")
 # Data of the hub have the recipes of what they are like.
 _LIKE = {"hub_text": "text_file", "hub_table": "table", "hub_images": "cifar10"}
 
 
-def task_preset(family: str, name: str) -> TaskPreset:
+def task_preset(family: str, name: str, model: str | None = None) -> TaskPreset:
     """A preset by the kind of data (a task's name, "text_file", "table" or "token_file") and its name.
 
-    Raises ModelError with the names there are and the nearest match.
+    model : "astrosnn" has presets of its own, which come before those of all models. Where there is none, the sizes of those
+    hold, and what else they say of a network is left out. Raises ModelError with the names there are and the nearest match.
     """
-    known = PRESETS[_LIKE.get(family, family)]
+    known = dict(PRESETS[_LIKE.get(family, family)])
+    if model == SPIKING:
+        known = {key: replace(one, model=_sizes(one.model)) for key, one in known.items()}
+        known |= SPIKING_PRESETS.get(_LIKE.get(family, family), {})
     if name not in known:
         raise ModelError(
             f"unknown preset {name!r} of {family}: {did_you_mean(name, known)}choose from {', '.join(known)}"
@@ -242,3 +260,7 @@ def task_preset(family: str, name: str) -> TaskPreset:
     found = known[name]
     # How many images or texts are set aside is a matter of each data set.
     return replace(found, data={k: v for k, v in found.data.items() if k != "validation"}) if family in _LIKE else found
+
+
+def _sizes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in SIZES if name in settings}
