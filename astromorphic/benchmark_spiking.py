@@ -28,10 +28,10 @@ def _arms() -> dict[str, Callable[..., Tensor]]:
     """Functions of q, k, v ``[1, time, heads, width]`` and the current ``[1, time, heads * width]``."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    from models.ops.amsu import amsu, membrane
+    from models.ops.amsu import amsu
     from models.ops.chunked_retention import retention_chunked
     from models.ops.decay import decay, spectrum
-    from models.ops.spike import spike
+    from models.ops.firing import fire
 
     decays = [decay(tau) for tau in spectrum(HEADS)]
 
@@ -41,7 +41,7 @@ def _arms() -> dict[str, Callable[..., Tensor]]:
 
     def unit(q: Tensor, k: Tensor, v: Tensor, current: Tensor) -> Tensor:
         terms, _ = amsu(q, k, v, current, decays=decays, leak=0.5)
-        return spike(membrane(terms))
+        return fire(terms)
 
     return {ASTROCYTE: lambda q, k, v, current: retention_chunked(q, k, v, decays)[0], UNIT: unit, SOFTMAX: softmax}
 
