@@ -31,6 +31,7 @@ FIGURES = {
     "exponents": "exponents",
     "transfer": "transfer",
     "working_memory": "working_memory",
+    "efficiency": "efficiency",
 }
 
 

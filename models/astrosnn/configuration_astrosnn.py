@@ -12,8 +12,8 @@ from ..errors import ModelError
 from ..macro_config import MacroConfig
 from ..macro_file import parsed_macro
 from ..ops.amsu import FORMS, SIGMAS
-from ..ops.kernels import BACKENDS
 from ..ops.decay import READINGS, decay, spectrum
+from ..ops.kernels import BACKENDS
 from ..ops.spike import SURROGATES
 from ..settings import LIBRARY_KEYS, check_choice, check_count, check_number, is_whole, shown
 from .presets import PRESETS
@@ -46,7 +46,7 @@ class AstroSNNConfig(MacroConfig):
         head_norm: every head's o by one layer norm of its width before u is added.
         rope_fraction: share of a head's coordinates of q and k that turn with the position; rope_base: as usual.
         form: "chunked" (linear in time), "masked" or "serial": the same numbers. chunk_size: tokens per chunk.
-        backend: of the chunked form: "torch"; "fla", the kernels of flash-linear-attention, on a GPU; "auto", fla where it can be had.
+        backend: of the chunked form: "torch"; "fla", flash-linear-attention on a GPU; "auto", fla where it can be had.
         initializer_range: std of the embeddings at initialisation; linear layers start with std 1/sqrt(inputs), those that
             write into the residual stream with that over sqrt(2 layers).
         macro_digest: digest of the macro parameters that the time constants came from, if any.

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from .chunked_retention import CHUNK, retention_chunked
-from .leaky import leaky_chunked, leaky_masked, leaky_serial
 from .kernels import BACKENDS, kernel_for, retention_kernel
+from .leaky import leaky_chunked, leaky_masked, leaky_serial
 from .linear import finite, poison_after
 from .precision import state_dtype, widen, without_autocast
 from .retention import retention_masked, retention_serial

@@ -28,8 +28,8 @@ def _blocks(o: Tensor) -> list[slice]:
 
 @torch.library.custom_op("astromorphic::fire", mutates_args=())
 def _fire(
-    o: Tensor, u: Tensor, weight: Tensor | None, bias: Tensor | None, norm: bool, eps: float, threshold: float, kind: str, alpha: float,
-    keep: bool,
+    o: Tensor, u: Tensor, weight: Tensor | None, bias: Tensor | None, norm: bool, eps: float, threshold: float, kind: str,
+    alpha: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     out, slope = roomy(o, *o.shape), roomy(o, *_kept(o.shape, keep))
     mean, inverse = (o.new_empty(_kept((*o.shape[:-1], 1), keep and norm)) for _ in range(2))
@@ -56,8 +56,8 @@ def _kept(shape: Sequence[int], keep: bool) -> list[int]:
 
 @_fire.register_fake
 def _shapes(
-    o: Tensor, u: Tensor, weight: Tensor | None, bias: Tensor | None, norm: bool, eps: float, threshold: float, kind: str, alpha: float,
-    keep: bool,
+    o: Tensor, u: Tensor, weight: Tensor | None, bias: Tensor | None, norm: bool, eps: float, threshold: float, kind: str,
+    alpha: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     mean, inverse = (o.new_empty(_kept((*o.shape[:-1], 1), keep and norm)) for _ in range(2))
     return o.new_empty(o.shape), o.new_empty(_kept(o.shape, keep)), mean, inverse
@@ -76,7 +76,14 @@ def _fire_backward(
             d_o[:, block] = flow
             continue
         before, *of_norm = torch.ops.aten.native_layer_norm_backward(
-            flow, o[:, block], [o.shape[-1]], mean[:, block].contiguous(), inverse[:, block].contiguous(), weight, bias, wanted
+            flow,
+            o[:, block],
+            [o.shape[-1]],
+            mean[:, block].contiguous(),
+            inverse[:, block].contiguous(),
+            weight,
+            bias,
+            wanted,
         )
         d_o[:, block] = before
         for total, part in zip((d_weight, d_bias), of_norm, strict=True):

@@ -1,7 +1,8 @@
 """The astrocyte term by the kernels of flash-linear-attention on a GPU (extra `gpu`); everything works without them.
 
 What AM-SU and RetNet compute is that package's "simple GLA" with one constant gate per head: S_t = exp(g) S_{t-1} + k_t v_t^T,
-o_t = scale S_t^T q_t, with g = log gamma. Its own functions named retention have RetNet's decays built in and are of no use here.
+o_t = scale S_t^T q_t, with g = log gamma; its state is ours divided by the scale. Its own functions named retention have
+RetNet's decays built in and are of no use here.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ def _lacks(query: Tensor, value: Tensor) -> str | None:
 
 
 def kernel_for(backend: str, query: Tensor, value: Tensor) -> str:
-    """"torch" or "fla", for tensors ``[batch, time, heads, dim]``. ModelError where `fla` is asked for and cannot be had."""
+    """Which of torch and fla does the chunked form, for tensors ``[batch, time, heads, dim]``.
+
+    Raises ModelError where fla is asked for and cannot be had.
+    """
     if backend == "torch":
         return "torch"
     lacks = _lacks(query, value)
@@ -60,8 +64,8 @@ def kernel_for(backend: str, query: Tensor, value: Tensor) -> str:
 
 @without_autocast
 def retention_kernel(
-    query: Tensor, key: Tensor, value: Tensor, decays: Sequence[float], *, state: Tensor | None = None, scale: float | None = None,
-    function: Any = None,
+    query: Tensor, key: Tensor, value: Tensor, decays: Sequence[float], *, state: Tensor | None = None,
+    scale: float | None = None, function: Any = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`retention.retention_serial` by flash-linear-attention; same arguments, results in float32.
 
@@ -71,11 +75,20 @@ def retention_kernel(
     c, start = default_scale(query, scale), start_of(state, query, value)
     if not query.shape[1]:
         return widen(value[:, :0]), start
+    if c == 0.0:
+        raise ModelError("scale is 0; expected another number: nothing would be written into the state")
     if function is None:
         function = importlib.import_module("fla.ops.simple_gla").chunk_simple_gla
     logs = [max(math.log(gamma), _STRONGEST) if gamma > 0.0 else _STRONGEST for gamma in decays]
     gate = torch.tensor(logs, dtype=start.dtype, device=query.device)
+    # There the factor is the query's, here it is in the state.
     out, last = function(
-        query, key.to(query.dtype), value.to(query.dtype), g_gamma=gate, scale=c, initial_state=start, output_final_state=True
+        query,
+        key.to(query.dtype),
+        value.to(query.dtype),
+        g_gamma=gate,
+        scale=c,
+        initial_state=start / c,
+        output_final_state=True,
     )
-    return widen(out), last.to(start.dtype)
+    return widen(out), c * last.to(start.dtype)
