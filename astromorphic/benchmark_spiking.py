@@ -1,10 +1,11 @@
 """`astromorphic benchmark spiking`: the AM-SU in training, its mixing layer beside causal softmax attention, and in inference.
 
-A training pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's current)
-to the gradients of all of them: without projections, which both kinds of layer have alike. The three forms are compared in float64
-before anything is timed. All arms and lengths take turns in one process with one thread, and the value of a row is the CPU
-time of the fastest of its passes, that of the system with it. The floor is x * 2 of one array, from fresh memory: what every
-array that torch itself makes costs at least. Inference, one layer against one of GPT-2, is `astromorphic.benchmark_inference`.
+A training pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's
+current) to the gradients of all of them: without projections, which both kinds of layer have alike. The three forms are
+compared in float64 before anything is timed. All arms and lengths take turns in one process with one thread, and the value of a
+row is the CPU time of the fastest of its passes, that of the system with it. The floor is x * 2 of one array, from fresh
+memory: what every array that torch itself makes costs at least. Inference, one layer against one of GPT-2, is
+`astromorphic.benchmark_inference`.
 """
 
 from __future__ import annotations

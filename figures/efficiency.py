@@ -77,8 +77,8 @@ def draw(data: pd.DataFrame) -> Figure:
         _lines(axes[1, 1], data[data.what == "state"], "--", " (state)")
         axes[1, 1].set_xlabel("prompt, tokens")
         for ax in axes.flat:
-            ax.legend(fontsize=7)
-        figure.tight_layout()
+            if ax.get_legend_handles_labels()[1]:
+                ax.legend(fontsize=7)
     return figure
 
 
