@@ -55,17 +55,21 @@ def network(arm: str, width: int, layers: int, longest: int) -> Any:
     if arm in (GPT2, GPT2_WITHOUT):
         from transformers import GPT2Config, GPT2LMHeadModel
 
+        settings: dict[str, Any] = {"n_positions": longest + ROOM, "n_embd": width, "n_layer": layers, "n_head": HEADS}
         config = GPT2Config(
-            vocab_size=SYMBOLS, n_positions=longest + ROOM, n_embd=width, n_layer=layers, n_head=HEADS,
-            attn_implementation="sdpa",
-            bos_token_id=None, eos_token_id=None,
-        )  # fmt: skip
+            **settings, vocab_size=SYMBOLS, attn_implementation="sdpa", bos_token_id=None, eos_token_id=None
+        )
         return GPT2LMHeadModel(config).eval()
     from models.astrosnn import AstroSNNConfig, AstroSNNForCausalLM
 
     mixer = "retention" if arm == RETNET else "amsu"
     form = {MASKED: "masked", SERIAL: "serial"}.get(arm, "chunked")
-    settings = {"vocab_size": SYMBOLS, "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": HEADS}
+    settings = {
+        "vocab_size": SYMBOLS,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": HEADS,
+    }
     return AstroSNNForCausalLM(AstroSNNConfig(**settings, mixer=mixer, form=form)).eval()
 
 
@@ -243,8 +247,8 @@ def ratios(rows: list[Row], lengths: Sequence[int], width: int) -> list[Row]:
     growth = max(steps) / min(steps)
     found.append({"name": f"decode, {CHUNKED}, slowest / fastest length", "value": growth, "unit": "ratio", "goal": "<= 1.1",
                   "met": growth <= 1.1})  # fmt: skip
-    for what, tokens in break_even(width).items():
-        found.append({"name": f"break-even by arithmetic, {what}", "value": tokens, "unit": "tokens"})
+    for what, even in break_even(width).items():
+        found.append({"name": f"break-even by arithmetic, {what}", "value": even, "unit": "tokens"})
     return found
 
 
