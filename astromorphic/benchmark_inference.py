@@ -55,11 +55,12 @@ def network(arm: str, width: int, layers: int, longest: int) -> Any:
     if arm in (GPT2, GPT2_WITHOUT):
         from transformers import GPT2Config, GPT2LMHeadModel
 
-        settings: dict[str, Any] = {"n_positions": longest + ROOM, "n_embd": width, "n_layer": layers, "n_head": HEADS}
-        config = GPT2Config(
-            **settings, vocab_size=SYMBOLS, attn_implementation="sdpa", bos_token_id=None, eos_token_id=None
-        )
-        return GPT2LMHeadModel(config).eval()
+        # In a table: the library's own annotations lack the name of the attention.
+        settings: dict[str, Any] = {
+            "vocab_size": SYMBOLS, "n_positions": longest + ROOM, "n_embd": width, "n_layer": layers, "n_head": HEADS,
+            "attn_implementation": "sdpa", "bos_token_id": None, "eos_token_id": None,
+        }  # fmt: skip
+        return GPT2LMHeadModel(GPT2Config(**settings)).eval()
     from models.astrosnn import AstroSNNConfig, AstroSNNForCausalLM
 
     mixer = "retention" if arm == RETNET else "amsu"
