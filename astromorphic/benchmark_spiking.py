@@ -1,18 +1,22 @@
-"""`astromorphic benchmark spiking`: time of the AM-SU's mixing layer against length, beside causal softmax attention.
+"""`astromorphic benchmark spiking`: the AM-SU in training, its mixing layer beside causal softmax attention, and in inference.
 
-A pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's current) to
-the gradients of all of them: without projections, which both kinds of layer have alike. The three forms are compared in float64
-before anything is timed. All arms and lengths take turns in one process with one thread, and the value of a row is the CPU
-time of the fastest of its passes, that of the system with it. A long sequence's arrays go back to the system when they are freed,
-and every pass then pays for the pages again; the C library keeps them with MALLOC_MMAP_THRESHOLD_=4294967296 and
-MALLOC_TRIM_THRESHOLD_=1099511627776 in the environment.
+A training pass is forward and backward of one operator, 8 heads of 64, float32, batch 1, from q, k, v (and the neuron's
+current) to the gradients of all of them: without projections, which both kinds of layer have alike. The three forms are
+compared in float64 before anything is timed. All arms and lengths take turns in one process with one thread, and the value of a
+row is the CPU time of the fastest of its passes, that of the system with it. The floor is x * 2 of one array, from fresh
+memory: what every array that torch itself makes costs at least. Inference, one layer against one of GPT-2, is
+`astromorphic.benchmark_inference`.
 """
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from .assignments import AssignmentError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +25,10 @@ Row = dict[str, Any]
 HEADS, WIDTH = 8, 64
 LENGTHS = (1024, 2048, 4096, 8192, 16_384, 65_536)
 QUADRATIC_LENGTHS = (1024, 2048, 4096, 8192)
+# Times that softmax attention should take at least, by length.
+GOALS = {2048: 3.0, 8192: 10.0}
+LARGEST = 2**20
+FLOOR = "x * 2 of one array"
 ASTROCYTE, UNIT, SOFTMAX = "AM-SU, astrocyte term", "AM-SU, whole unit", "scaled dot product, causal"
 
 
@@ -28,10 +36,10 @@ def _arms() -> dict[str, Callable[..., Tensor]]:
     """Functions of q, k, v ``[1, time, heads, width]`` and the current ``[1, time, heads * width]``."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    from models.ops.amsu import amsu, membrane
+    from models.ops.amsu import amsu
     from models.ops.chunked_retention import retention_chunked
     from models.ops.decay import decay, spectrum
-    from models.ops.spike import spike
+    from models.ops.firing import fire
 
     decays = [decay(tau) for tau in spectrum(HEADS)]
 
@@ -41,7 +49,7 @@ def _arms() -> dict[str, Callable[..., Tensor]]:
 
     def unit(q: Tensor, k: Tensor, v: Tensor, current: Tensor) -> Tensor:
         terms, _ = amsu(q, k, v, current, decays=decays, leak=0.5)
-        return spike(membrane(terms))
+        return fire(terms)
 
     return {ASTROCYTE: lambda q, k, v, current: retention_chunked(q, k, v, decays)[0], UNIT: unit, SOFTMAX: softmax}
 
@@ -57,14 +65,18 @@ def _leaves(arm: str, length: int) -> tuple[list[Tensor], Tensor]:
     return [q, k, v, current.requires_grad_() if arm == UNIT else current], d_out
 
 
-def _one_pass(function: Callable[..., Tensor], leaves: list[Tensor], d_out: Tensor) -> tuple[float, float]:
+def _clocked(function: Callable[[], Any]) -> tuple[float, float]:
     """Seconds of the program, and of the system for it."""
-    import torch
-
     before = resource.getrusage(resource.RUSAGE_SELF)
-    torch.autograd.grad(function(*leaves), [x for x in leaves if x.requires_grad], d_out)
+    function()
     after = resource.getrusage(resource.RUSAGE_SELF)
     return after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+
+
+def _one_pass(function: Callable[..., Tensor], leaves: list[Tensor], d_out: Tensor) -> tuple[float, float]:
+    import torch
+
+    return _clocked(lambda: torch.autograd.grad(function(*leaves), [x for x in leaves if x.requires_grad], d_out))
 
 
 def forms_differ_by(length: int = 203) -> float:
@@ -83,7 +95,36 @@ def forms_differ_by(length: int = 203) -> float:
     return float(max((x - found["serial"]).abs().max() for x in found.values()) / largest)
 
 
-def measure(quick: bool = False) -> list[Row]:
+def measure(
+    quick: bool = False, *, lengths: Sequence[int] | None = None, width: int | None = None, layers: int | None = None
+) -> list[Row]:
+    """Rows of training, then of inference. lengths, width, layers : of inference; default 64 to 16,384, 512 and one layer."""
+    from . import benchmark_inference as inference
+
+    chosen: dict[str, Any] = {"width": 64, "lengths": (64, 256), "repeats": 2, "quick": True} if quick else {}
+    chosen |= {k: v for k, v in {"lengths": lengths, "width": width, "layers": layers}.items() if v}
+    check_sizes(chosen)
+    return [*training(quick), *inference.measure(**chosen), command()]
+
+
+def check_sizes(chosen: dict[str, Any]) -> None:
+    """AssignmentError for sizes that make no network."""
+    for name, value in chosen.items():
+        numbers = list(value) if name == "lengths" else [value]
+        if name != "quick" and not all(1 <= n <= LARGEST for n in numbers):
+            raise AssignmentError(f"--{name} is {value}; expected whole numbers from 1 to {LARGEST:,}")
+    width = chosen.get("width", HEADS)
+    if width % (2 * HEADS) and width != HEADS:
+        raise AssignmentError(f"--width is {width}; expected a multiple of {2 * HEADS}: {HEADS} heads of an even width")
+
+
+def command() -> Row:
+    """The command line, as a row."""
+    words = ["astromorphic", *sys.argv[1:]] if sys.argv[0].endswith(("astromorphic", "__main__.py")) else sys.argv
+    return {"name": "command", "value": " ".join(words), "unit": ""}
+
+
+def training(quick: bool = False) -> list[Row]:
     """Rows of times per token, then the ratios that are goals."""
     import torch
 
@@ -95,7 +136,7 @@ def measure(quick: bool = False) -> list[Row]:
     quadratic = (256, 512) if quick else QUADRATIC_LENGTHS
     arms = _arms()
     taken: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for _turn in range(1 if quick else 3):
+    for _turn in range(1 if quick else 2):
         for length in lengths:
             for arm, function in arms.items():
                 if arm == SOFTMAX and length not in quadratic:
@@ -103,6 +144,8 @@ def measure(quick: bool = False) -> list[Row]:
                 leaves, d_out = _leaves(arm, length)
                 for _ in range(max(2, min(10, (4096 if arm == SOFTMAX else 16_384) // length))):
                     taken.setdefault((arm, length), []).append(_one_pass(function, leaves, d_out))
+            x = torch.zeros(length, HEADS * WIDTH)
+            taken.setdefault((FLOOR, length), []).extend(_clocked(partial(torch.mul, x, 2)) for _ in range(5))
     best = {key: min(passes, key=sum) for key, passes in taken.items()}
     rows: list[Row] = []
     for arm, length in sorted(best):
@@ -114,10 +157,15 @@ def measure(quick: bool = False) -> list[Row]:
     for arm in (ASTROCYTE, UNIT):
         for length in quadratic:
             ratio = sum(best[SOFTMAX, length]) / sum(best[arm, length])
-            rows.append(_row(f"{SOFTMAX} / {arm}, {length} tokens", ratio, "ratio"))
-        for name, parts in (("program and system", (0, 1)), ("program alone", (0,))):
-            each = [sum(best[arm, length][part] for part in parts) / length for length in lengths]
-            rows.append(_row(f"slowest / fastest length, {arm}, {name}", max(each) / min(each), "ratio"))
+            goal = GOALS.get(length)
+            verdict = {"goal": f">= {goal:g}", "met": ratio >= goal} if goal else {}
+            rows.append(_row(f"{SOFTMAX} / {arm}, {length} tokens", ratio, "ratio") | verdict)
+        each = [sum(best[arm, length]) / length for length in lengths]
+        rows.append(_row(f"slowest / fastest length, {arm}", max(each) / min(each), "ratio"))
+        growth = each[-1] / each[0]
+        rows.append(
+            _row(f"longest / shortest length, {arm}", growth, "ratio") | {"goal": "<= 1.1", "met": growth <= 1.1}
+        )
     return [*rows, _row("largest relative difference of the forms, float64", difference, "relative")]
 
 
@@ -126,9 +174,14 @@ def _row(name: str, value: float, unit: str) -> Row:
 
 
 def table(rows: list[Row]) -> str:
-    """Times per token, then ratios; of a time, how much is the program's own."""
-    lines = [f"{'':80} {'value':>9}  {'unit':14} {'program':>9}"]
+    """One line per row: the value; of a time of training how much is the program's own; quartiles; goals."""
+    lines = [f"{'':80} {'value':>9}  {'unit':22} {'program':>9}"]
     for row in rows:
-        program = f"{row['program']:9.2f}" if "program" in row else ""
-        lines.append(f"{row['name']:80} {row['value']:9.3g}  {row['unit']:14} {program}".rstrip())
+        value = row["value"] if isinstance(row["value"], str) else f"{row['value']:9.3g}"
+        more = f"{row['program']:9.2f}" if "program" in row else ""
+        if "quartiles" in row:
+            more = "{:.3g} to {:.3g}".format(*row["quartiles"])
+        if "goal" in row:
+            more = f"goal {row['goal']}: {'met' if row['met'] else 'not met'}"
+        lines.append(f"{row['name']:80} {value}  {row['unit']:22} {more}".rstrip())
     return "\n".join(lines)

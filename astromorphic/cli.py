@@ -490,7 +490,7 @@ def figures(
         typer.Option(
             "--runs",
             help="Folder with trained models, for table1, fig4, exponents, working_memory, lra, retention and spiking_table; "
-            "for memory the file of a benchmark.",
+            "for memory and efficiency the file of a benchmark.",
         ),
     ] = None,
     quick: QuickOption = False,
@@ -600,11 +600,23 @@ def benchmark(
     what: Annotated[str, typer.Argument(help="simulation, accuracy, attention, spiking or memory.")],
     quick: QuickOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows as JSON.")] = None,
+    lengths: Annotated[
+        str | None, typer.Option("--lengths", metavar="N,N,...", help="spiking: tokens of context in inference.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", help="spiking: width in inference; 2048 is that of 1b5.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option("--layers", help="spiking: layers in inference.")] = None,
 ) -> None:
     """Measure on this machine and print ratios."""
     from . import commands
 
-    print(commands.benchmark(what, quick, json_file))
+    sizes = {
+        "lengths": None if lengths is None else commands.whole_numbers("--lengths", lengths),
+        "width": width,
+        "layers": layers,
+    }
+    print(commands.benchmark(what, quick, json_file, {k: v for k, v in sizes.items() if v is not None}))
 
 
 @app.command()

@@ -292,16 +292,26 @@ def _check_temperature(temperature: float) -> None:
         )
 
 
-def benchmark(what: str, quick: bool, json_file: Path | None) -> str:
-    """Run a benchmark and return its table; also write its rows as JSON."""
+def whole_numbers(name: str, text: str) -> list[int]:
+    """Numbers from "64,128"; AssignmentError that names the option."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise AssignmentError(f"{name} is {text!r:.60}; expected whole numbers with commas, such as 64,1024") from None
+
+
+def benchmark(what: str, quick: bool, json_file: Path | None, sizes: dict[str, Any] | None = None) -> str:
+    """Run a benchmark and return its table; also write its rows as JSON. sizes : of networks, of `spiking` alone."""
     from biosim.atomic import write_text
     from biosim.registry import choose
 
     name = choose("benchmark", what, BENCHMARKS)
     module = importlib.import_module(BENCHMARKS[name])
+    if sizes and name != "spiking":
+        raise AssignmentError(f"--{next(iter(sizes))} belongs to the benchmark spiking, not to {name}; leave it out")
     if json_file:
         check_target(json_file)
-    rows = module.measure(quick)
+    rows = module.measure(quick, **(sizes or {}))
     if json_file:
         write_text(json_file, json.dumps(rows, indent=2) + "\n")
     return str(module.table(rows))

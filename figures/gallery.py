@@ -36,6 +36,7 @@ FIGURES = {
     "retention": "retention",
     "memory": "memory",
     "spiking_table": "spiking_table",
+    "efficiency": "efficiency",
 }
 
 

@@ -13,6 +13,7 @@ from ..macro_config import MacroConfig
 from ..macro_file import parsed_macro
 from ..ops.amsu import FORMS, SIGMAS
 from ..ops.decay import READINGS, decay, spectrum
+from ..ops.kernels import BACKENDS
 from ..ops.spike import SURROGATES
 from ..settings import LIBRARY_KEYS, check_choice, check_count, check_number, is_whole, shown
 from .presets import PRESETS
@@ -48,6 +49,7 @@ class AstroSNNConfig(MacroConfig):
         head_norm: every head's o by one layer norm of its width before u is added.
         rope_fraction: share of a head's coordinates of q and k that turn with the position; rope_base: as usual.
         form: "chunked" (linear in time), "masked" or "serial": the same numbers. chunk_size: tokens per chunk.
+        backend: of the chunked form: "torch"; "fla", flash-linear-attention on a GPU; "auto", fla where it can be had.
         initializer_range: std of the embeddings at initialisation; linear layers start with std 1/sqrt(inputs), those that
             write into the residual stream with that over sqrt(2 layers).
         macro_digest: digest of the macro parameters that the time constants came from, if any.
@@ -81,6 +83,7 @@ class AstroSNNConfig(MacroConfig):
     rope_base: float | int = 10000.0
     form: str = "chunked"
     chunk_size: int = 64
+    backend: str = "auto"
     dropout: float | int = 0.0
     layer_norm_eps: float = 1e-5
     initializer_range: float = 0.1
@@ -171,6 +174,7 @@ class AstroSNNConfig(MacroConfig):
             ("sigma", tuple(SIGMAS)),
             ("surrogate", tuple(SURROGATES)),
             ("form", FORMS),
+            ("backend", BACKENDS),
         ):
             check_choice(name, getattr(self, name), choices)
         self._check_time_constants()

@@ -16,12 +16,13 @@ from torch.nn import functional as F
 from ..errors import ModelError
 from ..ops.amsu import AMSUState, AMSUTerms, amsu, amsu_step, input_current, membrane
 from ..ops.chunked_retention import retention_chunked
+from ..ops.firing import fire
+from ..ops.kernels import kernel_for
 from ..ops.precision import widen
 from ..ops.retention import retention_serial
 from ..ops.rotary import rotary
 from ..ops.rows import rows_alone
 from ..ops.softmax import SoftmaxState, causal_softmax
-from ..ops.spike import spike
 from .configuration_astrosnn import SPIKING_MIXERS, AstroSNNConfig
 from .state import LayerState
 
@@ -65,11 +66,13 @@ class AMSU(nn.Module):
         resistance = float(config.resistance) if self.neuron else 0.0
         current = resistance * input_current(widen(x), config.sigma)
         past = None if state is None else AMSUState(*state)
+        # Also where this call is for a form or a step that has no kernel: a wrong setting shows at the first token.
+        kernel_for(config.backend, q, v)
         if past is not None and a.shape[1] == 1 and form is None:
             return amsu_step(q, k, v, current, past, decays=self.decays, leak=self.leak, mask=mask)
         return amsu(
             q, k, v, current, decays=self.decays, leak=self.leak, state=past, mask=mask, form=form or config.form,
-            chunk=config.chunk_size,
+            chunk=config.chunk_size, backend=config.backend,
         )  # fmt: skip
 
     def membrane(self, terms: AMSUTerms) -> Tensor:
@@ -79,11 +82,14 @@ class AMSU(nn.Module):
         return membrane(terms, weight, bias, norm=norm is not None, eps=self.config.layer_norm_eps).flatten(2)
 
     def forward(self, a: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> Mixed:
+        config, norm = self.config, self.head_norm
         terms, after = self.terms(a, positions, mask, state)
-        s = spike(
-            self.membrane(terms), self.config.surrogate, self.config.alpha, threshold=float(self.config.threshold)
-        )
-        return Mixed(s.to(a.dtype), after)
+        weight, bias = (None, None) if norm is None else (norm.weight, norm.bias)
+        s = fire(
+            terms, weight, bias, norm=norm is not None, eps=config.layer_norm_eps, threshold=float(config.threshold),
+            kind=config.surrogate, alpha=float(config.alpha),
+        )  # fmt: skip
+        return Mixed(s.flatten(2).to(a.dtype), after)
 
 
 class RetentionState(NamedTuple):

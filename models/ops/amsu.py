@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from .chunked_retention import CHUNK, retention_chunked
+from .kernels import BACKENDS, kernel_for, retention_kernel
 from .leaky import leaky_chunked, leaky_masked, leaky_serial
 from .linear import finite, poison_after
 from .precision import state_dtype, widen, without_autocast
@@ -102,7 +103,7 @@ def _neuron_chunked(current: Tensor, leak: float, state: Tensor | None) -> tuple
 
 def _whole(
     form: str, q: Tensor, k: Tensor, v: Tensor, current: Tensor, decays: Sequence[float], leak: float, state: AMSUState | None,
-    scale: float | None, chunk: int,
+    scale: float | None, chunk: int, backend: str = "torch",
 ) -> tuple[AMSUTerms, AMSUState]:  # fmt: skip
     s, u = (None, None) if state is None else state
     if form == "serial":
@@ -112,7 +113,10 @@ def _whole(
         o, s = retention_masked(q, k, v, decays, state=s, scale=scale)
         n, u = leaky_masked(current, leak, state=u)
     else:
-        o, s = retention_chunked(q, k, v, decays, state=s, scale=scale, chunk=chunk)
+        if kernel_for(backend, q, v) == "fla":
+            o, s = retention_kernel(q, k, v, decays, state=s, scale=scale)
+        else:
+            o, s = retention_chunked(q, k, v, decays, state=s, scale=scale, chunk=chunk)
         n, u = _neuron_chunked(current, leak, u)
     return AMSUTerms(o, n.view(o.shape)), AMSUState(s, u)
 
@@ -150,6 +154,7 @@ def amsu(
     scale: float | None = None,
     form: str = "chunked",
     chunk: int = CHUNK,
+    backend: str = "torch",
 ) -> tuple[AMSUTerms, AMSUState]:
     """o and u of all tokens and the state after the last.
 
@@ -157,13 +162,16 @@ def amsu(
     ``[batch, time, heads * d]``; decays : gamma per head; leak : lambda; mask ``[batch, time]``, True for real tokens: at the
     others nothing is written and nothing decays, and o and u are 0. form : "chunked" (linear in time and memory), "masked"
     (eq. 9, quadratic) or "serial" (eq. 4 to 6, token by token).
-    All three are differentiable in all tensors and agree to rounding.
+    All three are differentiable in all tensors and agree to rounding. backend : "torch", "fla" (`models.ops.kernels`; the chunked
+    form alone, on a GPU) or "auto", fla where it can be had.
     """
     _check(form, query, value, current, mask, state)
+    if backend not in BACKENDS:
+        raise ModelError(f"backend is {backend!r}; expected one of {', '.join(BACKENDS)}")
 
     def run(tokens: list[Tensor], before: AMSUState | None) -> tuple[list[Tensor], AMSUState]:
         q, k, v, x = tokens
-        terms, after = _whole(form, q, k, v, x, decays, leak, before, scale, chunk)
+        terms, after = _whole(form, q, k, v, x, decays, leak, before, scale, chunk, backend)
         return list(terms), after
 
     (o, u), after = rows_alone(run, [query, key, value, current], state, mask)

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..errors import ModelError
 from .decay import decay_matrix, powers
 from .linear import finite, poison_after
+from .pages import roomy
 from .precision import state_dtype, without_autocast
 from .retention import check_shapes, default_scale, start_of
 
@@ -107,9 +108,9 @@ def _retention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     batch, time, heads, m = q.shape
     d = v.shape[-1]
-    out = start.new_empty(batch, time, heads, d)
+    out = roomy(start, batch, time, heads, d)
     final = start.clone(memory_format=torch.contiguous_format)
-    kept = start.new_empty(_spans(time, chunk) if keep else 0, batch, heads, m, d)
+    kept = roomy(start, _spans(time, chunk) if keep else 0, batch, heads, m, d)
     for group in _groups(q, v, decays, scale, chunk, start):
         s = final[group.rows].view(group.count, m, d)
         for i, (a, b) in enumerate(group.bounds):
@@ -149,7 +150,7 @@ def _retention_backward(
     q: Tensor, k: Tensor, v: Tensor, kept: Tensor, d_out: Tensor, d_final: Tensor, decays: list[float], scale: float, chunk: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     m, d = q.shape[3], v.shape[3]
-    d_q, d_k, d_v = (x.new_empty(x.shape) for x in (q, k, v))
+    d_q, d_k, d_v = (roomy(x, *x.shape) for x in (q, k, v))
     d_start = d_final.clone(memory_format=torch.contiguous_format)
     for group in _groups(q, v, decays, scale, chunk, d_final):
         d_s = d_start[group.rows].view(group.count, m, d)  # the gradient of the state after the chunk

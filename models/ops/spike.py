@@ -50,11 +50,16 @@ def surrogate(x: Tensor, kind: str = "triangle", alpha: float = 2.0) -> Tensor:
 
     Raises ModelError for another kind or an alpha that is not above 0.
     """
+    check_surrogate(kind, alpha)
+    return SURROGATES[kind](x, alpha)
+
+
+def check_surrogate(kind: str, alpha: float) -> None:
+    """ModelError unless `kind` names a surrogate and alpha is a finite number above 0."""
     if not isinstance(kind, str) or kind not in SURROGATES:
         raise ModelError(f"surrogate is {kind!r:.60}; expected one of {', '.join(SURROGATES)}")
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0.0 < alpha < math.inf:
         raise ModelError(f"alpha is {alpha!r:.60}; expected a finite number above 0, the sharpness of the surrogate")
-    return SURROGATES[kind](x, alpha)
 
 
 class _Spike(torch.autograd.Function):
@@ -78,5 +83,5 @@ def spike(x: Tensor, kind: str = "triangle", alpha: float = 2.0, *, threshold: f
     The gradient is `surrogate` at x - threshold. alpha = 2 is the habit of the paper's laboratory (BrainCog's QGateGrad);
     the paper names none. ModelError as `surrogate`.
     """
-    surrogate(x.new_empty(0), kind, alpha)
+    check_surrogate(kind, alpha)
     return _Spike.apply(x if threshold == 0.0 else x - threshold, kind, float(alpha))  # type: ignore[no-any-return]
