@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from .causality import causality_verdict
+from .data.plain_text import count_words
 from .errors import ModelError
 from .evaluation import check_tokens, score_carried, score_tokens, summed_nats
 from .ngram import KneserNey
@@ -26,8 +27,8 @@ NOT_A_LANGUAGE_MODEL = "not a language model"
 class EncodedText:
     """A text as token numbers ``[tokens]`` (uint8 for bytes), and its size in the other units.
 
-    n_bytes : bytes of the text in UTF-8. n_words : words between white space, and one more for each line end, as word-level
-    scores of WikiText count them; both None where only numbers are known. unknown : tokens that stand for a word outside the
+    n_bytes : bytes of the text in UTF-8. n_words : words between white space (Unicode's), and one more for each line, as
+    word-level scores of WikiText count them (`models.data.plain_text.count_words`); both None where only numbers are known. unknown : tokens that stand for a word outside the
     vocabulary; with any, the text cannot be got back from its tokens, and there are no bits per byte.
     """
 
@@ -53,11 +54,6 @@ class EncodedText:
     def tensor(self) -> Tensor:
         """int64 ``[tokens]``."""
         return torch.from_numpy(np.asarray(self.ids).astype(np.int64))
-
-
-def count_words(text: bytes) -> int:
-    """Words between white space, and each line end as one more (the <eos> of word-level WikiText)."""
-    return len(text.split()) + text.count(b"\n")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,16 @@ def corpus(folder: Path) -> Path:
     return folder
 
 
+def test_a_text_is_encoded_once_detokenised_or_not(tmp_path, monkeypatch):
+    read = []
+    kept = EncodedText.of_bytes
+    monkeypatch.setattr(EncodedText, "of_bytes", lambda text: read.append(len(text)) or kept(text))
+    for detokenise in (True, False):
+        read.clear()
+        load_task("wikitext103", corpus(tmp_path / str(detokenise)), train="absent", tokens="bytes", detokenise=detokenise)
+        assert len(read) == 3
+
+
 def test_words_and_bytes_are_those_of_the_file(tmp_path):
     data = corpus(tmp_path)
     with pytest.raises(ModelError, match=r"wiki.train.tokens is not in .*--task wikitext103"):
