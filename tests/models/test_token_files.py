@@ -216,7 +216,12 @@ def test_numbers_of_bytes_have_bits_per_byte(tmp_path):
 
 
 # Documents in the words of several scripts; a cut in the middle of one leaves half a character behind.
-ORIGINALS = ["Calcium wave of an astrocyte.\n", "näıve µM → 𝔸😀", "two  blanks and    more,\tand a line\n\n", "日本語の文"] * 8
+ORIGINALS = [
+    "Calcium wave of an astrocyte.\n",
+    "näıve µM → 𝔸😀",
+    "two  blanks and    more,\tand a line\n\n",
+    "日本語の文",
+] * 8
 
 
 def byte_level(added: bool):
