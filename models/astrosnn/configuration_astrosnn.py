@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MIXERS = ("amsu", "lif", "alif", "gru", "retention", "softmax")
 SPIKING_MIXERS = ("amsu", "lif", "alif")
 RESIDUAL_MODES = ("residual", "spike_in", "pure")
-NETWORKS = ("causal_lm",)
 _LARGEST_INIT = 1e3
+NETWORKS = ("causal_lm",)
 
 
 class AstroSNNConfig(MacroConfig):
