@@ -359,7 +359,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option("--data", help="Other data, as in train; default: those the run was trained on.")
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="test or validation.")] = "test",
+    split: Annotated[str | None, typer.Option("--split", help="test (default) or validation.")] = None,
     context: Annotated[
         int | None, typer.Option("--context", min=2, help="Tokens of a window; default: all the model's positions.")
     ] = None,
@@ -367,8 +367,9 @@ def evaluate(
         int | None, typer.Option("--stride", min=1, help="Tokens a window moves by; default: half the context.")
     ] = None,
     reevaluate: Annotated[
-        int, typer.Option("--reevaluate", min=0, help="Tokens to predict again, each from its prefix alone.")
-    ] = 2000,
+        int | None,
+        typer.Option("--reevaluate", min=0, help="Tokens to predict again, each from its prefix alone; default: 2000."),
+    ] = None,
     leaks: Annotated[
         bool, typer.Option("--leaks", help="Instead of a score: all seven leak tests, each with its threshold.")
     ] = False,
@@ -404,9 +405,11 @@ def evaluate(
     from . import commands
 
     if zeroshot is not None:
-        if leaks or carried or task is not None or context is not None or stride is not None:
+        text_alone = (task, split, context, stride, reevaluate)
+        if leaks or carried or any(value is not None for value in text_alone):
             raise AssignmentError(
-                "--zeroshot scores questions; leave out --leaks, --carried, --task, --context and --stride"
+                "--zeroshot scores questions; leave out --leaks, --carried, --task, --split, --context, --stride and "
+                "--reevaluate"
             )
         with progress_bar("scoring answers") as advance:
             text = commands.zero_shot(folder, zeroshot, data, limit, harness, advance)
@@ -414,6 +417,7 @@ def evaluate(
         return
     if limit is not None or harness:
         raise AssignmentError("--limit and --harness are for zero-shot tasks; name some with --zeroshot")
+    split, reevaluate = "test" if split is None else split, 2000 if reevaluate is None else reevaluate
     print(commands.evaluate(folder, data, split, context, stride, reevaluate, leaks, task, carried))
 
 

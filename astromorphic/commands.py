@@ -93,8 +93,8 @@ def check_target(out: Path) -> None:
 def check_single(changes: Mapping[str, Any]) -> None:
     """AssignmentError for a list of values: a training run sweeps nothing."""
     for name, value in changes.items():
-        # The proportions of a cut, the names of classes and the penalties to choose from are lists; nothing else is.
-        if isinstance(value, list) and name not in ("split", "classes", "image_size", "penalties"):
+        # The proportions of a cut, the names of classes, the penalties to choose from and time constants per head are lists.
+        if isinstance(value, list) and name not in ("split", "classes", "image_size", "penalties", "tau"):
             raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
 
 

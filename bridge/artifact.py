@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from biosim.atomic import OutputError, is_temporary, write_text
+from biosim.atomic import OutputError, is_temporary, replacing, write_text
 from biosim.folders import check_folder, exclusive, output_folder
 from biosim.memory import available as available_memory
 from biosim.registry import UnknownName, choose
@@ -63,6 +63,7 @@ __all__ = [
     "is_temporary",
     "json_schema",
     "output_folder",
+    "replacing",
     "write_text",
 ]
 

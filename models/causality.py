@@ -42,7 +42,7 @@ def causality_verdict(
     else:
         drawn = torch.randperm(length - 1, generator=generator)[: max(0, n_positions - 2)].tolist()
         positions = sorted({0, length - 2, *drawn})
-    model = _without_rounding(model)
+    model = without_rounding(model)
     was_training = model.training
     model.eval()
     try:
@@ -67,7 +67,7 @@ def causality_verdict(
     )
 
 
-def _without_rounding(model: PreTrainedModel) -> PreTrainedModel:
+def without_rounding(model: PreTrainedModel) -> PreTrainedModel:
     """A copy in float64 of a network with spikes, the network itself otherwise.
 
     A spike at a membrane near the threshold flips with the last digit, and two orders of summation would look like a leak.
@@ -99,7 +99,7 @@ def prefix_difference(
     positions = (
         list(range(length)) if length <= 16 else torch.randperm(length, generator=generator)[:n_positions].tolist()
     )
-    model = _without_rounding(model)
+    model = without_rounding(model)
     was_training = model.training
     model.eval()
     try:

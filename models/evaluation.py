@@ -17,6 +17,9 @@ from transformers import PreTrainedModel
 from .errors import ModelError
 from .result import EvaluationPolicy
 
+# Logits of a large vocabulary would fill the memory: at most so many at once, in float64 some 256 MB.
+LARGEST = 2**25
+
 
 @dataclass(frozen=True)
 class Score:
@@ -109,8 +112,7 @@ def score_tokens(
     was_training = model.training
     model.eval()
     try:
-        # Logits in float64 of a large vocabulary would fill the memory: at most some 256 MB at once.
-        batch_size = max(1, min(batch_size, 2**25 // (context * model.config.vocab_size)))
+        batch_size = max(1, min(batch_size, LARGEST // (context * model.config.vocab_size)))
         windows = [w for w in _windows(len(text), context, stride) if w[1]]
         for group in _same_shape(windows, batch_size):
             new = group[0][1]
@@ -131,13 +133,12 @@ def position_limit(model: PreTrainedModel) -> int | None:
 def score_carried(model: PreTrainedModel, text: Tensor, *, piece: int = 1024) -> float:
     """Total nats (summed in float64) of int64 token numbers ``[tokens]``, each predicted once from all tokens before it.
 
-    The text goes through the model in pieces of `piece` tokens with the state carried from one to the next, so that memory
-    does not grow with the text where the state does not. The first token is charged log(vocabulary).
+    The text goes through the model in pieces of `carried_piece` tokens with the state carried from one to the next, so that
+    memory does not grow with the text where the state does not. The first token is charged log(vocabulary).
 
     Raises ModelError for a text that has more tokens than the model has positions, and for a model without a state.
     """
-    if not _is_whole(piece) or piece < 1:
-        raise ModelError(f"piece is {piece!r} tokens; expected a whole number of at least 1")
+    piece = carried_piece(piece, int(model.config.vocab_size))
     check_tokens(text, int(model.config.vocab_size))
     limit = position_limit(model)
     if limit is not None and len(text) - 1 > limit:
@@ -146,8 +147,6 @@ def score_carried(model: PreTrainedModel, text: Tensor, *, piece: int = 1024) ->
             "score it in windows, or a model without a limit"
         )
     nats = math.log(model.config.vocab_size)
-    # Logits in float64 of a large vocabulary would fill the memory.
-    piece = max(1, min(piece, 2**25 // int(model.config.vocab_size)))
     was_training = model.training
     model.eval()
     try:
@@ -161,6 +160,16 @@ def score_carried(model: PreTrainedModel, text: Tensor, *, piece: int = 1024) ->
     finally:
         model.train(was_training)
     return nats
+
+
+def carried_piece(piece: int, vocab_size: int) -> int:
+    """`piece` tokens, or as many as have at most `LARGEST` logits.
+
+    Raises ModelError for what is no number of tokens.
+    """
+    if not _is_whole(piece) or piece < 1:
+        raise ModelError(f"piece is {piece!r} tokens; expected a whole number of at least 1")
+    return max(1, min(piece, LARGEST // vocab_size))
 
 
 def check_tokens(text: Tensor, vocab_size: int) -> None:

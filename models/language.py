@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .causality import causality_verdict
+from .causality import causality_verdict, without_rounding
+from .data.plain_text import count_words
 from .errors import ModelError
-from .evaluation import check_tokens, score_carried, score_tokens, summed_nats
+from .evaluation import carried_piece, check_tokens, score_carried, score_tokens, summed_nats
 from .ngram import KneserNey
 from .result import CausalityVerdict, EvaluationPolicy, SplitScore
 
@@ -26,9 +27,10 @@ NOT_A_LANGUAGE_MODEL = "not a language model"
 class EncodedText:
     """A text as token numbers ``[tokens]`` (uint8 for bytes), and its size in the other units.
 
-    n_bytes : bytes of the text in UTF-8. n_words : words between white space, and one more for each line end, as word-level
-    scores of WikiText count them; both None where only numbers are known. unknown : tokens that stand for a word outside the
-    vocabulary; with any, the text cannot be got back from its tokens, and there are no bits per byte.
+    n_bytes : bytes of the text in UTF-8. n_words : words between white space (Unicode's), and one more for each line, as scores
+    of WikiText by the word count them (`models.data.plain_text.count_words`); both None where only numbers are known.
+    unknown : tokens that stand for a word outside the vocabulary; with any, the text cannot be got back from its tokens, and
+    there are no bits per byte.
     """
 
     ids: NDArray[Any]
@@ -53,11 +55,6 @@ class EncodedText:
     def tensor(self) -> Tensor:
         """int64 ``[tokens]``."""
         return torch.from_numpy(np.asarray(self.ids).astype(np.int64))
-
-
-def count_words(text: bytes) -> int:
-    """Words between white space, and each line end as one more (the <eos> of word-level WikiText)."""
-    return len(text.split()) + text.count(b"\n")
 
 
 @dataclass(frozen=True)
@@ -251,7 +248,7 @@ def evaluate_lm(
             raise ModelError(
                 f"stride is {stride!r} and carried True: with the state carried every token is read once; leave it"
             )
-        piece = 1024 if context is None else context
+        piece = carried_piece(1024 if context is None else context, int(model.config.vocab_size))
         nats = score_carried(model, tokens, piece=piece)
         policy = EvaluationPolicy(
             bytes_scored=text.n_bytes or 0, tokens_scored=len(text), context=len(text), stride=piece, carried_state=True
@@ -281,6 +278,7 @@ def autoregressive_reevaluation(
     The windows lie side by side and hold `context` tokens (default: the model's positions); the first token of each is
     given, the others are scored, at least `n` in all if the text has as many. The second time each prefix goes through
     the model anew, so nothing after it is there to be seen; the third time the tokens are fed one by one with the state.
+    A network with spikes is read in float64, as by `causality_verdict`.
     """
     limit = int(model.config.max_position_embeddings)
     length = min(context or limit, len(tokens), n + 1)
@@ -288,6 +286,7 @@ def autoregressive_reevaluation(
         raise ModelError(f"the context to score again is {length} tokens; expected 2 to {limit}")
     count = min(math.ceil(n / (length - 1)), len(tokens) // length)
     windows = tokens[: count * length].view(count, length).to(model.device)
+    model = without_rounding(model)
     was_training = model.training
     model.eval()
     try:

@@ -21,8 +21,7 @@ class MacroConfig(PreTrainedConfig):
     if TYPE_CHECKING:
         macro_digest: str | None
 
-        @classmethod
-        def _macro_fields(cls, macro: MacroParameters) -> dict[str, Any]:
+        def _macro_fields(self, macro: MacroParameters) -> dict[str, Any]:
             """The settings that come from a macro file, its digest included."""
 
     @classmethod

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..choices import did_you_mean
 from ..errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from .configuration_astromorphic import AstromorphicConfig
+
+# What `generate` and `Trainer` hand to every network, and what its loss takes.
+_PASSED_ON = ("num_items_in_batch", "shift_labels", "ignore_index", "cache_position")
 
 
 def _in_range(values: Tensor, limit: int) -> tuple[int, int] | None:
@@ -50,6 +56,37 @@ def check_mask(mask: Tensor, batch: int, time: int) -> None:
     if tuple(mask.shape) != (batch, time):
         raise ModelError(
             f"attention_mask is {tuple(mask.shape)}; expected {(batch, time)}, 1 for real tokens and 0 for padding"
+        )
+
+
+def checked_mask(mask: Tensor | None, batch: int, time: int, seen: int) -> Tensor | None:
+    """Which of `time` new columns are real, bool ``[batch, time]``, from a mask of them or of all `seen` + `time` so far.
+
+    Raises ModelError for a mask of another shape.
+    """
+    if mask is None:
+        return None
+    if mask.dim() != 2 or mask.shape[0] != batch:
+        raise ModelError(
+            f"attention_mask is {tuple(mask.shape)}; expected [batch, columns] = {(batch, seen + time)}, 1 for real tokens and 0 "
+            "for padding"
+        )
+    if mask.shape[1] not in (time, seen + time):
+        raise ModelError(
+            f"attention_mask has {mask.shape[1]} columns; expected {time} (these tokens) or {seen + time} (all so far)"
+        )
+    return mask[:, mask.shape[1] - time :].bool()
+
+
+def check_arguments(forward: Callable[..., Any], extra: Mapping[str, Any]) -> None:
+    """Raise ModelError for an argument that `forward` does not have, unless it is None or one that the library passes on."""
+    known = [name for name in inspect.signature(forward).parameters if name != "kwargs"]
+    for name, value in extra.items():
+        if value is None or name in _PASSED_ON:
+            continue
+        reason = "positions are counted over the real tokens; " if name == "position_ids" else ""
+        raise ModelError(
+            f"there is no argument {name!r}; {reason}{did_you_mean(name, known)}choose from {', '.join(known)}"
         )
 
 

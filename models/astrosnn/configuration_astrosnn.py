@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bridge.artifact import available_memory
 
-from ..choices import did_you_mean
+from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..macro_config import MacroConfig
 from ..macro_file import parsed_macro
@@ -26,6 +27,7 @@ SPIKING_MIXERS = ("amsu", "lif", "alif")
 RESIDUAL_MODES = ("residual", "spike_in", "pure")
 TERMS = ("both", "astrocyte", "neuron")
 _LARGEST_INIT = 1e3
+NETWORKS = ("causal_lm",)
 
 
 class AstroSNNConfig(MacroConfig):
@@ -195,12 +197,13 @@ class AstroSNNConfig(MacroConfig):
             return
         if not isinstance(self.tau, list | tuple) or len(self.tau) != self.num_attention_heads:
             raise ModelError(
-                f"tau is {shown(self.tau)}; expected None or {self.num_attention_heads} time constants in steps, one per head"
+                f"tau is {shown(self.tau)}; expected None or {self.num_attention_heads} time constants in steps, one per head, "
+                "with commas between on the command line"
             )
         for i, value in enumerate(self.tau):
             check_number(f"tau of head {i + 1}", value, low=1.0)
 
-    def num_parameters(self, network: str = "causal_lm") -> int:
+    def num_parameters(self) -> int:
         """Parameters of the language model, counted on the meta device."""
         import torch
 
@@ -209,7 +212,7 @@ class AstroSNNConfig(MacroConfig):
         with torch.device("meta"):
             return sum(p.numel() for p in AstroSNNForCausalLM(self).parameters())
 
-    def check_memory(self, copies: int = 1, network: str = "causal_lm") -> None:
+    def check_memory(self, copies: int = 1) -> None:
         """Raise ModelError, before anything is allocated, if the weights cannot fit into this machine's memory.
 
         `copies` is how often each weight is held in float32: 1 to run the model, 4 to train it with AdamW.
@@ -230,7 +233,11 @@ class AstroSNNConfig(MacroConfig):
 
     @classmethod
     def from_preset(cls, name: str, *, network: str = "causal_lm", **settings: Any) -> AstroSNNConfig:
-        """The named size ("tiny", "small", "base", "large", "1b5") with `settings` on top; ModelError as for the class."""
+        """The named size ("tiny", "small", "base", "large", "1b5") with `settings` on top; ModelError as for the class.
+
+        network : "causal_lm", which is all there is.
+        """
+        choice("network", network, NETWORKS)
         if not isinstance(name, str) or name not in PRESETS:
             raise ModelError(
                 f"preset is {shown(name)}; {did_you_mean(name, PRESETS)}expected one of {', '.join(PRESETS)}"
@@ -250,21 +257,37 @@ class AstroSNNConfig(MacroConfig):
 
         tau runs from the file's shortest to its longest constant in steps, equal in ratio, one per head, and tau_n is the
         file's. The config keeps the digest of the macro parameters and carries the file, as `AstromorphicConfig` does.
+        network : as in `from_preset`.
 
-        Raises MacroError for a file that is missing or damaged or lacks the section `time_constants`, ModelError for the rest.
+        Raises MacroError for a file that is missing or damaged or lacks the section `time_constants`, ModelError for the rest,
+        such as settings that leave nothing of the file in use.
         """
         parsed = parsed_macro(macro, needs="section")
+        _check_use(settings)
         heads = settings.get("num_attention_heads", PRESETS.get(preset, {}).get("num_attention_heads", 8))
         check_count("num_attention_heads", heads)
-        config = cls.from_preset(preset, **{**_constants_of(parsed, heads), **settings})
+        config = cls.from_preset(preset, network=network, **{**_constants_of(parsed, heads), **settings})
         if config.macro_digest == parsed.digest:
             config.carry(parsed)
         return config
 
-    def take(self, macro: MacroParameters) -> None:
-        """Put the time constants of a macro file in place of those of another."""
-        for name, value in _constants_of(macro, self.num_attention_heads).items():
-            setattr(self, name, value)
+    def _macro_fields(self, macro: MacroParameters) -> dict[str, Any]:
+        return _constants_of(macro, self.num_attention_heads)
+
+
+def _check_use(settings: Mapping[str, Any]) -> None:
+    """ModelError if a macro file would be named by a network that has nothing of it."""
+    if "macro_digest" in settings:  # says itself where its constants come from
+        return
+    if (mixer := settings.get("mixer", "amsu")) != "amsu":
+        raise ModelError(
+            f"mixer is {shown(mixer)}, which uses no time constants of the macro file; leave the file out, or take mixer 'amsu'"
+        )
+    if "tau" in settings and "tau_n" in settings:
+        raise ModelError(
+            f"tau is {shown(settings['tau'])} and tau_n {shown(settings['tau_n'])}, so that nothing of the macro file is used; "
+            "leave the file out, or one of them"
+        )
 
 
 def _constants_of(macro: MacroParameters, heads: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +24,9 @@ from ..ops.rows import rows_alone
 from ..ops.softmax import SoftmaxState, causal_softmax
 from .configuration_astrosnn import SPIKING_MIXERS, AstroSNNConfig
 from .state import LayerState
+
+# Of a layer's state after `seen` columns, without the batch: what every mixer states of itself.
+StateShapes = list[tuple[int, ...]]
 
 
 class Mixed(NamedTuple):
@@ -51,6 +53,9 @@ class AMSU(nn.Module):
         # One for all heads: the 0.25 d of the parameter count.
         normed = config.head_norm and self.astrocyte
         self.head_norm = nn.LayerNorm(config.head_width, eps=config.layer_norm_eps) if normed else None
+
+    def state_shapes(self, seen: int) -> StateShapes:
+        return [_square(self.config), (self.config.hidden_size,)]
 
     def terms(
         self, a: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState, form: str | None = None
@@ -112,6 +117,9 @@ class Retention(nn.Module):
         self.query, self.key, self.value, self.gate = (nn.Linear(wide, wide, bias=False) for _ in range(4))
         self.head_norm = nn.LayerNorm(config.head_width, eps=config.layer_norm_eps)
 
+    def state_shapes(self, seen: int) -> StateShapes:
+        return [_square(self.config)]
+
     def forward(self, a: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> Mixed:
         config = self.config
         q, k, v = (f(a).unflatten(-1, (self.heads, -1)) for f in (self.query, self.key, self.value))
@@ -140,6 +148,10 @@ class Softmax(nn.Module):
         wide = config.hidden_size
         self.query, self.key, self.value = (nn.Linear(wide, wide, bias=False) for _ in range(3))
 
+    def state_shapes(self, seen: int) -> StateShapes:
+        past = (seen, self.heads, self.config.head_width)
+        return [past, past, (seen,)]
+
     def forward(self, a: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> Mixed:
         config = self.config
         q, k, v = (f(a).unflatten(-1, (self.heads, -1)) for f in (self.query, self.key, self.value))
@@ -164,6 +176,9 @@ class CellMixer(nn.Module):
             for module in self.cell.modules():
                 module._is_hf_initialized = True
 
+    def state_shapes(self, seen: int) -> StateShapes:
+        return [(self.cell.width,)] * len(self.cell.STATE._fields)
+
     def forward(self, a: Tensor, positions: Tensor, mask: Tensor | None, state: LayerState) -> Mixed:
         def run(tokens: list[Tensor], past: LayerState) -> tuple[list[Tensor], LayerState]:
             if not tokens[0].shape[1]:
@@ -171,16 +186,10 @@ class CellMixer(nn.Module):
             out, after = self.cell(tokens[0], past)
             return [out], after
 
-        (out,), after = rows_alone(run, [a], self._named(state, a), mask)
+        # A state from a file is a plain tuple.
+        past = None if state is None else self.cell.STATE(*state)
+        (out,), after = rows_alone(run, [a], past, mask)
         return Mixed(out.to(a.dtype), after)
-
-    @torch.no_grad()
-    def _named(self, state: LayerState, a: Tensor) -> Any:
-        """The state as the cell's own named tuple, which a state from a file is not."""
-        if state is None or hasattr(state, "_fields"):
-            return state
-        _, example = self.cell(torch.zeros_like(a[:1, :1]), None)
-        return type(example)(*state)
 
 
 def make_mixer(config: AstroSNNConfig) -> nn.Module:
@@ -189,12 +198,8 @@ def make_mixer(config: AstroSNNConfig) -> nn.Module:
     return kinds.get(config.mixer, CellMixer)(config)  # type: ignore[no-any-return]
 
 
-def expected_state(config: AstroSNNConfig) -> list[tuple[int, ...]] | None:
-    """Shapes of a layer's state without the batch, where they are known beforehand: AM-SU and retention."""
-    square = (config.num_attention_heads, config.head_width, config.head_width)
-    if config.mixer == "amsu":
-        return [square, (config.hidden_size,)]
-    return [square] if config.mixer == "retention" else None
+def _square(config: AstroSNNConfig) -> tuple[int, ...]:
+    return (config.num_attention_heads, config.head_width, config.head_width)
 
 
 def is_spiking(config: AstroSNNConfig) -> bool:

@@ -12,12 +12,12 @@ from transformers import initialization as init
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from ..astromorphic.inputs import check_tokens
+from ..astromorphic.inputs import check_arguments, check_tokens, checked_mask, wants_hidden_states
 from ..errors import ModelError
 from ..ops.spike import spike
 from ..pretrained import CheckpointedModel
 from .configuration_astrosnn import AstroSNNConfig
-from .mixers import expected_state, is_spiking, make_mixer
+from .mixers import is_spiking, make_mixer
 from .state import AstroSNNState, LayerState
 
 if TYPE_CHECKING:
@@ -165,13 +165,22 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         output_spikes: bool = False,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
         **kwargs: Any,
     ) -> AstroSNNModelOutput:
         """Hidden states ``[batch, time, model]`` from input_ids ``[batch, time]`` or inputs_embeds ``[batch, time, model]``.
 
         attention_mask covers these tokens or the whole sequence, with 0 for padding, which changes no state. There is no limit
-        to the length. Raises ModelError for tokens outside the vocabulary and for a state of another batch or another model.
+        to the length. output_hidden_states : also return `hidden_states`, the input of the first layer and the output of every
+        layer, the last after the final norm. return_dict : False for a plain tuple of what there is.
+
+        Raises ModelError for tokens outside the vocabulary, a state of another batch or another model, a mask of another shape,
+        output_attentions (there are none), and arguments that it does not have.
         """
+        check_arguments(self.forward, kwargs)
+        every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
         # On a GPU the question would hold up every step of generation.
@@ -183,29 +192,28 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
         if state is not None:
             self._check_state(state, batch)
         seen = 0 if state is None else state.seen
-        mask = None
-        if attention_mask is not None:
-            if attention_mask.shape[-1] not in (time, seen + time):
-                raise ModelError(
-                    f"attention_mask has {attention_mask.shape[-1]} columns; "
-                    f"expected {time} (these tokens) or {seen + time} (all so far)"
-                )
-            mask = attention_mask[:, attention_mask.shape[-1] - time :].bool()
+        mask = checked_mask(attention_mask, batch, time, seen)
         positions, counted = _positions(state, mask, batch, time, x.device)
         x = self.dropout(x)
         layers: list[LayerState] = []
         spikes: list[Spikes] = []
+        hidden: list[Tensor] = []
         for i, layer in enumerate(self.layers):
+            if every:
+                hidden.append(x)
             x, new, binary = layer(x, positions, mask, None if state is None else state.layers[i])
             layers.append(new)
             spikes.append(binary)
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
         after = AstroSNNState(layers, counted, seen + time, self.config.mixer) if wanted else None
-        return AstroSNNModelOutput(
-            last_hidden_state=self.final_norm(x),
+        x = self.final_norm(x)
+        found = AstroSNNModelOutput(
+            last_hidden_state=x,  # type: ignore[arg-type]
             past_key_values=after,  # type: ignore[arg-type]
+            hidden_states=(*hidden, x) if every else None,  # type: ignore[arg-type]
             spikes=tuple(spikes) if output_spikes else None,
         )
+        return found.to_tuple() if return_dict is False else found  # type: ignore[return-value]
 
     def verify_forms(self, input_ids: Tensor | None = None, **how: Any) -> FormsReport:
         """Whether the serial, masked and chunked forms agree in this network; see `models.astrosnn.forms.verify_forms`."""
@@ -222,17 +230,18 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
             raise ModelError(
                 f"the state has {state.batch_size} rows but the input has {batch}; give a state of the same batch"
             )
-        wanted = expected_state(self.config)
+        first: Any = self.layers[0]
+        wanted = first.mixer.state_shapes(state.seen)
         shapes = [[tuple(x.shape[1:]) for x in layer] for layer in state.layers if layer is not None]
         if (
             state.mixer != self.config.mixer
             or len(state.layers) != len(self.layers)
-            or (wanted is not None and any(found != wanted for found in shapes))
+            or any(found != wanted for found in shapes)
         ):
             found = f"{len(state.layers)} layers of {state.mixer}" + (f" with {shapes[0]}" if shapes else "")
             raise ModelError(
                 f"the state is of another model: it has {found}, and this one has {len(self.layers)} layers of "
-                f"{self.config.mixer}" + (f" with {wanted}" if wanted else "") + "; start from an empty state"
+                f"{self.config.mixer} with {wanted}; start from an empty state"
             )
 
 
@@ -277,12 +286,19 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         output_spikes: bool = False,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
         **kwargs: Any,
     ) -> AstroSNNOutput:
         """Logits ``[batch, time (or logits_to_keep), vocab]``; with `output_spikes` also the spikes of every layer.
 
-        With labels ``[batch, time]`` also the loss in nats per predicted token; the labels are shifted here.
+        With labels ``[batch, time]`` also the loss in nats per predicted token; the labels are shifted here. Other arguments as
+        for `AstroSNNModel`. Raises ModelError as that does, and for labels where only some logits are kept.
         """
+        check_arguments(self.forward, kwargs)
+        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+            raise ModelError("labels and logits_to_keep are given, and the loss needs all logits; leave one of them")
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -290,6 +306,8 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_spikes=output_spikes,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
@@ -297,7 +315,14 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
         if labels is not None:
             extra = {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "shift_labels", "ignore_index")}
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **extra)
-        return AstroSNNOutput(loss=loss, logits=logits, past_key_values=outputs.past_key_values, spikes=outputs.spikes)
+        found = AstroSNNOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            spikes=outputs.spikes,
+        )
+        return found.to_tuple() if return_dict is False else found  # type: ignore[return-value]
 
     def verify_forms(self, input_ids: Tensor | None = None, **how: Any) -> FormsReport:
         """Whether the serial, masked and chunked forms agree in this network; see `models.astrosnn.forms.verify_forms`."""

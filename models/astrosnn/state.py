@@ -6,15 +6,17 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bridge.artifact import replacing
+
 from ..carried_state import CarriedState
 from ..errors import ModelError
+from ..ops.rows import like
 
 LayerState = tuple[Tensor, ...] | None
 
@@ -54,11 +56,11 @@ class AstroSNNState(CarriedState):
         return self._mapped(lambda x: x.to(device))
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> AstroSNNState:
-        layers = [None if layer is None else _like(layer, [change(x) for x in layer]) for layer in self.layers]
+        layers = [None if layer is None else like(layer, [change(x) for x in layer]) for layer in self.layers]
         return AstroSNNState(layers, change(self.positions), self.seen, self.mixer)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state into one safetensors file."""
+        """Write the state into one safetensors file, whole or not at all. ModelError where none can be written."""
         tensors = {"positions": self.positions.cpu()}
         for i, layer in enumerate(self.layers):
             for j, x in enumerate(layer or ()):
@@ -68,9 +70,15 @@ class AstroSNNState(CarriedState):
             "mixer": self.mixer,
             "layers": [None if x is None else len(x) for x in self.layers],
         }
-        temporary = f"{os.fspath(path)}.part"
-        save_file(tensors, temporary, metadata={"astrosnn_state": json.dumps(record)})
-        os.replace(temporary, path)
+        metadata = {"astrosnn_state": json.dumps(record)}
+        try:
+            with replacing(path) as temporary:
+                save_file(tensors, temporary, metadata=metadata)
+        except (OSError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ModelError(
+                f"{os.fspath(path)} cannot be written ({reason}); name a file in a folder that is there"
+            ) from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AstroSNNState:
@@ -89,8 +97,3 @@ class AstroSNNState(CarriedState):
             raise ModelError(
                 f"{os.fspath(path)} is no saved state ({reason}); write one with AstroSNNState.save"
             ) from None
-
-
-def _like(layer: tuple[Tensor, ...], tensors: list[Tensor]) -> Any:
-    """The same kind of named tuple, or a plain one."""
-    return type(layer)(*tensors) if hasattr(layer, "_fields") else tuple(tensors)

@@ -31,6 +31,7 @@ class ALIF(LIF):
     Source: Yin, Corradi, Bohte 2021 (arXiv 2103.12593) and its repository byin-cwi/Efficient-spiking-networks.
     """
 
+    STATE = ALIFState
     SETTINGS = (*LIF.SETTINGS, "beta", "tau_adapt")
 
     def __init__(

@@ -21,12 +21,14 @@ class Cell(nn.Module, ABC):
     whole sequences, acting reads one step at a time. Nothing is kept in the module.
 
     SPIKING : y is made of 0 and 1, and its mean is a firing rate. WIDTH_MULTIPLE : what `width` is a multiple of. SETTINGS :
-    names of the keyword arguments. `length` is how long sequences will be, for cells whose time constants start from it.
+    names of the keyword arguments. STATE : the named tuple of a state whose tensors are all ``[batch, width]``. `length` is how
+    long sequences will be, for cells whose time constants start from it.
     """
 
     SPIKING: ClassVar[bool] = True
     WIDTH_MULTIPLE: ClassVar[int] = 1
     SETTINGS: ClassVar[tuple[str, ...]] = ()
+    STATE: ClassVar[Any]
 
     def __init__(self, width: int, length: int, **settings: Any) -> None:
         super().__init__()

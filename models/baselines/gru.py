@@ -19,6 +19,7 @@ class GRU(Cell):
     """`torch.nn.GRU` of one layer (Cho et al. 2014) behind the protocol; its output is real-valued, between -1 and 1."""
 
     SPIKING = False
+    STATE = GRUState
 
     def __init__(self, width: int, length: int) -> None:
         super().__init__(width, length)

@@ -34,6 +34,7 @@ class LIF(Cell):
     Source: soft reset and time constants as in Yin et al. 2021 (arXiv 2103.12593), whose threshold adapts: see `ALIF`.
     """
 
+    STATE: ClassVar[Any] = LIFState
     SETTINGS: ClassVar[tuple[str, ...]] = (
         "tau",
         "learn_tau",

@@ -95,10 +95,17 @@ def load_wikitext103(
 
 def wikitext_words(raw: bytes) -> list[str]:
     """The scored units of a word-level file: the words of each line, then ``<eos>``, empty lines included."""
-    lines = raw.decode("utf-8").split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [word for line in lines for word in (*line.split(), END_OF_LINE)]
+    return [word for line in _lines(raw.decode("utf-8")) for word in (*line.split(), END_OF_LINE)]
+
+
+def count_words(text: bytes) -> int:
+    """How many `wikitext_words` a text has, one for each line end included; bytes that are no UTF-8 count as letters."""
+    return sum(len(line.split()) + 1 for line in _lines(text.decode("utf-8", errors="replace")))
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def load_enwik8(folder: Path, n_bytes: int | None = None) -> Splits[bytes]:

@@ -103,6 +103,11 @@ class GPT2Tokenizer:
     def decode(self, tokens: Iterable[int]) -> str:
         return str(self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=False))
 
+    @cached_property
+    def spellings(self) -> list[bytes | None]:
+        """Of every token, see `spellings`."""
+        return spellings(self._tokenizer, marks=[self.end_of_text])
+
 
 class NeoXTokenizer:
     """The tokenizer of GPT-NeoX-20B from its one local file; nothing is fetched.
@@ -160,6 +165,39 @@ class NeoXTokenizer:
 
     def decode(self, tokens: Iterable[int]) -> str:
         return str(self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=False))
+
+    @cached_property
+    def spellings(self) -> list[bytes | None]:
+        """Of every token, see `spellings`."""
+        return spellings(self._tokenizer)
+
+
+def spellings(tokenizer: Tokenizer, marks: Iterable[int] = ()) -> list[bytes | None]:
+    """Per token of a byte-level encoding the bytes of text that it stands for; None for a mark, which stands for no text.
+
+    marks : tokens that are marks although the encoding takes them for text. Others are what it calls special: the end of a
+    text, padding. Added runs of blanks are text.
+    """
+    added, kept = tokenizer.get_added_tokens_decoder(), set(marks)
+    found: list[bytes | None] = [None] * tokenizer.get_vocab_size(with_added_tokens=True)
+    for written, number in tokenizer.get_vocab(with_added_tokens=True).items():
+        if number in kept:
+            continue
+        if number not in added:
+            found[number] = bytes(_BYTE_OF[character] for character in written)
+        elif not added[number].special:
+            found[number] = written.encode("utf-8")
+    return found
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Byte-level encodings write a byte as its own character where that can be seen, and the others as U+0100 onward."""
+    seen = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in seen]
+    return {**{chr(byte): byte for byte in seen}, **{chr(0x100 + i): byte for i, byte in enumerate(others)}}
+
+
+_BYTE_OF = _byte_alphabet()
 
 
 def _as_text(text: str | bytes, whose: str) -> str:

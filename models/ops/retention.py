@@ -80,6 +80,7 @@ def retention_masked(
     steps = torch.arange(time, device=q.device)
     matrix = decay_matrix(decays, time, start.dtype, q.device)
     since, until = (powers(decays, n, start.dtype)[..., None] for n in (steps + 1, time - 1 - steps))
-    out = ((c * (q @ k.transpose(-1, -2))) * matrix) @ v + since * (q @ start)
+    # The future goes before the product: 0 times what overflowed there is NaN.
+    out = ((c * (q @ k.transpose(-1, -2))).tril() * matrix) @ v + since * (q @ start)
     whole = powers(decays, torch.tensor(time, device=q.device), start.dtype)[:, None, None]
     return out.transpose(1, 2), whole * start + (c * until * k).transpose(-1, -2) @ v

@@ -25,14 +25,14 @@ def rows_alone(
     states: list[Any] = []
     for row in range(batch):
         real = mask[row].nonzero()[:, 0]
-        before = None if state is None else _like(state, [x[row : row + 1] for x in state])
+        before = None if state is None else like(state, [x[row : row + 1] for x in state])
         found, after = run([x[row : row + 1, real] for x in tokens], before)
         outputs.append([y.new_zeros(time, *y.shape[2:]).index_put((real,), y[0]) for y in found])
         states.append(after)
     joined = [torch.stack(parts) for parts in zip(*outputs, strict=True)]
-    return joined, _like(states[0], [torch.cat(parts) for parts in zip(*states, strict=True)])
+    return joined, like(states[0], [torch.cat(parts) for parts in zip(*states, strict=True)])
 
 
-def _like(state: Any, tensors: list[Tensor]) -> Any:
+def like(state: Any, tensors: list[Tensor]) -> Any:
     """The same kind of named tuple, or a plain one."""
     return type(state)(*tensors) if hasattr(state, "_fields") else tuple(tensors)

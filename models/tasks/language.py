@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..data.batches import LanguageBlocks
+from ..data.vocabulary import UNKNOWN_ID
 from ..decoders import decoder_class, load_decoder
 from ..errors import ModelError
 from ..evaluation import carried_state_difference, score_tokens
@@ -154,14 +155,22 @@ class LanguageTask(Task):
         return found.record(), policy
 
     def beginning(self, part: EncodedText, tokens: int | None) -> EncodedText:
-        """The first tokens of a split, with bytes counted exactly for bytes and in proportion otherwise."""
+        """The first tokens of a split, with bytes and words counted exactly for bytes and in proportion otherwise.
+
+        `unknown` goes by the tokens <unk> among them, rounded up: a text keeps its bits per byte only where none is lost.
+        """
         if tokens is None or tokens >= len(part):
             return part
         if self.encoder is None:
             return EncodedText.of_bytes(np.asarray(part.ids[:tokens]).tobytes())
         share = tokens / len(part)
         n_bytes, n_words = (None if n is None else max(1, round(n * share)) for n in (part.n_bytes, part.n_words))
-        return EncodedText(part.ids[:tokens], n_bytes, n_words, part.tokenizer, part.unknown)
+        unknown = part.unknown
+        if unknown:
+            # Some of them may be words that the text itself writes so.
+            there, in_all = (int((np.asarray(ids) == UNKNOWN_ID).sum()) for ids in (part.ids[:tokens], part.ids))
+            unknown = -(-unknown * there // in_all)
+        return EncodedText(part.ids[:tokens], n_bytes, n_words, part.tokenizer, unknown)
 
     def save(self, folder: Path) -> None:
         if self.encoder is not None:

@@ -210,11 +210,12 @@ def _language(
     if kind != "bytes":
         raw = {split: whole_characters(text, f"{splits.name}, {split}") if text else b"" for split, text in raw.items()}
     tokens = make_tokens(kind, raw["train"], prepared["vocabulary"], folder, saved)
-    parts = [EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text) for text in raw.values()]
     if "detokenise" in prepared:
         recorded["detokenise"] = _wants_plain_text(prepared["detokenise"], kind)
-        if recorded["detokenise"]:
-            parts = [_of_plain_text(text, tokens) for text in raw.values()]
+    if recorded.get("detokenise"):
+        parts = [_of_plain_text(text, tokens) for text in raw.values()]
+    else:
+        parts = [EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text) for text in raw.values()]
     return LanguageTask(
         splits.name,
         *parts,
@@ -241,7 +242,8 @@ def _wants_plain_text(wanted: Any, kind: str) -> bool:
 def _of_plain_text(raw: bytes, tokens: Tokenizer | None) -> EncodedText:
     """The detokenised text as tokens, with the words and bytes of the file as it is."""
     from ..data.detokenise import detokenised
-    from ..language import EncodedText, count_words
+    from ..data.plain_text import count_words
+    from ..language import EncodedText
 
     text = detokenised(raw.decode("utf-8")).encode("utf-8")
     found = EncodedText.of_bytes(text) if tokens is None else tokens.encode_text(text)

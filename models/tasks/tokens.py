@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.plain_text import count_words, wikitext_words
 from ..data.vocabulary import UNKNOWN_ID, WordVocabulary
 from ..errors import ModelError
-from ..language import EncodedText, count_words
+from ..language import EncodedText
 
 if TYPE_CHECKING:
     from ..data.subwords import GPT2Tokenizer, NeoXTokenizer
@@ -32,7 +33,6 @@ class WordTokens:
     @classmethod
     def of(cls, text: bytes, size: int | None = None) -> WordTokens:
         """The words of the training text, the `size` most frequent of them (<pad> and <unk> included)."""
-        from ..data.plain_text import wikitext_words
 
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 3):
             raise ModelError(f"vocabulary is {size!r}; expected None for all words, or a whole number of at least 3")
@@ -43,7 +43,6 @@ class WordTokens:
         return len(self.vocabulary)
 
     def encode_text(self, text: bytes) -> EncodedText:
-        from ..data.plain_text import wikitext_words
 
         words = wikitext_words(text)
         ids = self.vocabulary.encode_words(words)
@@ -95,6 +94,8 @@ class NumberedTokens:
     def of_numbers(self, ids: NDArray[Any], *, decoded: bool) -> EncodedText:
         """`ids` ``[n]``, mapped or not; with `decoded` bytes and words are counted, which reads them all.
 
+        Marks, such as the end of a document, are tokens to predict that have no bytes and part words. Characters that a cut of
+        the file has halved count with the bytes that are there.
         Raises ModelError for a number outside of the vocabulary among those that are read.
         """
         if not decoded:
@@ -106,8 +107,11 @@ class NumberedTokens:
                 "vocabulary, or tokens, to what the numbers were made with"
             )
         if self.tokenizer is not None:
-            text = self.tokenizer.decode(ids).encode("utf-8")
-        elif self.name == "bytes":
+            spelled = [self.tokenizer.spellings[i] for i in np.asarray(ids).tolist()]
+            # A blank for a mark, which is no byte of the text.
+            text = b"".join(b" " if one is None else one for one in spelled)
+            return EncodedText(ids, len(text) - spelled.count(None), count_words(text), self.name)
+        if self.name == "bytes":
             text = np.asarray(ids).astype(np.uint8).tobytes()
         else:
             return EncodedText(ids, None, None, self.name)

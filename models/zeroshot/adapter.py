@@ -19,8 +19,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from ..continuation import Writer, open_writer
 from ..evaluation import position_limit, score_carried
-from ..surroundings import quiet_library
-from .scorer import Request, log_likelihoods, start_token
+from ..surroundings import own_random_state, quiet_library
+from .scorer import Request, drawing, log_likelihoods, start_token
 
 
 @register_model("astromorphic")
@@ -28,7 +28,8 @@ class AstromorphicLM(TemplateLM):
     """A language model of ours with its own tokens: bytes, words, GPT-2's or GPT-NeoX's byte pairs.
 
     pretrained : a run folder, the folder of a saved model, or an opened `Writer`. data : the data folder with the tokenizer,
-    for models of byte pairs. An empty context is one start token (see `scorer.start_token`).
+    for models of byte pairs. seed : of what is drawn with `do_sample`, anew in every call. An empty context is one start token
+    (see `scorer.start_token`).
     Raises ModelError for folders without a language model or its tokens.
     """
 
@@ -38,12 +39,14 @@ class AstromorphicLM(TemplateLM):
         data: str | os.PathLike[str] | None = None,
         batch_size: int | str | None = 16,
         device: str | None = None,
+        seed: int = 0,
         **ignored: Any,
     ) -> None:
         super().__init__()
         self.writer = pretrained if isinstance(pretrained, Writer) else open_writer(pretrained, data)
         if device is not None:
             self.writer.model.to(torch.device(device))  # type: ignore[arg-type]
+        self.seed = int(seed)
         self.batch_size = int(batch_size) if batch_size not in (None, "auto") else 16
 
     @property
@@ -85,6 +88,10 @@ class AstromorphicLM(TemplateLM):
     @torch.no_grad()
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         """The likeliest continuation, or one drawn with `do_sample`, up to the first of the texts in `until`."""
+        with own_random_state(self.seed):
+            return self._generated(requests)
+
+    def _generated(self, requests: Sequence[Instance]) -> list[str]:
         model, codec = self.writer.model, self.writer.codec
         made = []
         for context, options in (request.args for request in requests):
@@ -97,14 +104,13 @@ class AstromorphicLM(TemplateLM):
                 ids = ids[-(self.max_length - new) :]
             row = torch.tensor([ids], device=model.device)
             never = [*codec.never, *range(codec.size, int(model.config.vocab_size))]
-            sampled = {key: options[key] for key in ("do_sample", "temperature", "top_p") if options.get("do_sample")}
             with quiet_library():
                 out = model.generate(
                     row,
                     attention_mask=torch.ones_like(row),
                     max_new_tokens=new,
                     suppress_tokens=never or None,
-                    **(sampled or {"do_sample": False}),
+                    **drawing(options),
                 )
             read = codec.reader()
             text = "".join(read(token) for token in out[0, len(ids) :].tolist())

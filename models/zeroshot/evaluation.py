@@ -91,13 +91,18 @@ class ZeroShotResult(_Record):
         """Read a record; ModelError if it is damaged or of another version."""
         path = Path(file)
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            found = cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise ModelError(f"{path} cannot be read ({error.strerror}); evaluate with --zeroshot first") from None
         except ValidationError as error:
             raise ModelError(
                 f"{path} is no record of zero-shot scores ({error.errors()[0]['msg']}); remove it"
             ) from None
+        if found.schema_version != SCHEMA_VERSION:
+            raise ModelError(
+                f"{path} has schema_version {found.schema_version!r:.40}; expected {SCHEMA_VERSION!r}; remove it"
+            )
+        return found
 
 
 def rate(right: Sequence[float] | np.ndarray[Any, Any]) -> Rate:
@@ -193,8 +198,8 @@ def evaluate_zero_shot(
 
     Scores of other tasks that the record holds for the same weights, by the same scorer, are kept.
 
-    Raises ModelError for unknown tasks, missing files of tasks that were named, a folder without a language model, and a
-    model that sees the future.
+    Raises ModelError for unknown tasks, missing files of tasks that were named, a folder without a language model, one whose
+    record cannot be read, and a model that sees the future.
     """
     names = task_names(tasks)
     there = [name for name in names if find_file(name, data) is not None]
@@ -202,6 +207,9 @@ def evaluate_zero_shot(
     if tasks.strip() == "all" and there:
         names = there
     loaded = [load_questions(name, data, limit) for name in names]
+    # A record that cannot be read is known before hours of scoring, not after.
+    file = Path(folder) / RECORD
+    before = ZeroShotResult.load(file) if file.is_file() else None
     if harness:
         from .harness import check_installed
 
@@ -220,9 +228,9 @@ def evaluate_zero_shot(
             scores[one.task.name] = score_task(
                 writer, one, limit=limit, batch_size=batch_size, progress=_within(progress, done, len(loaded))
             )
-    file = Path(folder) / RECORD
     digest = weights_digest(writer.model)
-    kept = _kept(file, digest, scorer)
+    same = before is not None and (before.weights_digest, before.scorer) == (digest, scorer)
+    kept = dict(before.tasks) if before is not None and same else {}
     result = ZeroShotResult(
         weights_digest=digest, tokens=type(writer.codec).__name__.removesuffix("Codec").lower(), scorer=scorer,
         tasks={**kept, **scores}, versions=versions(),
@@ -249,10 +257,3 @@ def _within(progress: Advance | None, task: int, tasks: int) -> Advance | None:
     if progress is None:
         return None
     return lambda done, total: progress(task * total + done, tasks * total)
-
-
-def _kept(file: Path, digest: str, scorer: str) -> dict[str, TaskScore]:
-    if not file.is_file():
-        return {}
-    before = ZeroShotResult.load(file)
-    return dict(before.tasks) if (before.weights_digest, before.scorer) == (digest, scorer) else {}

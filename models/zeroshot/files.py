@@ -74,11 +74,20 @@ def load_questions(name: str, data: str | os.PathLike[str] | None = None, limit:
             row: Any = json.loads(line)
             if not isinstance(row, dict):
                 raise RowError(f"{line!r:.40} is no object")
-            questions.append(task.build(row))
+            question = task.build(row)
+            # JSON can spell halves of a character, which no text in UTF-8 has.
+            "".join(part for pair in question.pairs for part in pair).encode("utf-8")
+            questions.append(question)
         except json.JSONDecodeError as error:
             raise ModelError(f"{file}, line {number}: no JSON ({error.msg}); copy the file again") from None
         except RowError as error:
             raise ModelError(f"{file}, line {number}: {error}; see docs/zeroshot.md for the layout of {name}") from None
+        except (ValueError, RecursionError) as error:
+            reason = {
+                RecursionError: "its values are nested too deeply",
+                UnicodeEncodeError: "it holds half of a character (a surrogate)",
+            }.get(type(error), "it holds a number of too many digits")
+            raise ModelError(f"{file}, line {number}: {reason}; copy the file again") from None
         rows.append(row)
     if not questions:
         raise ModelError(f"{file} holds no question; copy it again")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -186,3 +186,14 @@ def _sum(logits: Tensor, tokens: Tensor) -> Likelihood:
     """Logits ``[time, vocabulary]`` and the tokens ``[time]`` that they predict; summed in float64."""
     log_probability = logits.double().log_softmax(-1).gather(-1, tokens[:, None])
     return Likelihood(float(log_probability.sum()), bool((logits.argmax(-1) == tokens).all()))
+
+
+def drawing(options: Mapping[str, Any]) -> dict[str, Any]:
+    """How `generate` chooses tokens, from a harness's options: the likeliest, or drawn with `do_sample` at a temperature above 0.
+
+    `temperature` and `top_p` need not be given.
+    """
+    if not options.get("do_sample") or options.get("temperature") == 0:
+        return {"do_sample": False}
+    numbers = {name: float(options[name]) for name in ("temperature", "top_p") if options.get(name) is not None}
+    return {"do_sample": True, **numbers}

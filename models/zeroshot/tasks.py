@@ -81,7 +81,8 @@ def _number(row: Row, name: str, n: int) -> int:
     value = row.get(name)
     if isinstance(value, str):
         word = value.strip().lower()
-        value = int(word) if word.isdecimal() else ord(word) - ord("a") if len(word) == 1 else value
+        # Longer ones are no labels, and Python reads no number of any length.
+        value = int(word) if word.isdecimal() and len(word) < 10 else ord(word) - ord("a") if len(word) == 1 else value
     if not isinstance(value, int) or not 0 <= int(value) < n:
         raise RowError(f"{name} is {row.get(name)!r:.40}; expected a label from 0 to {n - 1}")
     return int(value)

@@ -66,3 +66,11 @@ def test_what_the_command_line_passes_on_is_refused_by_name(name, text):
     with pytest.raises(ValueError, match=option.rstrip("s")) as caught:
         biosim.protocol(name, **changes)
     assert type(caught.value).__module__.startswith("biosim.")
+
+
+def test_only_settings_that_are_lists_take_one_in_training():
+    from astromorphic.commands import check_single
+
+    check_single(parse_assignments(["tau=2,4", "hidden_size=16"]))
+    with pytest.raises(AssignmentError, match="--set hidden_size: a training run takes one value"):
+        check_single(parse_assignments(["hidden_size=16,32"]))

@@ -138,6 +138,27 @@ def test_verify_forms(mode):
     assert not found.agree
 
 
+@pytest.mark.parametrize("form", ["masked", "chunked"])
+@pytest.mark.parametrize("part", ["membrane", "state"])
+def test_a_form_without_numbers_does_not_agree(form, part, monkeypatch):
+    """A maximum that drops NaN would call it equal."""
+    model = tiny()
+    kind = type(model.model.layers[1].mixer)
+    right = kind.terms
+
+    def broken(self, a, positions, mask, state, form_=None):
+        terms, after = right(self, a, positions, mask, state, form_)
+        if form_ != form:
+            return terms, after
+        if part == "state":
+            return terms, type(after)(*(x * torch.nan for x in after))
+        return terms._replace(astrocyte=terms.astrocyte * torch.nan), after
+
+    monkeypatch.setattr(kind, "terms", broken)
+    report = model.verify_forms(length=11)
+    assert not report.agree and any(math.isnan(x) for x in getattr(report, part))
+
+
 @pytest.mark.parametrize("mixer", MIXERS)
 @pytest.mark.parametrize("mode", MODES)
 def test_no_logit_depends_on_a_later_token(mixer, mode, tokens):
@@ -166,8 +187,14 @@ def test_the_state_has_the_size_that_arithmetic_says_whatever_was_read(tokens):
         state = model(tokens[:, :length], use_cache=True).past_key_values
         assert state.num_bytes() == 2 * 2 * 4 * (32 * 32 // 4 + 32)
         assert {x.dtype for layer in state.layers for x in layer} == {torch.float32}
-    d, heads = 2048, 8
-    assert (d * d // heads + d) == 526_336  # per layer of the largest size, 2.1 MB
+    config = AstroSNNConfig.from_preset("1b5")
+    with torch.device("meta"):
+        largest = AstroSNNForCausalLM(config)
+        state = AstroSNNState(
+            [tuple(torch.zeros(1, *shape) for shape in layer.mixer.state_shapes(9)) for layer in largest.model.layers],
+            torch.zeros(1),
+        )
+    assert state.num_bytes() == 24 * 4 * 526_336  # 2.1 MB per layer
 
 
 def test_a_state_is_saved_restored_forked_and_reordered(tmp_path, tokens):
@@ -191,15 +218,86 @@ def test_a_state_is_saved_restored_forked_and_reordered(tmp_path, tokens):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"num_hidden_layers": 3}, {"hidden_size": 32}, {"num_attention_heads": 4}, {"mixer": "retention"}]
+    "settings", [{"num_hidden_layers": 3}, {"hidden_size": 32}, {"num_attention_heads": 4}], ids=str
 )
-def test_a_state_of_another_model_is_refused(settings, tokens):
-    state = tiny(**settings)(tokens, use_cache=True).past_key_values
-    with pytest.raises(ModelError, match="state is of another model") as raised:
-        tiny()(tokens, past_key_values=state)
-    assert "\n" not in str(raised.value)
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_a_state_of_another_model_is_refused(mixer, settings, tokens, tmp_path):
+    if mixer in CELLS and "num_attention_heads" in settings:
+        pytest.skip("a recurrent cell has no heads")
+    state = tiny(mixer=mixer, **settings)(tokens, use_cache=True).past_key_values
+    state.save(tmp_path / "state")
+    for given in (state, AstroSNNState.load(tmp_path / "state")):
+        with pytest.raises(ModelError, match="state is of another model") as raised:
+            tiny(mixer=mixer)(tokens, past_key_values=given)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_every_mixer_states_the_shapes_of_its_state(mixer, tokens):
+    model = tiny(mixer=mixer)
+    state = model(tokens, use_cache=True).past_key_values
+    for layer, block in zip(state.layers, model.model.layers, strict=True):
+        assert [tuple(x.shape[1:]) for x in layer] == block.mixer.state_shapes(state.seen)
     with pytest.raises(ModelError, match="2 rows but the input has 1"):
-        tiny()(tokens[:1], past_key_values=tiny()(tokens, use_cache=True).past_key_values)
+        model(tokens[:1], past_key_values=state)
+    other = tiny(mixer="retention" if mixer == "amsu" else "amsu")
+    with pytest.raises(ModelError, match="state is of another model"):
+        other(tokens, past_key_values=state)
+
+
+def test_a_state_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, tokens):
+    state = tiny()(tokens, use_cache=True).past_key_values
+    with pytest.raises(ValueError, match=r"cannot write .*missing") as raised:
+        state.save(tmp_path / "missing" / "state")
+    assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
+    state.save(tmp_path / "state")
+    assert [file.name for file in tmp_path.iterdir()] == ["state"]
+
+
+# Arguments.
+
+
+def test_hidden_states_are_those_of_the_layers(tokens):
+    model = tiny()
+    seen = []
+    for layer in model.model.layers:
+        layer.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    out = model(tokens, output_hidden_states=True)
+    assert len(out.hidden_states) == 3 and all(torch.equal(a, b) for a, b in zip(seen, out.hidden_states, strict=False))
+    assert torch.equal(model.lm_head(out.hidden_states[-1]), out.logits)
+    assert model(tokens).hidden_states is None
+    plain = model(tokens, return_dict=False, use_cache=False)
+    assert type(plain) is tuple and torch.equal(plain[0], out.logits)
+    assert type(model.model(tokens, return_dict=False)) is tuple
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"attention_maks": 1}, "no argument 'attention_maks'; did you mean 'attention_mask'"),
+        ({"position_ids": 1}, "positions are counted over the real tokens"),
+        ({"output_attentions": True}, "there is no attention matrix"),
+        ({"labels": torch.zeros(2, 23, dtype=torch.long), "logits_to_keep": 1}, "the loss needs all logits"),
+        ({"attention_mask": torch.ones(23)}, r"attention_mask is \(23,\); expected \[batch, columns\] = \(2, 23\)"),
+        ({"attention_mask": torch.ones(1, 23)}, r"attention_mask is \(1, 23\); expected"),
+        ({"attention_mask": torch.ones(2, 1, 23, 23)}, r"attention_mask is \(2, 1, 23, 23\); expected"),
+        ({"attention_mask": torch.ones(2, 22)}, "attention_mask has 22 columns; expected 23"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else ",".join(x),
+)
+def test_arguments_that_cannot_be_followed_are_refused(given, message, tokens):
+    with pytest.raises(ModelError, match=message) as raised:
+        tiny()(tokens, **given)
+    assert "\n" not in str(raised.value)
+    if not {"labels", "output_attentions"} & set(given):
+        with pytest.raises(ModelError, match=message):
+            tiny().model(tokens, **given)
+
+
+def test_what_the_library_passes_on_is_taken(tokens):
+    model = tiny()
+    loss = model(tokens, labels=tokens, num_items_in_batch=2 * 22, cache_position=None).loss
+    assert float(loss.detach()) == pytest.approx(float(model(tokens, labels=tokens).loss.detach()))
 
 
 # Generation.
@@ -344,10 +442,38 @@ def test_time_constants_of_the_biology_reach_the_layers():
     ]
 
 
+def test_a_macro_file_of_which_nothing_is_used_is_not_claimed(tmp_path):
+    from models.tasks.prepare import prepare
+
+    macro = bridge.preset("paper_astrosnn")
+    for settings, message in (
+        ({"mixer": "gru"}, "mixer is 'gru', which uses no time constants of the macro file"),
+        ({"tau": [2.0, 3.0], "tau_n": 3.0}, "nothing of the macro file is used"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            AstroSNNConfig.from_macro(macro, **{**SIZE, **settings})
+    assert AstroSNNConfig.from_macro(macro, **SIZE, tau=[2.0, 3.0]).macro_digest == macro.digest
+    # What a configuration says of itself makes it again.
+    first = AstroSNNConfig.from_macro(macro, **SIZE)
+    assert AstroSNNConfig.from_macro(macro, **first.settings()).settings() == first.settings()
+    file = tmp_path / "text.txt"
+    file.write_text("An astrocyte listens. " * 200)
+    with pytest.raises(ModelError, match="mixer is 'gru'"):
+        prepare(str(file), "astrosnn", "smoke", macro=macro, changes={"mixer": "gru", "max_position_embeddings": 16})
+
+
+def test_there_is_one_network_of_a_configuration():
+    with pytest.raises(ModelError, match="network 'sequence'"):
+        AstroSNNConfig.from_preset("tiny", network="sequence")
+    with pytest.raises(ModelError, match="network 'sequence'"):
+        AstroSNNConfig.from_macro(bridge.preset("paper_astrosnn"), network="sequence")
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
         ({"tau": [32.0]}, "one per head"),
+        ({"tau": 32}, "tau is 32; expected None or 2 time constants in steps, one per head, with commas between"),
         ({"tau": [32.0, 0.5]}, "tau of head 2 is 0.5"),
         ({"hidden_size": 15}, "multiple of num_attention_heads"),
         ({"sigma": "softplus"}, "sigma is 'softplus'"),

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from models.data.plain_text import count_words, wikitext_words
 from models.data.vocabulary import WordVocabulary
 from models.errors import ModelError
 from models.evaluation import bits_per_byte, score_tokens
-from models.language import EncodedText, autoregressive_reevaluation, count_words, evaluate_lm
+from models.language import EncodedText, autoregressive_reevaluation, evaluate_lm
 from models.ngram import KneserNey
+from models.tasks.language import LanguageTask
 from models.tasks.tokens import WordTokens, make_tokens, whole_characters
 
 TEXT = b"the cat sat on the mat\nthe dog sat on the log\n" * 6
@@ -48,6 +50,14 @@ def test_words_and_line_ends_are_counted():
     assert count_words(b" = Title = \n\n a b\n") == 3 + 2 + 3
     text = WordTokens.of(TEXT).encode_text(TEXT)
     assert text.n_words == len(text.ids) == count_words(TEXT) == 84 and text.n_bytes == len(TEXT)
+
+
+@pytest.mark.parametrize("text", ["a\u00a0b c\u2003d\ne", "one\x85two\x1cthree\n\n", "", "\n", "no end"])
+def test_bytes_and_words_of_one_text_have_as_many_words(text):
+    """Blanks of Unicode and an unfinished last line: a perplexity per word is of the same words whatever the tokens."""
+    raw = text.encode()
+    assert EncodedText.of_bytes(raw).n_words == count_words(raw) == len(wikitext_words(raw))
+    assert count_words(b"\xff cut \xe2\x82") == 4
 
 
 @pytest.mark.parametrize("preset", ["tuned", "softmax", "paper_alg1"])
@@ -112,6 +122,18 @@ def test_words_that_lose_their_spelling_have_no_bits_per_byte():
     assert "none per byte" in score.summary()
     # In WikiText <unk> is a word like others.
     assert tokens.encode_text(b"the <unk> sat\n").unknown == 0
+
+
+def test_the_beginning_of_a_text_has_lost_what_is_lost_in_it():
+    tokens = WordTokens.of(TEXT, 6)
+    part = tokens.encode_text(b"the cat sat the\n" * 10 + b"zebra gnu the yak\n" * 5)
+    task = LanguageTask("t", part, part, part, digest="d", source="s", tokenizer=tokens)
+    assert (part.unknown, len(part)) == (int((part.ids == 1).sum()), 75)
+    found = [task.beginning(part, n).unknown for n in (5, 51, 53, 54, 75)]
+    assert found == [int((part.ids[:n] == 1).sum()) for n in (5, 51, 53, 54, 75)] and found[-1] == part.unknown
+    # Where the text has <unk> of its own which are lost cannot be told: as many of its own share, never none.
+    mixed = tokens.encode_text(b"the <unk> the <unk> zebra\n")
+    assert mixed.unknown == 1 and [task.beginning(mixed, n).unknown for n in (1, 2, 4, 6)] == [0, 1, 1, 1]
 
 
 def test_tokens_are_saved_and_read_again(tmp_path):

@@ -22,6 +22,36 @@ def test_decoders_pass_all_seven(tiny, preset, randomise):
     assert report.reevaluation.tokens >= 100 and report.reevaluation.step_nats is not None
 
 
+@pytest.mark.parametrize("mode", ["residual", "spike_in"])
+def test_a_spiking_decoder_passes_all_seven(mode):
+    from models.astrosnn import AstroSNNConfig, AstroSNNForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"num_attention_heads": 2, "chunk_size": 4, "residual_mode": mode}
+    model = AstroSNNForCausalLM(AstroSNNConfig(**{**SIZE, **sizes, "num_hidden_layers": 3})).eval()
+    report = leak_report(model, reevaluate=300, probe_steps=60)
+    assert report.failed == (), report.summary()
+
+
+def test_a_network_with_spikes_is_scored_again_in_double_precision(monkeypatch):
+    from models.astrosnn import AstroSNNConfig, AstroSNNForCausalLM
+    from models.language import autoregressive_reevaluation
+
+    model = AstroSNNForCausalLM(AstroSNNConfig(**{**SIZE, "num_attention_heads": 2})).train()
+    seen = []
+    forward = AstroSNNForCausalLM.forward
+    monkeypatch.setattr(
+        AstroSNNForCausalLM,
+        "forward",
+        lambda self, *x, **y: seen.append(self.lm_head.weight.dtype) or forward(self, *x, **y),
+    )
+    again = autoregressive_reevaluation(
+        model, torch.randint(0, 64, (30,), generator=torch.Generator().manual_seed(0)), 20
+    )
+    assert set(seen) == {torch.float64} and again.difference < 1e-12
+    assert model.training and model.lm_head.weight.dtype == torch.float32
+
+
 def test_the_global_state_fails_one_to_six(tiny, randomise):
     """Positive control: the literal eq. 18. Its targets are aligned all the same, which is what test 7 is about."""
     model = randomise(tiny(causal=False, norm_placement="pre", **SIZE))

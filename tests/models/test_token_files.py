@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ import pytest
 from models.astromorphic import AstromorphicConfig
 from models.continuation import SubwordCodec, open_writer
 from models.data.batches import LanguageBlocks
-from models.data.subwords import GPT2Tokenizer
+from models.data.plain_text import count_words
+from models.data.subwords import GPT2Tokenizer, NeoXTokenizer, spellings
 from models.data.token_files import MAGIC, held_out_parts, open_tokens
 from models.errors import ModelError
 from models.recipes import Recipe
 from models.tasks import load_task
 from models.tasks.loading import family
+from models.tasks.tokens import NumberedTokens
 
 CODES = {"uint8": 1, "int32": 4, "int64": 5, "uint16": 8}
 
@@ -211,14 +215,77 @@ def test_numbers_of_bytes_have_bits_per_byte(tmp_path):
             load_task("token_file", tmp_path / "t.npy", **option)
 
 
+# Documents in the words of several scripts; a cut in the middle of one leaves half a character behind.
+ORIGINALS = [
+    "Calcium wave of an astrocyte.\n",
+    "näıve µM → 𝔸😀",
+    "two  blanks and    more,\tand a line\n\n",
+    "日本語の文",
+] * 8
+
+
+def byte_level(added: bool):
+    """A byte-level encoding of single bytes, the end of a text (0) and, as an added token that is text, four blanks."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE(vocab={"<|endoftext|>": 0} | {c: i + 1 for i, c in enumerate(letters)}, merges=[]))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    if added:
+        made.add_special_tokens(["<|endoftext|>"])
+        made.add_tokens([AddedToken("    ", normalized=True)])
+    return made
+
+
+@pytest.mark.parametrize("added", [True, False], ids=["as in GPT-NeoX", "as in GPT-2"])
+def test_marks_have_no_bytes_and_halved_characters_have_their_own(added):
+    tokenizer = byte_level(added)
+    found = spellings(tokenizer, [] if added else [0])
+    assert found.count(None) == 1 and found[0] is None
+    if added:
+        assert found[tokenizer.token_to_id("    ")] == b"    "
+    known = NumberedTokens("made", len(found), SimpleNamespace(spellings=found))
+    stream, spelled = [], b""
+    for text in ORIGINALS:
+        stream += [*tokenizer.encode(text).ids, 0]
+        spelled += text.encode()
+    whole = known.of_numbers(np.array(stream), decoded=True)
+    assert whole.n_bytes == len(spelled) == sum(len(text.encode()) for text in ORIGINALS)
+    # No two documents run into one word.
+    assert whole.n_words == count_words("\0".join(ORIGINALS).replace("\0", " ").encode())
+    if not added:  # a token is a byte, and the first 3 of the 4 bytes of a character stay 3
+        half = len(ORIGINALS[0]) + 1 + len("näıve µM → ".encode()) + 3
+        assert known.of_numbers(np.array(stream[:half]), decoded=True).n_bytes == half - 1
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "neox"])
+def test_bytes_of_a_token_file_are_those_of_its_documents(tmp_path, kind):
+    """Against the original texts, which the code under test never sees."""
+    if not os.environ.get("ASTROMORPHIC_DATA"):
+        pytest.skip("ASTROMORPHIC_DATA is not set: no tokenizer")
+    tokenizer = {"gpt2": GPT2Tokenizer, "neox": NeoXTokenizer}[kind].find()
+    # What normalisation to NFC changes cannot be got back from tokens.
+    originals = [unicodedata.normalize("NFC", text) for text in ORIGINALS]
+    documents = [[[*tokenizer.encode(text).tolist(), tokenizer.end_of_text]] for text in originals]
+    third = sum(len(document[0]) for document in documents[-8:])
+    task = load_task(str(megatron(tmp_path / "c", documents)), tokens=kind, held_out=third)
+    for part, texts in ((task.validation, originals[-16:-8]), (task.test, originals[-8:])):
+        assert part.n_bytes == sum(len(text.encode()) for text in texts)
+        assert part.n_words == count_words(" ".join(texts).encode())
+    # A part that a cut begins within a document has the bytes of its tokens, halves of characters included.
+    ids = np.concatenate([document[0] for document in documents])
+    cuts = [NumberedTokens(kind, tokenizer.vocab_size, tokenizer).of_numbers(x, decoded=True).n_bytes
+            for n in range(1, len(ids) - 1, 7) for x in (ids[:n], ids[n:])]  # fmt: skip
+    whole = sum(len(text.encode()) for text in originals)
+    assert {a + b for a, b in zip(cuts[::2], cuts[1::2], strict=True)} == {whole}
+
+
 def test_numbers_of_gpt2_are_read_as_text_where_its_tokenizer_is(tmp_path):
     if not os.environ.get("ASTROMORPHIC_DATA"):
         pytest.skip("ASTROMORPHIC_DATA is not set: no tokenizer")
-    text = "The calcium wave of an astrocyte.\n" * 60
-    ids = GPT2Tokenizer.find().encode(text)
+    ids = GPT2Tokenizer.find().encode("The calcium wave of an astrocyte.\n" * 60)
     task = load_task(str(megatron(tmp_path / "c", [[ids.tolist()]])), tokens="gpt2", held_out=len(ids) // 3)
-    shown = GPT2Tokenizer.find().decode(ids[-(len(ids) // 3) :])
-    assert task.test.n_bytes == len(shown) and task.vocabulary == 50_257
+    assert task.vocabulary == 50_257
     from models.continuation import _codec
     from models.result import RunResult
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.causality import causality_verdict
 from models.data.detokenise import detokenised
 from models.data.loading import load
 from models.data.plain_text import wikitext_words
@@ -34,6 +35,18 @@ def corpus(folder: Path) -> Path:
     for part in ("valid", "test"):
         (place / f"wiki.{part}.tokens").write_text(" \n = Title = \n A starring @-@ role , once . \n \n")
     return folder
+
+
+def test_a_text_is_encoded_once_detokenised_or_not(tmp_path, monkeypatch):
+    read = []
+    kept = EncodedText.of_bytes
+    monkeypatch.setattr(EncodedText, "of_bytes", lambda text: read.append(len(text)) or kept(text))
+    for detokenise in (True, False):
+        read.clear()
+        load_task(
+            "wikitext103", corpus(tmp_path / str(detokenise)), train="absent", tokens="bytes", detokenise=detokenise
+        )
+        assert len(read) == 3
 
 
 def test_words_and_bytes_are_those_of_the_file(tmp_path):
@@ -137,3 +150,19 @@ def test_a_state_is_not_carried_where_there_is_no_room_or_no_state(tiny):
         score_carried(tiny(causal=False), ids)
     with pytest.raises(ModelError, match="stride is 2 and carried True"):
         evaluate_lm(tiny(), EncodedText(np.arange(20), 20, 2, "x"), carried=True, stride=2)
+
+
+def test_the_record_names_the_piece_that_was_read(monkeypatch):
+    from models.astrosnn import AstroSNNConfig, AstroSNNForCausalLM
+
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 8}
+    model = AstroSNNForCausalLM(AstroSNNConfig(vocab_size=17, **size)).eval()
+    # Room for the logits of 8 tokens.
+    monkeypatch.setattr("models.evaluation.LARGEST", 8 * 17 + 1)
+    verdict, read = causality_verdict(model), []
+    model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    text = EncodedText(np.arange(17), None, None, "made up")
+    score = evaluate_lm(model, text, carried=True, context=100, reevaluate=0, verdict=verdict)
+    assert read == [8, 8] and score.policy.stride == 8 and "in pieces of 8 with" in score.summary()

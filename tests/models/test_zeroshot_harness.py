@@ -183,6 +183,18 @@ def test_the_adapter_and_the_harness_own_model_agree(tmp_path):
     assert made == bytes(whole[0, 8:].tolist()).decode("utf-8", errors="replace").split("\n")[0]
 
 
+def test_drawn_texts_belong_to_their_seed(tmp_path):
+    harness()
+    from lm_eval.api.instance import Instance
+
+    from models.zeroshot.adapter import AstromorphicLM
+
+    writer = Writer(byte_model(96), ByteCodec())
+    asked = [Instance("generate_until", {}, ("a prompt", {"do_sample": True, "max_gen_toks": 12}), i) for i in range(2)]
+    made = [AstromorphicLM(writer, seed=seed).generate_until(asked) for seed in (1, 1, 2)]
+    assert made[0] == made[1] != made[2] and made[0][0] != made[0][1]
+
+
 def test_wikitext_is_detokenised_as_the_harness_does_line_by_line():
     harness()
     from lm_eval.tasks.wikitext.preprocess_wikitext import wikitext_detokenizer
