@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..choices import did_you_mean
+from ..data.integers import check_seed
 from ..errors import ModelError
 from . import FILES, SEQUENCES, TASKS
 
@@ -157,6 +158,8 @@ def load_splits(
     Returns the splits, the place that the user named, the folder where further files (GloVe, GPT-2) are looked for, and the
     options as a record says them.
     """
+    if "split_seed" in options:
+        check_seed(options["split_seed"], "split_seed")
     taken = {("seed" if key == "split_seed" else key): value for key, value in options.items()}
     splits, location, folder = _splits(name, family(name), data, taken)
     recorded = {key: _plain(value) for key, value in options.items()}
@@ -277,7 +280,7 @@ def _texts(
     pairs = prepared["pairs"]
     if saved is not None:
         vocabulary = WordVocabulary.load(saved / VOCABULARY_FILE)
-        pairs = WordPairs.load(saved / PAIRS_FILE) if pairs else 0
+        pairs = WordPairs.load(saved / PAIRS_FILE, len(vocabulary)) if pairs else 0
     else:
         size = prepared["vocabulary"]
         if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
