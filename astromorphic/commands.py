@@ -168,6 +168,8 @@ def _scores(result: Any) -> str:
     )
     if result.kind != "language":
         majority = "" if test.majority is None else f"; the commonest class is {100 * test.majority:.2f} % of test"
+        if result.data.test_seen is not None:
+            majority += f"; {result.data.test_seen:,} of the test texts stand in the training file too"
         return (
             f"test accuracy {100 * test.accuracy:.2f} % of {test.n:,}, validation {100 * validation.accuracy:.2f} % of "
             f"{validation.n:,}{majority}; {picked}"

@@ -47,7 +47,7 @@ def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -
 
     root = runs_folder(folder, figure)
     runs = [RunResult.load(file) for file in sorted(root.rglob("run.json"))]
-    chosen = [run for run in runs if task is None or run.task == task or run.task.startswith(f"{task}_")]
+    chosen = [run for run in runs if task is None or task in (run.task, run.family)]
     if not chosen:
         found = ", ".join(sorted({run.task for run in runs})) or "no run.json at all"
         raise RunsError(f"--runs {root} holds no run of {task or 'any task'} (found: {found}); {remedy()}")

@@ -43,8 +43,8 @@ def load_table(
     """Texts and labels of one file, or of one file for training and one for the test.
 
     validation, test : items or shares, drawn by `seed` with equal shares of the classes, copies of a text on one side;
-    `test` may name a second file instead; `Splits.test_seen` counts its texts that stand in the first as well. text, label : the columns; without them the usual names are looked for.
-    separator : of a CSV; without it the one of , ; tab | that cuts the header. classes : names of the labels in the order
+    `test` may name a second file instead; `Splits.test_seen` counts its texts that stand in the first as well. text, label :
+    the columns; without them the usual names are looked for. separator : of a CSV; without it the one of , ; tab | that cuts the header. classes : names of the labels in the order
     of their numbers; a label is one of them or its number. Without it the labels found are sorted, numbers by size.
 
     Raises ModelError, naming file and line: bytes that are not UTF-8, no such column, empty texts, missing or unknown
@@ -92,9 +92,7 @@ def load_table(
         final,
     )
     name = path.name
-    return Splits(
-        name, *parts, digest_of(name, known, *parts), _source(name), known, test_seen=seen
-    )
+    return Splits(name, *parts, digest_of(name, known, *parts), _source(name), known, test_seen=seen)
 
 
 def load_whole_table(
@@ -130,7 +128,9 @@ def _checked(separator: Any, classes: Any) -> tuple[str, ...] | None:
     listed = isinstance(classes, (list, tuple)) and all(isinstance(one, str) or is_whole(one) for one in classes)
     known = tuple(str(one).strip() for one in classes) if listed else ()
     if len(set(known)) != len(known) or len(known) < 2 or not all(known):
-        raise ModelError(f"classes is {classes!r}; expected at least two different names, as in classes=negative,positive")
+        raise ModelError(
+            f"classes is {classes!r}; expected at least two different names, as in classes=negative,positive"
+        )
     return known
 
 

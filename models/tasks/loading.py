@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ..errors import ModelError
 from . import FILES, SEQUENCES, TASKS
 
 if TYPE_CHECKING:
-    from ..data.kinds import Splits
+    from ..data.kinds import LabelledTexts, Splits
     from ..data.vocabulary import WordVocabulary
     from ..language import EncodedText
     from .base import Kind, Task
@@ -121,6 +121,32 @@ def _loader_options(name: str) -> list[str]:
 def load(name: str, data: Any = None, *, saved: Path | None = None, **options: Any) -> Task:
     """See `models.tasks.load_task`."""
     name, data = resolve(name, data)
+    task = _loaded(name, data, saved, options)
+    task.family = family(name)
+    return task
+
+
+def load_whole(name: str, classes: Sequence[str], saved: Path, **options: Any) -> Task:
+    """A file of labelled texts, all of it as every split, read with the words of the run folder `saved`.
+
+    classes : those of the run. options : as for `load`; those of the cut have no effect.
+    """
+    usual = PREPARATION["text_classification"]
+    prepared = {**usual, **{key: options[key] for key in usual if key in options}}
+    task = _texts(whole_splits(name, classes, options), prepared, dict(options), name, None, saved)
+    task.family = "table"
+    return task
+
+
+def whole_splits(name: str, classes: Sequence[str], options: Mapping[str, Any]) -> Splits[LabelledTexts]:
+    """All labelled texts of a file as every split; of `options` those that say how a file is read."""
+    from ..data.tables import load_whole_table
+
+    read = {key: options[key] for key in ("text", "label", "separator") if options.get(key) is not None}
+    return load_whole_table(Path(name).expanduser(), classes, **read)
+
+
+def _loaded(name: str, data: Any, saved: Path | None, options: Mapping[str, Any]) -> Task:
     which, kind = family(name), kind_of(name)
     for option in options:
         if option not in (known := option_names(name)):
@@ -147,7 +173,9 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
         "language": _language, "text_classification": _texts, "image_classification": _images,
         "sequence_classification": _sequences,
     }[kind]  # fmt: skip
-    return make(splits, prepared, recorded, location, folder, saved)
+    task = make(splits, prepared, recorded, location, folder, saved)
+    task.test_seen = splits.test_seen
+    return task
 
 
 def load_splits(

@@ -89,5 +89,7 @@ def test_classes_and_sizes_of_the_command_line_reach_the_model(tmp_path):
     assert prepare(str(file), "none", "smoke", changes=changes).task.classes == ("pos", "neg")
     with pytest.raises(ModelError, match="classes is 'pos'; expected at least two different names"):
         prepare(str(file), "none", "smoke", changes=parse_assignments(["classes=pos"]))
-    config = AstromorphicConfig.from_preset("none", network="image", patch_size=4, **parse_assignments(["image_size=32,48"]))
+    config = AstromorphicConfig.from_preset(
+        "none", network="image", patch_size=4, **parse_assignments(["image_size=32,48"])
+    )
     assert config.image_shape == (32, 48)

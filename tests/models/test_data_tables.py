@@ -182,9 +182,9 @@ def test_long_texts_fit(tmp_path):
 @pytest.mark.parametrize("seed", [-1, "abc", 1.5, True, None])
 def test_a_seed_that_is_none_is_refused(tmp_path, seed):
     (tmp_path / "a.csv").write_text(csv_text())
-    with pytest.raises(ModelError, match="split_seed is .*; expected a whole number from 0"):
+    with pytest.raises(ModelError, match=r"split_seed is .*; expected a whole number from 0"):
         load_task(str(tmp_path / "a.csv"), split_seed=seed)
-    with pytest.raises(ModelError, match="seed is .*; expected a whole number from 0"):
+    with pytest.raises(ModelError, match=r"seed is .*; expected a whole number from 0"):
         load(tmp_path / "a.csv", seed=seed)
     labels = np.arange(8) % 2
     with pytest.raises(ModelError, match="seed is"):

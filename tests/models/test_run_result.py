@@ -56,7 +56,7 @@ OLD = {
 
 def test_records_of_version_1_are_read():
     old = RunResult.loads(json.dumps(OLD))
-    assert old.schema_version == "2.1" and old.kind == "language" and old.chosen_step == 20
+    assert old.schema_version == "2.2" and old.kind == "language" and old.chosen_step == 20
     assert (old.validation_bits_per_byte, old.test_bits_per_byte) == (4.3256823299458, 4.135148916684115)
     assert old.scores["test"].nats == pytest.approx(4.135148916684115 * math.log(2) * 1024, rel=1e-15)
     assert old.learning_curve[0].validation_bits_per_byte == 4.5
@@ -97,7 +97,7 @@ def test_faulty_records_are_named(result, tmp_path):
     content = json.loads(result.dumps())
     with pytest.raises(ValueError, match="is not JSON"):
         RunResult.loads(result.dumps()[:100])
-    with pytest.raises(ValueError, match=r"schema_version '3\.0'; expected 2\.1"):
+    with pytest.raises(ValueError, match=r"schema_version '3\.0'; expected 2\.2"):
         RunResult.loads(json.dumps({**content, "schema_version": "3.0"}))
     with pytest.raises(ValueError, match="perplexity"):
         RunResult.loads(json.dumps({**content, "perplexity": 3.0}))
