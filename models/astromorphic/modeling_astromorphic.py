@@ -31,7 +31,7 @@ from ..ops.state import HebbianState, ScaledState
 from ..ops.step import causal_step
 from ..pretrained import CheckpointedModel
 from .configuration_astromorphic import AstromorphicConfig
-from .inputs import check_tokens, wants_hidden_states
+from .inputs import check_mask, check_tokens, wants_hidden_states
 from .layout import Layout
 from .state import AstromorphicState, LayerState, PositionCode
 
@@ -422,11 +422,7 @@ class AstromorphicModel(AstromorphicPreTrainedModel):
         seen = 0 if state is None else state.seen
         mask = None
         if attention_mask is not None:
-            if attention_mask.shape[-1] not in (time, seen + time):
-                raise ModelError(
-                    f"attention_mask has {attention_mask.shape[-1]} columns; "
-                    f"expected {time} (these tokens) or {seen + time} (all so far)"
-                )
+            check_mask(attention_mask, batch, time, seen)
             mask = attention_mask[:, -time:].bool()
         positions, counted = self._positions(state, mask, batch, time, x.device)
         if self.embed_positions is not None:
