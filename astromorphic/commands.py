@@ -249,6 +249,10 @@ def generate(
     from models.continuation import WordCodec, open_writer
 
     writer = open_writer(folder, data)
+    if not writer.model.config.causal:
+        notice(
+            f"{folder} holds a model that sees the future (causal=False): no language model, and this no sample of one"
+        )
     ids, unit = writer.codec.encode(prompt), writer.codec.unit
     if not ids:
         raise AssignmentError(f"--prompt {prompt!r} holds none of the model's {unit}: give at least one to continue")

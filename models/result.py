@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import ModelError
 
 SCHEMA_VERSION = "2.2"
+# What the name of an arm ends with whose branch is brought to one size.
+MATCHED = "_matched"
 
 
 class _Record(BaseModel):

@@ -44,8 +44,9 @@ def load_table(
 
     validation, test : items or shares, drawn by `seed` with equal shares of the classes, copies of a text on one side;
     `test` may name a second file instead; `Splits.test_seen` counts its texts that stand in the first as well. text, label :
-    the columns; without them the usual names are looked for. separator : of a CSV; without it the one of , ; tab | that cuts the header. classes : names of the labels in the order
-    of their numbers; a label is one of them or its number. Without it the labels found are sorted, numbers by size.
+    the columns; without them the usual names are looked for. separator : of a CSV; without it the one of , ; tab | that cuts
+    the header. classes : names of the labels in the order of their numbers; a label is one of them or its number. Without it
+    the labels found are sorted, numbers by size.
 
     Raises ModelError, naming file and line: bytes that are not UTF-8, no such column, empty texts, missing or unknown
     labels, one class only, a class with too few texts to be in every part, a second file that is the first.

@@ -330,7 +330,7 @@ def _embeddings(
     wanted: Any, vocabulary: WordVocabulary, folder: Any
 ) -> tuple[NDArray[np.float32] | None, dict[str, Any] | None]:
     """Vectors to start from, and what a record should say about them."""
-    from ..data.glove import find_glove, glove_embeddings
+    from ..data.glove import find_glove, glove_embeddings, glove_width
 
     if wanted in (None, "learned"):
         return None, None
@@ -338,12 +338,10 @@ def _embeddings(
         raise ModelError(f"embeddings is {wanted!r}; expected learned, glove, glove_if_there or a file of vectors")
     if wanted == "glove_if_there":
         file = find_glove(folder)
-        try:
-            found = None if file is None else glove_embeddings(vocabulary, file, dimension=300)
-        except ModelError:
-            found = None
-        if found is None:
+        # Absent or of another width they are not there; damaged they are, and an error.
+        if file is None or glove_width(file) != 300:
             return None, {"source": "learned: no GloVe vectors of 300 numbers in the data folder"}
+        found = glove_embeddings(vocabulary, file, dimension=300)
     else:
         found = glove_embeddings(vocabulary, find_glove(folder) if wanted == "glove" else wanted)
     return found.matrix, {
