@@ -350,7 +350,9 @@ def test_wrong_state_is_refused(tiny, tokens):
         model(tokens[:1], past_key_values=state)
     with pytest.raises(TypeError, match="past_key_values is tuple; expected the AstromorphicState"):
         model(tokens, past_key_values=())
-    with pytest.raises(ValueError, match=r"attention_mask is \(3, 7\); expected \(3, 2\) \(these tokens\) or \(3, 22\)"):
+    with pytest.raises(
+        ValueError, match=r"attention_mask is \(3, 7\); expected \(3, 2\) \(these tokens\) or \(3, 22\)"
+    ):
         model(tokens[:, :2], past_key_values=state, attention_mask=torch.ones(3, 7))
     with pytest.raises(ValueError, match=r"attention_mask is \(3, 7\); expected \(3, 20\), 1 for"):
         model(tokens, attention_mask=torch.ones(3, 7))
