@@ -239,8 +239,8 @@ def train(
         str,
         typer.Option(
             "--preset",
-            help="Recipe: paper, tuned (in bf16 mixed precision for imdb, cifar10, wikitext2 and wikitext103) or smoke (shakespeare "
-            "also: quick, default; long sequences: lra_base).",
+            help="Recipe: paper, tuned (imdb, cifar10, wikitext2 and wikitext103 in bf16 mixed precision) or smoke "
+            "(shakespeare also: quick, default; long sequences: lra_base).",
         ),
     ] = "tuned",
     data: Annotated[
