@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 # A sweep over a longer list is a mistake of the keyboard, and the list itself would fill the memory.
 MOST_VALUES = 100_000
+
+
+# Lists of these hold names, as they are written, and whole numbers; all others numbers, for sweeps.
+_OF_NAMES, _OF_WHOLE = ("classes",), ("image_size",)
 
 
 class AssignmentError(ValueError):
@@ -15,6 +20,8 @@ class AssignmentError(ValueError):
 
 def parse_assignments(items: Iterable[str]) -> dict[str, object]:
     """NAME -> str, int, float, bool, None, or a list of floats, in the order given; a name may occur once.
+
+    Lists of `classes` hold their names as they are written, those of `image_size` whole numbers.
 
     Numbers may be infinite or NaN; whoever receives them knows the range.
 
@@ -55,14 +62,26 @@ def _value(name: str, text: str) -> object:
     return text
 
 
-def _list(name: str, text: str) -> list[float]:
+def _list(name: str, text: str) -> list[Any]:
     parts = text.split(",")
     # One comma at the end makes a list of one value.
     if not parts[-1].strip():
         parts.pop()
     if not parts or not all(part.strip() for part in parts):
-        raise AssignmentError(f"--set {name}={text}: expected a number on each side of a comma, as in --set {name}=1,2")
-    return [_number(name, part) for part in parts]
+        wanted, example = ("name", "a,b") if name in _OF_NAMES else ("number", "1,2")
+        raise AssignmentError(
+            f"--set {name}={text}: expected a {wanted} on each side of a comma, as in --set {name}={example}"
+        )
+    if name in _OF_NAMES:
+        return [part.strip() for part in parts]
+    return [(_whole if name in _OF_WHOLE else _number)(name, part) for part in parts]
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise AssignmentError(f"--set {name}: {text.strip()!r} is not a whole number") from None
 
 
 def _number(name: str, text: str) -> float:

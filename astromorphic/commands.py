@@ -172,6 +172,8 @@ def _scores(result: Any) -> str:
     )
     if result.kind != "language":
         majority = "" if test.majority is None else f"; the commonest class is {100 * test.majority:.2f} % of test"
+        if result.data.test_seen is not None:
+            majority += f"; {result.data.test_seen:,} of the test texts stand in the training file too"
         return (
             f"test accuracy {100 * test.accuracy:.2f} % of {test.n:,}, validation {100 * validation.accuracy:.2f} % of "
             f"{validation.n:,}{majority}; {picked}"
@@ -246,6 +248,10 @@ def generate(
     from models.continuation import WordCodec, open_writer
 
     writer = open_writer(folder, data)
+    if not writer.model.config.causal:
+        notice(
+            f"{folder} holds a model that sees the future (causal=False): no language model, and this no sample of one"
+        )
     ids, unit = writer.codec.encode(prompt), writer.codec.unit
     if not ids:
         raise AssignmentError(f"--prompt {prompt!r} holds none of the model's {unit}: give at least one to continue")

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-MATCHED = "_matched"
+from models.result import MATCHED
+
 ALPHAS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 

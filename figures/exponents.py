@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from models.result import MATCHED
+
 from .runs import RunsError, at_best_rate, load_runs, table
 from .style import BLUE, GREEN, GREY, ORANGE, house_style, new_figure
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 TITLE = "score and learning speed against the exponent alpha and the response family, from run folders"
 FROM_RUNS = True
 
-MATCHED = "_matched"
 _ALPHA = re.compile(r"alpha_(\d+(?:\.\d+)?)")
 _FAMILY = re.compile(r"family_(\w+)")
 
@@ -98,6 +99,7 @@ def _panel(ax: Any, part: pd.DataFrame, column: str, families: list[str]) -> Non
             label = f"families, {gain} gain" if i == 0 else None
             ax.errorbar(places[str(family)] + shift, row["mean"], yerr=np.nan_to_num(row["std"]), marker="s", ms=4, capsize=2,
                         color=GREEN if gain == "own" else colour, label=label)  # fmt: skip
-    ticks = [0.25, 0.5, 0.75, 1.0, *places.values()]
-    ax.set_xticks(ticks, ["0.25", "0.5", "0.75", "1", *[f.replace("_", "\n") for f in places]], fontsize=7)
+    alphas = sorted({0.25, 0.5, 0.75, 1.0, *part.alpha.dropna()})
+    ticks = [*alphas, *places.values()]
+    ax.set_xticks(ticks, [*[f"{alpha:g}" for alpha in alphas], *[f.replace("_", "\n") for f in places]], fontsize=7)
     ax.set_xlabel("exponent alpha, and other families")

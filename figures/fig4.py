@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from models.result import MATCHED
+
 from .runs import RunsError, at_best_rate, load_runs, table
 from .style import BLUE, GREEN, GREY, ORANGE, house_style, new_figure
 
@@ -30,7 +32,6 @@ VARIANTS = {
     "position_only": ("position only", ORANGE),
     "neither": ("neither", GREY),
 }
-MATCHED = "_matched"
 TASKS = {"imdb": "IMDB", "cifar10": "CIFAR-10"}
 THRESHOLD = 85.0  # per cent, the paper's measure of learning speed
 

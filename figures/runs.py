@@ -47,7 +47,7 @@ def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -
 
     root = runs_folder(folder, figure)
     runs = [RunResult.load(file) for file in sorted(root.rglob("run.json"))]
-    chosen = [run for run in runs if task is None or run.task == task or run.task.startswith(f"{task}_")]
+    chosen = [run for run in runs if task is None or task in (run.task, run.family)]
     if not chosen:
         found = ", ".join(sorted({run.task for run in runs})) or "no run.json at all"
         raise RunsError(f"--runs {root} holds no run of {task or 'any task'} (found: {found}); {remedy()}")
@@ -111,10 +111,14 @@ def _comparable(runs: Sequence[RunResult]) -> list[RunResult]:
 def at_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of every task and arm at the learning rate with the best mean validation score.
 
-    Test scores play no part in the choice. Equal means: the lower rate.
+    Where the rates of an arm have unequal numbers of seeds, only those with the most seeds compete: one lucky seed of a rate
+    that was tried once is no better rate. Test scores play no part in the choice. Equal means: the lower rate.
     """
     keys = ["task", "arm", "metric", "better", "learning_rate"]
-    means = rows.groupby(keys, dropna=False).agg(validation=("validation", "mean")).reset_index()
+    means = (
+        rows.groupby(keys, dropna=False).agg(validation=("validation", "mean"), seeds=("seed", "nunique")).reset_index()
+    )
+    means = means[means.seeds == means.groupby(["task", "arm", "metric"]).seeds.transform("max")]
     means["score"] = means.validation * means.better
     means = means.sort_values(["score", "learning_rate"], ascending=[False, True])
     best = means.drop_duplicates(["task", "arm", "metric"])[["task", "arm", "metric", "learning_rate"]]

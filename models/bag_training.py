@@ -21,6 +21,7 @@ from .data.vocabulary import splitter
 from .errors import ModelError
 from .logistic import cross_entropies, fit_logistic
 from .result import CurvePoint, DataRecord, RunResult, SplitScore
+from .run_files import check_files, file_digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,7 @@ def train_bag_of_words(
     from bridge.artifact import check_folder, exclusive, output_folder
 
     started = time.monotonic()
-    settings, splits, location, options = _prepared(task, data, preset, dict(changes or {}))
+    settings, splits, location, options, family = _prepared(task, data, preset, dict(changes or {}))
     recipe = {"name": RECIPE, "penalties": list(settings.penalties), "select": settings.select}
     config = {key: value for key, value in asdict(settings).items() if key not in recipe}
     noted: dict[str, Any] = {
@@ -107,6 +108,8 @@ def train_bag_of_words(
             data=DataRecord(
                 kind="text_classification", source=splits.source, location=location, classes=list(splits.classes),
                 options=options, n_train=len(splits.train), tokenizer=f"{settings.words}, {len(bag.terms.terms):,} terms",
+                class_counts=_class_counts(splits), family=family, files=file_digests(out, [TERMS_FILE]),
+                test_seen=splits.test_seen,
             ),
             **_surroundings(),
         )  # fmt: skip
@@ -116,7 +119,7 @@ def train_bag_of_words(
 
 def _prepared(
     task: str, data: Any, preset: str, changes: dict[str, Any]
-) -> tuple[BagSettings, Splits[LabelledTexts], str | None, dict[str, Any]]:
+) -> tuple[BagSettings, Splits[LabelledTexts], str | None, dict[str, Any], str]:
     from .tasks.loading import PREPARATION, family, kind_of, load_splits, option_names, resolve
     from .tasks.presets import task_preset
 
@@ -131,7 +134,7 @@ def _prepared(
     settings = BagSettings(**{name: value for name, value in changes.items() if name in own})
     wanted = {**chosen.data, **{name: value for name, value in changes.items() if name not in own}}
     splits, location, _, options = load_splits(task, data, {key: wanted[key] for key in loader if key in wanted})
-    return settings, splits, location, options
+    return settings, splits, location, options, family(task)
 
 
 def _fitted(
@@ -167,6 +170,13 @@ def _loss_and_accuracy(logits: Any, labels: Any) -> tuple[float, float]:
     return float(cross_entropies(logits, labels).mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
+def _class_counts(splits: Splits[LabelledTexts]) -> dict[str, list[int]]:
+    from .tasks.base import SPLITS
+
+    many = len(splits.classes)
+    return {one: [int(n) for n in np.bincount(getattr(splits, one).labels, minlength=many)] for one in SPLITS}
+
+
 def scored(bag: BagOfWords, part: LabelledTexts) -> SplitScore:
     """Loss in nats per text and accuracy of a split."""
     loss, accuracy = _loss_and_accuracy(bag.logits(part.texts), part.labels)
@@ -199,6 +209,7 @@ def _finished(out: Path, noted: Mapping[str, Any]) -> RunResult | None:
             )
     if not (out / WEIGHTS_FILES[0]).is_file():
         return None
+    check_files(there, out)
     if BagOfWords.load(out).digest() != there.weights_digest:
         raise ModelError(
             f"{out} does not hold the weights that {_RUN_FILE} is about; choose another folder or remove it"

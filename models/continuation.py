@@ -15,6 +15,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from .errors import ModelError
 from .result import RunResult
+from .run_files import check_files
 from .surroundings import quiet_library
 
 if TYPE_CHECKING:
@@ -183,6 +184,8 @@ def open_writer(folder: str | os.PathLike[str], data: str | os.PathLike[str] | N
     if (record is not None and record.kind != "language") or any(name in CLASSIFIERS for name in named):
         kind = next((name for name in named if name in CLASSIFIERS), "") if record is None else record.kind
         raise ModelError(f"{place} holds a classifier ({kind}), which makes no text; name a language model")
+    if record is not None:
+        check_files(record, place)
     codec = _codec(place, record, data)
     model = load_decoder(place).eval()
     if model.config.vocab_size < codec.size:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from .errors import ModelError
 from .result import EvaluationPolicy
+from .settings import is_whole
 
 # Logits of a large vocabulary would fill the memory: at most so many at once, in float64 some 256 MB.
 LARGEST = 2**25
@@ -95,7 +96,7 @@ def score_tokens(
     """
     limit = int(model.config.max_position_embeddings)
     context = limit if context is None else context
-    if not _is_whole(context) or not 2 <= context <= limit:
+    if not is_whole(context) or not 2 <= context <= limit:
         raise ModelError(
             f"context is {context!r} {unit}; expected 2 (one {unit[:-1]} to predict another from) to {limit}, the model's "
             "max_position_embeddings"
@@ -103,9 +104,9 @@ def score_tokens(
             else f"max_position_embeddings is 1; expected at least 2, one {unit[:-1]} to predict another from"
         )
     stride = context // 2 if stride is None else stride
-    if not _is_whole(stride) or not 1 <= stride <= context // 2:
+    if not is_whole(stride) or not 1 <= stride <= context // 2:
         raise ModelError(f"stride is {stride!r}; expected 1 to {context // 2}, half of the context of {context} {unit}")
-    if not _is_whole(batch_size) or batch_size < 1:
+    if not is_whole(batch_size) or batch_size < 1:
         raise ModelError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
     check_tokens(text, int(model.config.vocab_size))
     nats = math.log(model.config.vocab_size)
@@ -167,7 +168,7 @@ def carried_piece(piece: int, vocab_size: int) -> int:
 
     Raises ModelError for what is no number of tokens.
     """
-    if not _is_whole(piece) or piece < 1:
+    if not is_whole(piece) or piece < 1:
         raise ModelError(f"piece is {piece!r} tokens; expected a whole number of at least 1")
     return max(1, min(piece, LARGEST // vocab_size))
 
@@ -181,10 +182,6 @@ def check_tokens(text: Tensor, vocab_size: int) -> None:
             f"the text to score holds the token {int(text.max() if int(text.min()) >= 0 else text.min())} but vocab_size "
             f"is {vocab_size}; encode it with the tokenizer that the model was trained with"
         )
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _bytes_of(model: PreTrainedModel, data: NDArray[np.uint8] | bytes) -> Tensor:
@@ -231,7 +228,7 @@ def carried_state_difference(model: PreTrainedModel, data: NDArray[np.uint8], *,
         raise ModelError("max_position_embeddings is 1; expected at least 2, one byte to predict another from")
     if not 2 <= len(data) <= limit:
         raise ModelError(f"data has {len(data)} bytes; expected 2 to {limit}, one context of the model")
-    if not _is_whole(piece) or piece < 1:
+    if not is_whole(piece) or piece < 1:
         raise ModelError(f"piece is {piece!r} bytes; expected a whole number of at least 1")
     ids = _bytes_of(model, data)[None].to(model.device)
     was_training = model.training

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import ModelError
 
 SCHEMA_VERSION = "2.2"
+# What the name of an arm ends with whose branch is brought to one size.
+MATCHED = "_matched"
 
 
 class _Record(BaseModel):
@@ -67,7 +69,10 @@ class DataRecord(_Record):
     """What a run was trained on: kind of task, where the data came from, how text became numbers, how it was prepared.
 
     `location` is the folder or file that the user named, as given; None for data that come with the package or are found
-    by their name. `class_counts` are the examples of each class in each split, in the order of `classes`.
+    by their name. `class_counts` are the examples of each class in each split, in the order of `classes`. `family` is the task
+    by which the data were named, "table", "text_file" or the like for files; `RunResult.family` also knows that of older
+    records. `files` are the sha256 of what lies beside the weights and makes tokens of texts, such as vocabulary.json.
+    `test_seen`: where the test part is a file of its own, how many of its texts stand in the training file as well.
     """
 
     kind: Literal["language", "text_classification", "image_classification", "sequence_classification"] = "language"
@@ -78,6 +83,9 @@ class DataRecord(_Record):
     options: dict[str, Any] = {}
     n_train: int | None = None
     class_counts: dict[str, list[int]] = {}
+    family: str | None = None
+    files: dict[str, str] = {}
+    test_seen: int | None = None
 
 
 class CausalityVerdict(_Record):
@@ -186,6 +194,26 @@ class RunResult(_Record):
     def kind(self) -> str:
         """ "language", "text_classification", "image_classification" or "sequence_classification"."""
         return self.data.kind
+
+    @property
+    def family(self) -> str | None:
+        """The task by which the data were named: "imdb", "enwik8", "table", ...
+
+        A record that does not say so is of the task that its own name begins with (``enwik8_first_4000000``); None for one of a
+        file or of the hub.
+        """
+        if self.data.family is not None:
+            return self.data.family
+        from .tasks import TASKS
+
+        if self.task in TASKS:
+            return self.task
+        place = self.data.location
+        # A user's file may well be called imdb_more.csv.
+        if place is not None and (place.startswith("hf:") or Path(place).name == self.task):
+            return None
+        # The longest name that fits: pathfinder_like is no variant of pathfinder.
+        return max((name for name in TASKS if self.task.startswith(f"{name}_")), key=len, default=None)
 
     @property
     def validation_bits_per_byte(self) -> float:

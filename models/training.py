@@ -29,6 +29,7 @@ from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .recipes import Recipe
 from .result import CurvePoint, OperatingPoint, RunResult, SpikingActivity
+from .run_files import check_files, file_digests
 from .start import begin_with, start_weights
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
@@ -143,7 +144,8 @@ def train(
             )
         resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
         result = _record(model, loaded, batches, recipe, settings, state, started, point, resumed)
-        _publish(model, loaded, out)
+        files = _publish(model, loaded, out)
+        result = result.model_copy(update={"data": result.data.model_copy(update={"files": files})})
         result.save(out / RUN_FILE)
         shutil.rmtree(work)
     return result
@@ -298,15 +300,21 @@ def _record(
     )
 
 
-def _publish(model: PreTrainedModel, task: Task, out: Path) -> None:
-    """Write the model beside its place and move it in file by file, so that no reader sees half a file."""
+def _publish(model: PreTrainedModel, task: Task, out: Path) -> dict[str, str]:
+    """Write the model beside its place and move it in file by file, so that no reader sees half a file.
+
+    Returns the digests of the files of the task.
+    """
     staging = out / ".model.partial"
     shutil.rmtree(staging, ignore_errors=True)
     model.save_pretrained(staging)
+    of_model = {file.name for file in staging.iterdir()}
     task.save(staging)
+    digests = file_digests(staging, {file.name for file in staging.iterdir()} - of_model)
     for file in sorted(staging.iterdir()):
         os.replace(file, out / file.name)
     staging.rmdir()
+    return digests
 
 
 def _finished(out: Path, settings: dict[str, Any], task: Task) -> RunResult | None:
@@ -318,6 +326,7 @@ def _finished(out: Path, settings: dict[str, Any], task: Task) -> RunResult | No
     _compare(out, {**there, "data_options": result.data.options}, settings)
     if not (out / WEIGHTS_FILE).is_file():
         return None
+    check_files(result, out)
     with quiet_library():
         found = weights_digest(task.load(out))
     if found != result.weights_digest:

@@ -51,11 +51,12 @@ def check_embeddings(vectors: Tensor, width: int) -> None:
         )
 
 
-def check_mask(mask: Tensor, batch: int, time: int) -> None:
-    """Raise ModelError unless `mask` is ``[batch, time]``."""
-    if tuple(mask.shape) != (batch, time):
+def check_mask(mask: Tensor, batch: int, time: int, seen: int = 0) -> None:
+    """Raise ModelError unless `mask` is ``[batch, time]``, or ``[batch, seen + time]`` with the tokens that a state has seen."""
+    if tuple(mask.shape) not in ((batch, time), (batch, seen + time)):
+        every = f" (these tokens) or {(batch, seen + time)} (all so far)" if seen else ""
         raise ModelError(
-            f"attention_mask is {tuple(mask.shape)}; expected {(batch, time)}, 1 for real tokens and 0 for padding"
+            f"attention_mask is {tuple(mask.shape)}; expected {(batch, time)}{every}, 1 for real tokens and 0 for padding"
         )
 
 

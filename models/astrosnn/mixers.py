@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

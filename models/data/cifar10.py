@@ -32,11 +32,12 @@ Part = tuple[Images, NDArray[np.int64]]
 
 
 def load_cifar10(
-    folder: Path, validation: float = 5_000, seed: int = 0, subset: Literal["whole", "small"] = "whole"
+    folder: Path, validation: float = 0.1, seed: int = 0, subset: Literal["whole", "small"] = "whole"
 ) -> Splits[LabelledImages]:
     """Images uint8 ``[n, 32, 32, 3]`` (red, green, blue) and labels 0 to 9.
 
-    folder : the data folder. validation : images (or share) taken from train, equal numbers of each class, by `seed`.
+    folder : the data folder. validation : images (or share: 5,000 of all 50,000) taken from train, equal numbers of each class,
+    by `seed`.
     subset : "whole", or "small", a class-balanced 2,000 and 1,000 images where ``small_2k_1k.npz`` is there.
     The two layouts have the images in different orders, and so other digests.
     Raises ModelError if files are missing, damaged or of another size; the pickled "python version" is refused.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from .integers import check_seed
 
 
 def balanced_draw(
@@ -21,8 +22,10 @@ def balanced_draw(
 
     contents : what makes items copies of each other; copies are drawn together or not at all, and those that disagree
     about their label are never drawn. None: all items differ.
-    Raises ModelError if `count` is negative, or cannot be drawn with at least one item of each class left.
+    Raises ModelError if `seed` is no whole number from 0, or `count` is negative or cannot be drawn with at least one item
+    of each class left.
     """
+    check_seed(seed)
     n = len(labels)
     classes, sizes = np.unique(labels, return_counts=True)
     mask = np.zeros(n, dtype=np.bool_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,10 +15,14 @@ Keep = Literal["head", "head+tail"]
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """`tokens` int32 ``[sum of lengths]``, `offsets` int64 ``[n + 1]``: text i is ``tokens[offsets[i]:offsets[i + 1]]``."""
+    """`tokens` int32 ``[sum of lengths]``, `offsets` int64 ``[n + 1]``: text i is ``tokens[offsets[i]:offsets[i + 1]]``.
+
+    seams : int64, places in `tokens` after which the middle of a text was left out; the two tokens there were no neighbours.
+    """
 
     tokens: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    seams: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
     def from_lengths(cls, tokens: ArrayLike, lengths: ArrayLike) -> EncodedTexts:
@@ -63,4 +67,9 @@ class EncodedTexts:
         place = np.arange(len(self.tokens)) - np.repeat(self.offsets[:-1], lengths)
         length_here = np.repeat(lengths, lengths)
         kept = (length_here <= max_length) | (place < head) | (place >= length_here - tail)
-        return EncodedTexts.from_lengths(self.tokens[kept], np.minimum(lengths, max_length))
+        short = EncodedTexts.from_lengths(self.tokens[kept], np.minimum(lengths, max_length))
+        places = np.flatnonzero(kept)
+        apart = (np.diff(places) > 1) | np.isin(places[:-1], self.seams)
+        # Between texts there is no seam but an end.
+        apart[short.offsets[1:-1] - 1] = False
+        return EncodedTexts(short.tokens, short.offsets, np.flatnonzero(apart))

@@ -53,6 +53,11 @@ def find_glove(folder: str | os.PathLike[str] | None = None) -> Path | None:
     return next((path for inside, name, _ in _PLACES if (path := root / inside / name).is_file()), None)
 
 
+def glove_width(file: Path) -> int:
+    """Numbers per vector of a file that `find_glove` found, by its name."""
+    return next(width for _, name, width in _PLACES if name == file.name)
+
+
 def glove_embeddings(
     vocabulary: WordVocabulary,
     file: str | os.PathLike[str] | None = None,

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import ModelError
 from .digest import digest_of
 from .draw import balanced_draw, number_of
+from .integers import check_seed
 from .kinds import LabelledTexts, Splits
 from .reading import Reader, decode, find
 from .sets import SETS
@@ -33,6 +34,7 @@ def load_imdb(folder: Path, validation: float = 2_500, seed: int = 0) -> Splits[
     review stay on one side. Test is read and never cut.
     Raises ModelError if the files are not there, damaged, or not what the layout says.
     """
+    check_seed(seed)
     train, test = (_read_part(folder, part) for part in ("train", "test"))
     labels = np.array([label for _, label, _ in train], dtype=np.int64)
     texts = [text for _, _, text in train]
@@ -68,7 +70,7 @@ def _json_rows(reader: Reader, file: Path) -> Iterator[Row]:
         try:
             row = json.loads(line)
             index, label, text = row["id"], row["label"], row["text"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ModelError(f"{file}, line {number}: expected an object with id, label and text") from None
         if type(index) is not int or label not in (0, 1) or not isinstance(text, str) or not text.strip():
             raise ModelError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError
+from ..settings import is_whole, shown
 
 _GAMMA, _FIRST, _SECOND = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 LARGEST_SEED = 2**63 - 1
@@ -18,11 +19,11 @@ def stream_key(*words: object) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, words)).encode("utf-8")).digest()[:8], "little")
 
 
-def check_seed(seed: object) -> int:
-    """`seed` as it is; ModelError unless it is a whole number from 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
-        raise ModelError(f"seed is {seed!r}; expected a whole number from 0 to {LARGEST_SEED}")
-    return seed
+def check_seed(seed: object, name: str = "seed") -> int:
+    """`seed` as it is; ModelError, which calls it `name`, unless it is a whole number from 0."""
+    if not (is_whole(seed) or isinstance(seed, np.integer)) or not 0 <= seed <= LARGEST_SEED:  # type: ignore[operator]
+        raise ModelError(f"{name} is {shown(seed)}; expected a whole number from 0 to {LARGEST_SEED}")
+    return seed  # type: ignore[return-value]
 
 
 class IntegerStream:

@@ -53,7 +53,8 @@ class Splits(Generic[T]):
 
     name : what run records call it. digest : sha256 over everything that was read, the cut into splits included.
     source : where the files came from, with the licence as stated there. classes : names of the labels, empty for plain
-    text. revision : commit of the hub that was read, None for anything else. `T` is `LabelledTexts`, `LabelledImages`,
+    text. revision : commit of the hub that was read, None for anything else. test_seen : where the test part is a file of
+    its own, how many of its texts stand in the training file as well. `T` is `LabelledTexts`, `LabelledImages`,
     `LabelledSequences`, or bytes for plain text.
     """
 
@@ -65,3 +66,4 @@ class Splits(Generic[T]):
     source: str
     classes: tuple[str, ...] = ()
     revision: str | None = None
+    test_seen: int | None = None

@@ -19,7 +19,7 @@ SIZES = (32, 16, 8)
 
 
 def load_lra_image(
-    folder: Path, validation: float = 5_000, seed: int = 0, subset: Literal["whole", "small"] = "whole", size: int = 32
+    folder: Path, validation: float = 0.1, seed: int = 0, subset: Literal["whole", "small"] = "whole", size: int = 32
 ) -> Splits[LabelledSequences]:
     """1,024 tokens a picture, row by row, each a grey value from 0 to 255; no augmentation.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError
+from .integers import check_seed
 
 
 def epoch_order(lengths: ArrayLike, batch_size: int, seed: int, epoch: int = 0, *, pool: int = 50) -> NDArray[np.int64]:
@@ -23,11 +24,11 @@ def epoch_order(lengths: ArrayLike, batch_size: int, seed: int, epoch: int = 0, 
     for name, value, least in (
         ("batch_size", batch_size, 1),
         ("pool", pool, 1),
-        ("seed", seed, 0),
         ("epoch", epoch, 0),
     ):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    check_seed(seed)
     if sizes.ndim != 1 or not len(sizes):
         raise ModelError(f"lengths have shape {list(sizes.shape)}; expected one number per text, and at least one text")
     generator = np.random.default_rng([seed, epoch])

@@ -27,7 +27,10 @@ _LEAST_COUNT = 2
 
 @dataclass(frozen=True, eq=False)
 class WordPairs:
-    """Pair i, ``pairs[i]`` of int64 ``[n, 2]``, is token `n_words` + i. Padding and unknown words are in no pair."""
+    """Pair i, ``pairs[i]`` of int64 ``[n, 2]``, is token `n_words` + i.
+
+    Padding and unknown words are in no pair, and words on the two sides of a seam (`EncodedTexts.seams`) are none.
+    """
 
     n_words: int
     pairs: NDArray[np.int64]
@@ -84,10 +87,15 @@ class WordPairs:
         return write_text(path, json.dumps(record, separators=(",", ":")) + "\n")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> WordPairs:
-        """Read what `save` wrote; ModelError if it is something else."""
+    def load(cls, path: str | os.PathLike[str], n_words: int | None = None) -> WordPairs:
+        """Read what `save` wrote; ModelError if it is something else, or of another number of words than `n_words`."""
         kinds = {"n_words": int, "pairs": [(int, int)]}
         record = read_record(Path(path), "word pairs", _FORMAT, _VERSION, kinds, "train again")
+        if n_words is not None and record["n_words"] != n_words:
+            raise ModelError(
+                f"{path} holds pairs of {record['n_words']:,} words and the vocabulary beside it has {n_words:,}; copy both "
+                "from the run that they belong to, or train again"
+            )
         return cls(record["n_words"], np.array(record["pairs"], dtype=np.int64).reshape(-1, 2))
 
 
@@ -98,4 +106,5 @@ def _neighbours(encoded: EncodedTexts, n_words: int) -> tuple[NDArray[np.int64],
         raise ModelError(f"texts have tokens up to {tokens.max()}; expected word numbers below {n_words}")
     there = (tokens[:-1] > UNKNOWN_ID) & (tokens[1:] > UNKNOWN_ID)
     there[encoded.offsets[1:-1] - 1] = False
+    there[encoded.seams] = False
     return tokens[:-1] * n_words + tokens[1:], there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..settings import is_whole
 from .digest import digest_of
 from .draw import balanced_draw, number_of
+from .integers import check_seed
 from .kinds import LabelledTexts, Splits
 from .reading import Reader, unpacked_suffix
 
@@ -40,18 +43,21 @@ def load_table(
     """Texts and labels of one file, or of one file for training and one for the test.
 
     validation, test : items or shares, drawn by `seed` with equal shares of the classes, copies of a text on one side;
-    `test` may name a second file instead. text, label : the columns; without them the usual names are looked for.
-    separator : of a CSV; without it the one of , ; tab | that cuts the header. classes : names of the labels in the order
-    of their numbers; a label is one of them or its number. Without it the labels found are sorted, numbers by size.
+    `test` may name a second file instead; `Splits.test_seen` counts its texts that stand in the first as well. text, label :
+    the columns; without them the usual names are looked for. separator : of a CSV; without it the one of , ; tab | that cuts
+    the header. classes : names of the labels in the order of their numbers; a label is one of them or its number. Without it
+    the labels found are sorted, numbers by size.
 
     Raises ModelError, naming file and line: bytes that are not UTF-8, no such column, empty texts, missing or unknown
-    labels, one class only, a class with too few texts to be in every part.
+    labels, one class only, a class with too few texts to be in every part, a second file that is the first.
     """
+    check_seed(seed)
+    named = _checked(separator, classes)
+    if not isinstance(test, (int, float, str, os.PathLike)):
+        raise ModelError(f"test is {test!r}; expected a number of texts, a share of them, or the path of a second file")
     rows = _rows(path, text, label, separator)
-    other = Path(test) if not isinstance(test, (int, float)) else None
-    known = tuple(classes) if classes is not None else _found_classes(rows, path)
-    if len(set(known)) != len(known) or len(known) < 2:
-        raise ModelError(f"{path}: classes are {known!r}; expected at least two different names")
+    other = None if isinstance(test, (int, float)) else Path(test).expanduser()
+    known = _found_classes(rows, path) if named is None else named
     labels = _numbered(rows, known, path)
     for number, name in enumerate(known):
         if (size := int((labels == number).sum())) < 3:
@@ -61,6 +67,7 @@ def load_table(
             )
     texts = [row[1] for row in rows]
     held_out = np.zeros(len(rows), dtype=np.bool_)
+    seen: int | None = None
     if other is None:
         assert isinstance(test, (int, float))
         count = _needed(number_of(test, len(rows), "test"), "test", path)
@@ -68,6 +75,12 @@ def load_table(
         final = LabelledTexts(_chosen(texts, held_out), labels[held_out])
     else:
         test_rows = _rows(other, text, label, separator)
+        if other.resolve() == path.resolve() or test_rows == rows:
+            raise ModelError(
+                f"test is {other}, the same texts as {path}: what is trained on is no test; name another file, or a share"
+            )
+        there = set(texts)
+        seen = sum(row[1] in there for row in test_rows)
         final = LabelledTexts(tuple(row[1] for row in test_rows), _numbered(test_rows, known, other))
     kept = np.flatnonzero(~held_out)
     rest = [texts[i] for i in kept]
@@ -80,9 +93,46 @@ def load_table(
         final,
     )
     name = path.name
-    return Splits(
-        name, *parts, digest_of(name, known, *parts), f"the file {name}; its licence is the user's to know", known
-    )
+    return Splits(name, *parts, digest_of(name, known, *parts), _source(name), known, test_seen=seen)
+
+
+def load_whole_table(
+    path: Path,
+    classes: Sequence[str],
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    separator: str | None = None,
+) -> Splits[LabelledTexts]:
+    """All texts of a file as every part, for a network that exists: nothing is drawn, and any number of texts will do.
+
+    classes : those that the network knows, in the order of their numbers. The rest as for `load_table`.
+    Raises ModelError as `load_table` does for a damaged file, and for a label that is none of the classes.
+    """
+    known = _checked(separator, classes)
+    assert known is not None
+    rows = _rows(path, text, label, separator)
+    whole = LabelledTexts(tuple(row[1] for row in rows), _numbered(rows, known, path))
+    return Splits(path.name, whole, whole, whole, digest_of(path.name, known, whole), _source(path.name), known)
+
+
+def _source(name: str) -> str:
+    return f"the file {name}; its licence is the user's to know"
+
+
+def _checked(separator: Any, classes: Any) -> tuple[str, ...] | None:
+    """The classes as names; ModelError for what is no separator and no list of classes."""
+    if separator is not None and (not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n'):
+        raise ModelError(f"separator is {separator!r}; expected one character, and none of quotes and line ends")
+    if classes is None:
+        return None
+    listed = isinstance(classes, (list, tuple)) and all(isinstance(one, str) or is_whole(one) for one in classes)
+    known = tuple(str(one).strip() for one in classes) if listed else ()
+    if len(set(known)) != len(known) or len(known) < 2 or not all(known):
+        raise ModelError(
+            f"classes is {classes!r}; expected at least two different names, as in classes=negative,positive"
+        )
+    return known
 
 
 def _needed(count: int, what: str, path: Path) -> int:
@@ -133,8 +183,6 @@ def _csv_records(
     if separator is None:
         tab = unpacked_suffix(path) == ".tsv"
         separator = "\t" if tab else max(_SEPARATORS, key=lambda one: (header.count(one), -_SEPARATORS.index(one)))
-    if len(separator) != 1:
-        raise ModelError(f"separator is {separator!r}; expected one character")
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     limit = csv.field_size_limit(len(content) + 1)
     try:
@@ -165,6 +213,8 @@ def _json_records(path: Path, content: str, text: str | None, label: str | None)
             continue
         try:
             record = json.loads(line)
+        except RecursionError:
+            raise ModelError(f"{path}, line {number}: nested too deeply; expected one flat object per line") from None
         except ValueError as error:
             raise ModelError(f"{path}, line {number}: no JSON ({error}); expected one object per line") from None
         if not isinstance(record, dict):

@@ -25,6 +25,8 @@ PAD_ID, UNKNOWN_ID = 0, 1
 _FORMAT, _VERSION = "astromorphic-vocabulary", 1
 # Line breaks of web pages, which the reviews are full of, are no words.
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+# Text in which an expression that may match nothing does so somewhere.
+_PROBE = "It isn't 1,000.5 words -- but a_few!\n\tÄ 好"
 _EXPRESSIONS = {
     # As in the Penn Treebank, and so in GloVe: do n't, it 's; a number with its point; every other sign by itself.
     "words": r"\w+?(?=n['’]t\b)|n['’]t\b|['’](?:s|m|d|re|ve|ll)\b|\d+(?:[.,]\d+)+|\w+|[^\w\s]",
@@ -43,6 +45,8 @@ def splitter(split: str) -> Callable[[str], list[str]]:
             raise ModelError(f"split {split!r} is no regular expression ({error}); correct it") from None
         if pattern.groups:
             raise ModelError(f"split {split!r} has groups; write (?:...) for those that are not what to keep")
+        if pattern.fullmatch("") or "" in pattern.findall(_PROBE):
+            raise ModelError(f"split {split!r} matches the empty text, which is no word; write + in place of *")
     else:
         pattern = re.compile(_EXPRESSIONS[choice("split", split, _EXPRESSIONS)], re.IGNORECASE)
     return pattern.findall

@@ -41,6 +41,7 @@ class Task(ABC):
 
     name : what run records call it. digest : of the data, the cut into splits included. options : how the data were
     prepared; with the name and the digest they say what was trained on. location : folder or file that the user named.
+    family, test_seen : see `DataRecord`.
     """
 
     kind: ClassVar[Kind]
@@ -49,6 +50,8 @@ class Task(ABC):
     source: str
     options: dict[str, Any]
     location: str | None = None
+    family: str | None = None
+    test_seen: int | None = None
     tokenizer: str | None = None
     classes: tuple[str, ...] = ()
 
@@ -106,5 +109,5 @@ class Task(ABC):
         """What the run record says about the data."""
         return DataRecord(
             kind=self.kind, source=self.source, location=self.location, tokenizer=self.tokenizer, classes=list(self.classes),
-            options=self.options, n_train=self.n_train,
+            options=self.options, n_train=self.n_train, family=self.family, test_seen=self.test_seen,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..choices import did_you_mean
+from ..data.integers import check_seed
 from ..errors import ModelError
 from . import FILES, SEQUENCES, TASKS
 
 if TYPE_CHECKING:
-    from ..data.kinds import Splits
+    from ..data.kinds import LabelledTexts, Splits
     from ..data.vocabulary import WordVocabulary
     from ..language import EncodedText
     from .base import Kind, Task
@@ -125,6 +126,32 @@ def _loader_options(name: str) -> list[str]:
 def load(name: str, data: Any = None, *, saved: Path | None = None, **options: Any) -> Task:
     """See `models.tasks.load_task`."""
     name, data = resolve(name, data)
+    task = _loaded(name, data, saved, options)
+    task.family = family(name)
+    return task
+
+
+def load_whole(name: str, classes: Sequence[str], saved: Path, **options: Any) -> Task:
+    """A file of labelled texts, all of it as every split, read with the words of the run folder `saved`.
+
+    classes : those of the run. options : as for `load`; those of the cut have no effect.
+    """
+    usual = PREPARATION["text_classification"]
+    prepared = {**usual, **{key: options[key] for key in usual if key in options}}
+    task = _texts(whole_splits(name, classes, options), prepared, dict(options), name, None, saved)
+    task.family = "table"
+    return task
+
+
+def whole_splits(name: str, classes: Sequence[str], options: Mapping[str, Any]) -> Splits[LabelledTexts]:
+    """All labelled texts of a file as every split; of `options` those that say how a file is read."""
+    from ..data.tables import load_whole_table
+
+    read = {key: options[key] for key in ("text", "label", "separator") if options.get(key) is not None}
+    return load_whole_table(Path(name).expanduser(), classes, **read)
+
+
+def _loaded(name: str, data: Any, saved: Path | None, options: Mapping[str, Any]) -> Task:
     which, kind = family(name), kind_of(name)
     for option in options:
         if option not in (known := option_names(name)):
@@ -153,7 +180,9 @@ def load(name: str, data: Any = None, *, saved: Path | None = None, **options: A
         "language": _language, "text_classification": _texts, "image_classification": _images,
         "sequence_classification": _sequences,
     }[kind]  # fmt: skip
-    return make(splits, prepared, recorded, location, folder, saved)
+    task = make(splits, prepared, recorded, location, folder, saved)
+    task.test_seen = splits.test_seen
+    return task
 
 
 def load_splits(
@@ -164,6 +193,8 @@ def load_splits(
     Returns the splits, the place that the user named, the folder where further files (GloVe, GPT-2) are looked for, and the
     options as a record says them.
     """
+    if "split_seed" in options:
+        check_seed(options["split_seed"], "split_seed")
     taken = {("seed" if key == "split_seed" else key): value for key, value in options.items()}
     splits, location, folder = _splits(name, family(name), data, taken)
     recorded = {key: _plain(value) for key, value in options.items()}
@@ -318,7 +349,7 @@ def _texts(
     pairs = prepared["pairs"]
     if saved is not None:
         vocabulary = WordVocabulary.load(saved / VOCABULARY_FILE)
-        pairs = WordPairs.load(saved / PAIRS_FILE) if pairs else 0
+        pairs = WordPairs.load(saved / PAIRS_FILE, len(vocabulary)) if pairs else 0
     else:
         size = prepared["vocabulary"]
         if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
@@ -340,7 +371,7 @@ def _embeddings(
     wanted: Any, vocabulary: WordVocabulary, folder: Any
 ) -> tuple[NDArray[np.float32] | None, dict[str, Any] | None]:
     """Vectors to start from, and what a record should say about them."""
-    from ..data.glove import find_glove, glove_embeddings
+    from ..data.glove import find_glove, glove_embeddings, glove_width
 
     if wanted in (None, "learned"):
         return None, None
@@ -348,12 +379,10 @@ def _embeddings(
         raise ModelError(f"embeddings is {wanted!r}; expected learned, glove, glove_if_there or a file of vectors")
     if wanted == "glove_if_there":
         file = find_glove(folder)
-        try:
-            found = None if file is None else glove_embeddings(vocabulary, file, dimension=300)
-        except ModelError:
-            found = None
-        if found is None:
+        # Absent or of another width they are not there; damaged they are, and an error.
+        if file is None or glove_width(file) != 300:
             return None, {"source": "learned: no GloVe vectors of 300 numbers in the data folder"}
+        found = glove_embeddings(vocabulary, file, dimension=300)
     else:
         found = glove_embeddings(vocabulary, find_glove(folder) if wanted == "glove" else wanted)
     return found.matrix, {

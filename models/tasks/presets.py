@@ -104,6 +104,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     beta2=0.999,
                     word_dropout=0.5,
                     label_smoothing=0.1,
+                    mixed_precision="bf16",
                     select="accuracy",
                     **_EPOCHS,
                 ),
@@ -120,7 +121,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
             "paper": TaskPreset(
                 Recipe("paper", epochs=250, batch_size=32, learning_rate=1e-3, **_PAPER),
                 {**_CIFAR_SIZE, "dropout": 0.1},
-                {"augment": "crop_flip", "validation": 5_000},
+                {"augment": "crop_flip", "validation": 0.1},
             ),
             "tuned": TaskPreset(
                 Recipe(
@@ -138,7 +139,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     **_EPOCHS,
                 ),
                 {**_CIFAR_SIZE, "norm_placement": "pre", "stem": "coatnet", "stochastic_depth": 0.1},
-                {"augment": "randaugment", "validation": 5_000},
+                {"augment": "randaugment", "validation": 0.1},
             ),
             "smoke": TaskPreset(
                 _CLASSIFIER_SMOKE,
@@ -150,7 +151,7 @@ PRESETS: Mapping[str, Mapping[str, TaskPreset]] = MappingProxyType(
                     "intermediate_size": 64,
                     "patch_size": 4,
                 },
-                {"augment": "none", "validation": 5_000},
+                {"augment": "none", "validation": 0.1},
             ),
         },
         "wikitext2": {

@@ -11,6 +11,7 @@ from bridge.artifact import available_memory
 
 from ..errors import ModelError
 from ..ops.random_features import RANDOM_FEATURES, draw_weights, layer_seed
+from ..settings import is_whole
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -29,13 +30,13 @@ class HiddenNeurons:
     clip: float = 10.0
 
     def __post_init__(self) -> None:
-        if not _is_whole(self.m) or self.m < 1:
+        if not is_whole(self.m) or self.m < 1:
             raise ModelError(f"hidden_neurons is {self.m!r}; expected a whole number of at least 1 per head")
         if self.kind not in RANDOM_FEATURES:
             raise ModelError(f"features is {self.kind!r}; expected one of {', '.join(RANDOM_FEATURES)}")
         if not isinstance(self.orthogonal, bool):
             raise ModelError(f"orthogonal is {self.orthogonal!r}; expected True or False")
-        if not _is_whole(self.seed) or not 0 <= self.seed <= _LARGEST_SEED:
+        if not is_whole(self.seed) or not 0 <= self.seed <= _LARGEST_SEED:
             raise ModelError(f"seed is {self.seed!r}; expected a whole number from 0 to {_LARGEST_SEED}")
         number = isinstance(self.clip, int | float) and not isinstance(self.clip, bool)
         if not number or not 0 < self.clip < float("inf"):
@@ -62,12 +63,8 @@ def chosen_layers(layers: Sequence[int] | None, count: int) -> list[int]:
     if layers is None:
         return list(range(count))
     wanted = list(layers)
-    if not wanted or any(not _is_whole(i) or not 0 <= i < count for i in wanted) or len(set(wanted)) < len(wanted):
+    if not wanted or any(not is_whole(i) or not 0 <= i < count for i in wanted) or len(set(wanted)) < len(wanted):
         raise ModelError(
             f"layers is {wanted!r}; expected different whole numbers from 0 to {count - 1}, or None for all"
         )
     return sorted(wanted)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -74,3 +74,30 @@ def test_only_settings_that_are_lists_take_one_in_training():
     check_single(parse_assignments(["tau=2,4", "hidden_size=16"]))
     with pytest.raises(AssignmentError, match="--set hidden_size: a training run takes one value"):
         check_single(parse_assignments(["hidden_size=16,32"]))
+
+
+def test_lists_of_names_and_of_whole_numbers():
+    found = parse_assignments(["classes=neg, 01,", "image_size=32,48", "split=90,5,5"])
+    assert found == {"classes": ["neg", "01"], "image_size": [32, 48], "split": [90.0, 5.0, 5.0]}
+    assert all(type(size) is int for size in found["image_size"])
+    with pytest.raises(AssignmentError, match=r"image_size: '1\.5' is not a whole number"):
+        parse_assignments(["image_size=1.5,2"])
+    with pytest.raises(AssignmentError, match="expected a name on each side of a comma, as in --set classes=a,b"):
+        parse_assignments(["classes=a,,b"])
+
+
+def test_classes_and_sizes_of_the_command_line_reach_the_model(tmp_path):
+    from models.astromorphic import AstromorphicConfig
+    from models.errors import ModelError
+    from models.tasks.prepare import prepare
+
+    file = tmp_path / "films.csv"
+    file.write_text("text,label\n" + "".join(f"film {i},{('pos', 'neg')[i % 2]}\n" for i in range(40)))
+    changes = parse_assignments(["classes=pos,neg"])
+    assert prepare(str(file), "none", "smoke", changes=changes).task.classes == ("pos", "neg")
+    with pytest.raises(ModelError, match="classes is 'pos'; expected at least two different names"):
+        prepare(str(file), "none", "smoke", changes=parse_assignments(["classes=pos"]))
+    config = AstromorphicConfig.from_preset(
+        "none", network="image", patch_size=4, **parse_assignments(["image_size=32,48"])
+    )
+    assert config.image_shape == (32, 48)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from astromorphic.studies import ALPHAS
 from figures import exponents, fig4, make, table1
 from figures.runs import RunsError, at_best_rate, load_runs, summary, table
 from models.result import RunResult
@@ -243,3 +244,24 @@ def test_the_files_of_a_figure_hold_its_table(tmp_path):
     assert [path.name for path in paths] == ["table1.png", "table1.svg", "table1.csv"]
     written = pd.read_csv(paths[2], comment="#")
     assert sorted(written.arm) == ["none", "softmax"] and written.test.tolist() == [80.0, 80.0]
+
+
+def test_a_rate_with_one_lucky_seed_does_not_compete_with_rates_of_three():
+    runs = [run(rate=1e-3, seed=seed, scores=(score, score)) for seed, score in enumerate((0.84, 0.80, 0.82))]
+    lucky = run(rate=3e-3, seed=0, scores=(0.85, 0.85))
+    # Another arm was tried once at each of two rates, and there both compete.
+    other = [run(arm="none", rate=rate, scores=(score, score)) for rate, score in ((1e-3, 0.7), (3e-3, 0.75))]
+    rows = summary(table([*runs, lucky, *other])).set_index("arm")
+    assert rows.loc["softmax", "learning_rate"] == 1e-3 and rows.loc["softmax", "seeds"] == 3
+    assert rows.loc["none", "learning_rate"] == 3e-3
+    full = [*runs, lucky, *(run(rate=3e-3, seed=seed, scores=(0.85, 0.85)) for seed in (1, 2))]
+    assert summary(table(full)).learning_rate.tolist() == [3e-3]
+
+
+def test_every_exponent_has_its_tick(tmp_path):
+    arms = [f"alpha_{alpha:g}" for alpha in ALPHAS]
+    curve = [{"validation_accuracy": 0.6}]
+    data = exponents.compute(runs=folder(tmp_path, [run(arm=arm, curve=curve) for arm in arms]))
+    axes = exponents.draw(data).axes
+    assert ALPHAS[0] == 0.1 and all({*ALPHAS} <= {*ax.get_xticks().tolist()} for ax in axes)
+    assert [tick.get_text() for tick in axes[0].get_xticklabels()] == [f"{alpha:g}" for alpha in ALPHAS]

@@ -350,7 +350,11 @@ def test_wrong_state_is_refused(tiny, tokens):
         model(tokens[:1], past_key_values=state)
     with pytest.raises(TypeError, match="past_key_values is tuple; expected the AstromorphicState"):
         model(tokens, past_key_values=())
-    with pytest.raises(ValueError, match="attention_mask has 7 columns; expected 20"):
+    with pytest.raises(
+        ValueError, match=r"attention_mask is \(3, 7\); expected \(3, 2\) \(these tokens\) or \(3, 22\)"
+    ):
+        model(tokens[:, :2], past_key_values=state, attention_mask=torch.ones(3, 7))
+    with pytest.raises(ValueError, match=r"attention_mask is \(3, 7\); expected \(3, 20\), 1 for"):
         model(tokens, attention_mask=torch.ones(3, 7))
 
 
@@ -555,3 +559,16 @@ def test_every_mixer_starts_from_the_queries_and_keys_it_is_told(preset):
             # 4,096 numbers know their spread to 1.1 %.
             assert projection.weight.std().item() == pytest.approx(3.0 / 8.0, rel=0.06)
         assert layer.mixer.value.weight.std().item() == pytest.approx(1.0 / 8.0, rel=0.06)
+
+
+@pytest.mark.parametrize("shape", [(9,), (1, 9), (3, 8), (9, 3), (3, 1, 9), (3, 9, 1), ()])
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_mask_of_another_shape_is_refused(tiny, shape, causal):
+    """One row for all rows is not spread over them without a word."""
+    model = tiny(causal=causal)
+    ids = torch.zeros(3, 9, dtype=torch.long)
+    with pytest.raises(
+        ModelError, match=r"attention_mask is .*; expected \(3, 9\), 1 for real tokens and 0 for padding"
+    ):
+        model(ids, attention_mask=torch.ones(shape))
+    assert model(ids, attention_mask=torch.ones(3, 9)).logits.shape[:2] == (3, 9)

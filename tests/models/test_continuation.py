@@ -166,3 +166,18 @@ def test_a_model_of_byte_pairs_is_named_by_its_record(tmp_path):
     assert isinstance(writer.codec, SubwordCodec)
     text = writer.continued(writer.codec.encode("astro cyte"), 4, 0.0, 0)
     assert text.startswith("astro cyte")
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_generate_says_of_a_model_that_sees_the_future_that_it_is_none(tmp_path, causal):
+    from astromorphic.commands import generate
+
+    settings = {} if causal else {"causal": False, "sigmoid_placement": "outside"}
+    config = AstromorphicConfig.from_preset("tuned", **SIZE, vocab_size=256, **settings)
+    AstromorphicForCausalLM(config).save_pretrained(tmp_path)
+    said: list[str] = []
+    text = generate(tmp_path, "ab", 3, 0.0, 0, notice=said.append)
+    assert text.startswith("ab")
+    assert said == ([] if causal else [said[0]]) and all(
+        "sees the future (causal=False): no language" in s for s in said
+    )

@@ -9,8 +9,12 @@ import lzma
 import numpy as np
 import pytest
 
+from models.data.draw import balanced_draw
 from models.data.loading import load
+from models.data.order import epoch_order
+from models.data.vocabulary import splitter
 from models.errors import ModelError
+from models.tasks import load_task
 
 ROWS = [(f"text number {i}, with a comma", ("good", "bad")[i % 2]) for i in range(40)]
 
@@ -173,3 +177,72 @@ def test_long_texts_fit(tmp_path):
     (tmp_path / "a.csv").write_text(csv_text(rows=[(f"{i} " + "word " * 40_000, "ab"[i % 2]) for i in range(8)]))
     assert len(load(tmp_path / "a.csv", test=2, validation=2).train.texts[0]) > 200_000
     assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("seed", [-1, "abc", 1.5, True, None])
+def test_a_seed_that_is_none_is_refused(tmp_path, seed):
+    (tmp_path / "a.csv").write_text(csv_text())
+    with pytest.raises(ModelError, match=r"split_seed is .*; expected a whole number from 0"):
+        load_task(str(tmp_path / "a.csv"), split_seed=seed)
+    with pytest.raises(ModelError, match=r"seed is .*; expected a whole number from 0"):
+        load(tmp_path / "a.csv", seed=seed)
+    labels = np.arange(8) % 2
+    with pytest.raises(ModelError, match="seed is"):
+        balanced_draw(labels, 2, seed)
+    with pytest.raises(ModelError, match="seed is"):
+        epoch_order(np.ones(8), 2, seed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"separator": 5}, "separator is 5; expected one character"),
+        ({"separator": "\n"}, "separator is '.n'; expected one character"),
+        ({"separator": '"'}, "separator is '\"'; expected one character"),
+        ({"test": None}, "test is None; expected a number of texts, a share of them, or the path"),
+        ({"test": [0.1]}, r"test is \[0\.1\]; expected a number of texts"),
+        ({"classes": [1.0, 2.0]}, r"classes is \[1\.0, 2\.0\]; expected at least two different names"),
+        ({"classes": "good"}, "classes is 'good'; expected at least two different names"),
+        ({"classes": 2}, "classes is 2; expected at least two different names"),
+        ({"classes": ["good", "good"]}, "expected at least two different names"),
+    ],
+)
+def test_options_of_another_kind_are_refused(tmp_path, options, message):
+    (tmp_path / "a.csv").write_text(csv_text())
+    with pytest.raises(ModelError, match=message):
+        load(tmp_path / "a.csv", **options)
+
+
+def test_whole_numbers_name_classes(tmp_path):
+    (tmp_path / "a.csv").write_text(csv_text(rows=[(f"t{i}", str(i % 2 + 1)) for i in range(30)]))
+    splits = load(tmp_path / "a.csv", classes=[2, 1])
+    assert splits.classes == ("2", "1") and {0, 1} == set(splits.train.labels)
+
+
+def test_deep_nesting_is_one_line(tmp_path):
+    deep = '{"text": ' + "[" * 200_000
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n' + deep)
+    with pytest.raises(ModelError, match=r"a\.jsonl, line 2: nested too deeply"):
+        load(tmp_path / "a.jsonl")
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "imdb" / "train.jsonl").write_text(deep)
+    with pytest.raises(ModelError, match=r"train\.jsonl, line 1: expected an object"):
+        load("imdb", folder=tmp_path)
+
+
+def test_the_training_file_is_no_test(tmp_path):
+    first, copy, link = tmp_path / "a.csv", tmp_path / "b.tsv", tmp_path / "c.csv"
+    first.write_text(csv_text())
+    copy.write_text(csv_text("\t"))
+    link.symlink_to(first)
+    for same in (first, copy, link, str(first)):
+        with pytest.raises(ModelError, match="what is trained on is no test"):
+            load(first, test=same)
+    copy.write_text(csv_text("\t", rows=[*ROWS[:3], ("new", "good"), ROWS[0]]))
+    assert load(first, test=copy).test_seen == 4 and load(first).test_seen is None
+
+
+@pytest.mark.parametrize("words", [r"regex:\w*", r"regex:(?:a|b)?", r"regex:\b", "regex:", r"regex:(?=w)"])
+def test_an_expression_that_matches_nothing_makes_no_words(words):
+    with pytest.raises(ModelError, match="matches the empty text"):
+        splitter(words)

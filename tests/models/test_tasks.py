@@ -427,3 +427,44 @@ def test_sigkill_and_resume_gives_the_same_best_weights(table, tmp_path):
     for name in ("weights_digest", "chosen_step", "learning_curve", "scores"):
         assert resumed[name] == whole[name]
     assert load_file(tmp_path / "killed" / "model.safetensors").keys()
+
+
+def test_a_damaged_file_of_vectors_is_no_absent_one(tmp_path, monkeypatch):
+    """The paper's recipe learns its vectors only where there are none of 300 numbers."""
+    from models.tasks.loading import _embeddings
+
+    vocabulary = WordVocabulary.build(["good bad film"])
+    note = {"source": "learned: no GloVe vectors of 300 numbers in the data folder"}
+    assert _embeddings("glove_if_there", vocabulary, tmp_path) == (None, note)
+    (tmp_path / "glove").mkdir()
+    file = tmp_path / "glove" / "glove.6B.50d.txt"
+    file.write_text("good " + " ".join(["0.5"] * 50) + "\n")
+    assert _embeddings("glove_if_there", vocabulary, tmp_path) == (None, note)
+    whole = tmp_path / "glove" / "glove.6B.300d.txt"
+    whole.write_text("good " + " ".join(["0.5"] * 300) + "\n")
+    assert _embeddings("glove_if_there", vocabulary, tmp_path)[0].shape == (5, 300)
+    whole.write_text("good " + " ".join(["0.5"] * 299) + " 0.\x00\n")
+    with pytest.raises(ModelError, match=r"glove\.6B\.300d\.txt, line 1: .* fetch it again"):
+        _embeddings("glove_if_there", vocabulary, tmp_path)
+
+
+def test_the_tuned_recipe_of_reviews_is_that_of_the_records():
+    """All recorded runs were made in mixed precision."""
+    assert PRESETS["imdb"]["tuned"].recipe.mixed_precision == "bf16"
+    folder = Path(__file__).parents[2] / "benchmarks" / "results" / "study"
+    record = RunResult.load(folder / "imdb" / "astromorphic" / "lr0.001-seed0" / "run.json")
+    assert vars(PRESETS["imdb"]["tuned"].recipe) == {**vars(PRESETS["imdb"]["tuned"].recipe), **record.recipe}
+    assert record.data.options["pairs"] == PRESETS["imdb"]["tuned"].data["pairs"]
+
+
+@pytest.mark.parametrize(("subset", "share"), [("small", 200), ("whole", 500)])
+def test_a_preset_of_images_fits_the_small_subset_too(tmp_path, monkeypatch, subset, share):
+    from models.data import cifar10
+
+    n = {"small": 2_000, "whole": 5_000}[subset]
+    images, labels = np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), np.arange(n) % 10
+    part = (images, labels.astype(np.int64))
+    monkeypatch.setattr(cifar10, "_small" if subset == "small" else "_whole", lambda folder: (part, part))
+    for preset in PRESETS["cifar10"]:
+        task = prepare("cifar10", "none", preset, data=tmp_path, changes={"subset": subset}).task
+        assert len(task.labels["validation"]) == share and len(task.labels["train"]) == n - share

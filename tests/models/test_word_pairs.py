@@ -140,3 +140,25 @@ def test_a_run_folder_keeps_its_pairs(tmp_path):
     assert load_task(str(table), length=8).pairs is None
     with pytest.raises(ModelError, match="pairs is -1"):
         load_task(str(table), length=8, pairs=-1)
+
+
+def test_words_at_the_seam_of_a_cut_text_are_no_pair():
+    """Head and tail of a cut text meet at words that were no neighbours."""
+    whole = encoded([2, 3, 5, 5, 4, 2], [2, 3, 5, 5, 4, 2], [3, 4])
+    cut = whole.truncated(4, "head+tail")
+    assert cut.tokens.tolist() == [2, 3, 4, 2, 2, 3, 4, 2, 3, 4] and cut.seams.tolist() == [1, 5]
+    # 3 4 stands three times in what is left, and once in the texts.
+    assert WordPairs.count(cut, 6, 10).pairs.tolist() == [[2, 3], [4, 2]]
+    pairs = WordPairs(6, np.array([[3, 4], [4, 2]]))
+    found = pairs.insert(cut)
+    assert found[0].tolist() == [2, 3, 4, 7, 2] and found[2].tolist() == [3, 6, 4]
+    # Cut again, the old seam is one still.
+    assert cut.truncated(3).seams.tolist() == [1, 4] and cut.truncated(2).seams.tolist() == []
+    assert whole.truncated(4).seams.tolist() == [] and whole.truncated(6, "head+tail").seams.tolist() == []
+
+
+def test_pairs_of_another_vocabulary_are_refused(tmp_path):
+    path = WordPairs.count(TEXTS, 6, 10).save(tmp_path / "pairs.json")
+    assert len(WordPairs.load(path, 6)) == 2
+    with pytest.raises(ModelError, match="pairs of 6 words and the vocabulary beside it has 7"):
+        WordPairs.load(path, 7)
