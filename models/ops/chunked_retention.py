@@ -119,7 +119,7 @@ def _retention(
             n = b - a
             table = group.tables[n]
             q_c, k_c, v_c = (group.load(name, x, a, b) for name, x in (("q", q), ("k", k), ("v", v)))
-            scores = torch.bmm(q_c, k_c.transpose(1, 2), out=group.buffer("scores", n, n)).mul_(table.within)
+            scores = torch.bmm(q_c, k_c.transpose(1, 2), out=group.buffer("scores", n, n)).tril_().mul_(table.within)
             o = torch.bmm(scores, v_c, out=group.buffer("o", n, d))
             o.baddbmm_(torch.mul(q_c, table.read, out=group.buffer("x", n, m)), s)
             group.store(out, o, a, b)
@@ -165,8 +165,12 @@ def _retention_backward(
                 table = group.tables[n]
                 names = (("q", q), ("k", k), ("v", v), ("g", d_out))
                 q_c, k_c, v_c, g = (group.load(name, x, a, b) for name, x in names)
-                scores = torch.bmm(q_c, k_c.transpose(1, 2), out=group.buffer("scores", n, n)).mul_(table.within)
-                d_scores = torch.bmm(g, v_c.transpose(1, 2), out=group.buffer("d_scores", n, n)).mul_(table.within)
+                scores = (
+                    torch.bmm(q_c, k_c.transpose(1, 2), out=group.buffer("scores", n, n)).tril_().mul_(table.within)
+                )
+                d_scores = (
+                    torch.bmm(g, v_c.transpose(1, 2), out=group.buffer("d_scores", n, n)).tril_().mul_(table.within)
+                )
 
                 flow = torch.bmm(d_scores, k_c, out=group.buffer("dm", n, m))
                 flow.baddbmm_(torch.mul(g, table.read, out=group.buffer("xd", n, d)), s.transpose(1, 2))

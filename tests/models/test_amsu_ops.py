@@ -377,13 +377,14 @@ def test_serial_is_the_printed_recurrence_with_the_repaired_read():
         assert torch.allclose(o[0, t, 0], expected)
 
 
-def test_a_later_token_that_overflows_leaves_the_past_of_the_masked_form_alone():
+@pytest.mark.parametrize("form", [retention_masked, retention_chunked])
+def test_a_later_token_that_overflows_leaves_the_past_alone(form):
     """Finite, but its products are not: 0 times them would be NaN in all earlier rows."""
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, 6, 2, 4, generator=generator) for _ in range(3))
     q[:, 1], k[:, -1] = 1e30, 1e30
     expected, _ = retention_serial(q, k, v, [0.9, 0.5])
-    found, _ = retention_masked(q, k, v, [0.9, 0.5])
+    found, _ = form(q, k, v, [0.9, 0.5])
     assert bool(found[:, :-1].isfinite().all()) and torch.allclose(
         found[:, :-1], expected[:, :-1], rtol=1e-5, atol=1e-5
     )
