@@ -20,7 +20,7 @@ from torch import Tensor
 # Below, the C library keeps the memory itself.
 LARGE = 2**22
 # Idle bytes that are kept at most; the longest unused go first.
-KEPT = 2**31
+KEPT = 2**30
 _ROUND = 2**21
 # Only of memory that nobody uses: no result depends on it. Appending and popping are atomic, so that threads may share it.
 _idle: deque[mmap.mmap] = deque()
@@ -60,10 +60,7 @@ def _taken(size: int) -> mmap.mmap:
         if size <= len(memory) <= size + size // 4:
             return memory
         _idle.append(memory)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _returned(memory: mmap.mmap) -> None:
