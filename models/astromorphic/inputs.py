@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..choices import did_you_mean
 from ..errors import ModelError
 
 if TYPE_CHECKING:
@@ -46,10 +49,17 @@ def check_embeddings(vectors: Tensor, width: int) -> None:
 
 
 def check_mask(mask: Tensor, batch: int, time: int) -> None:
-    """Raise ModelError unless `mask` is ``[batch, time]``."""
+    """Raise ModelError unless `mask` is ``[batch, time]`` of 0 and 1."""
     if tuple(mask.shape) != (batch, time):
         raise ModelError(
             f"attention_mask is {tuple(mask.shape)}; expected {(batch, time)}, 1 for real tokens and 0 for padding"
+        )
+    if mask.dtype == torch.bool or mask.device.type == "meta" or torch.compiler.is_compiling():
+        return
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise ModelError(
+            "attention_mask has values other than 0 and 1; expected 1 for real tokens and 0 for padding (masks that are added to "
+            "scores have 0 and large negative numbers; turn one into mask == 0)"
         )
 
 
@@ -107,6 +117,28 @@ def wants_hidden_states(config: PreTrainedConfig, given: bool | None, attentions
             "control works in one fused call; leave it out, and see models.diagnose for sizes of the branch"
         )
     return bool(config.output_hidden_states if given is None else given)
+
+
+# What the library hands to every network, and what asks for nothing there.
+_FROM_THE_LIBRARY = ("output_hidden_states", "output_attentions", "use_cache", "num_items_in_batch", "token_type_ids")
+
+
+def check_arguments(network: nn.Module, rest: Mapping[str, Any]) -> None:
+    """Raise ModelError for what a call holds beyond the arguments of a network without hidden states, attention or cache.
+
+    rest : the arguments that the network's ``forward`` does not name. Those that the library hands to every network may be None or
+    False.
+    """
+    config: Any = network.config
+    asked = {"output_hidden_states": config.output_hidden_states, "output_attentions": config.output_attentions}
+    for name, value in {**asked, **rest}.items():
+        if name not in _FROM_THE_LIBRARY:
+            known = [p for p in inspect.signature(network.forward).parameters if p not in ("self", "kwargs")]
+            raise ModelError(
+                f"{type(network).__name__} has no argument {name!r}; {did_you_mean(name, known)}it has {', '.join(known)}"
+            )
+        if value is not None and value is not False:
+            raise ModelError(f"{name} is given, which {type(network).__name__} does not have; leave it out")
 
 
 def check_labels(labels: Tensor, batch: int, config: AstromorphicConfig) -> None:
