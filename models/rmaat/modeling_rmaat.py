@@ -193,7 +193,7 @@ class RMAATModel(RMAATPreTrainedModel):
         factors = self.retention.handed_on(segments, None if of_row else total, length, memory.dtype)
         codes = self._codes()
         parameters = [p for p in self.parameters() if p.requires_grad]
-        if way.startswith("replay") and torch.is_grad_enabled() and self.training and next(self.parameters(), None) is None:
+        if way.startswith("replay") and torch.is_grad_enabled() and next(self.parameters(), None) is None:
             raise ModelError(
                 "the network has no parameters of its own here (a copy of nn.DataParallel?), so a replay would lose their "
                 "gradients; train with torchrun (DistributedDataParallel), or set backpropagation='checkpoint'"
