@@ -14,7 +14,7 @@ notices = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def score_in_words(metrics: Mapping[str, float]) -> str:
-    """The latest score of a training run, in the unit of its task, on validation unless it says otherwise; "" before the first."""
+    """The latest score of a training run, in the unit of its task, on validation unless it says so; "" before the first."""
     if "validation_accuracy" in metrics:
         return f"{100 * metrics['validation_accuracy']:.2f} %"
     if "validation_bits_per_byte" in metrics:

@@ -126,8 +126,8 @@ _FROM_THE_LIBRARY = ("output_hidden_states", "output_attentions", "use_cache", "
 def check_arguments(network: nn.Module, rest: Mapping[str, Any]) -> None:
     """Raise ModelError for what a call holds beyond the arguments of a network without hidden states, attention or cache.
 
-    rest : the arguments that the network's ``forward`` does not name. Those that the library hands to every network may be None or
-    False.
+    rest : the arguments that the network's ``forward`` does not name. Those that the library hands to every network may be
+    None or False.
     """
     config: Any = network.config
     asked = {"output_hidden_states": config.output_hidden_states, "output_attentions": config.output_attentions}

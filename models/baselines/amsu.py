@@ -18,7 +18,8 @@ TERMS = ("both", "astrocyte", "neuron")
 
 
 class AMSUCell(Cell):
-    """s = [norm(o) + u >= 0], o the astrocyte's and u the neuron's term of `models.ops.amsu`, of X = S W_x and X W_q, X W_k, X W_v.
+    """s = [norm(o) + u >= 0], o the astrocyte's and u the neuron's term of `models.ops.amsu`, of
+    X = S W_x and X W_q, X W_k, X W_v.
 
     Eight heads, whose time constants run from tau_a[0] to tau_a[1] steps, equal in ratio, read as `decay` says. terms : "both",
     or one of them alone. There is no rotation of queries and keys: the query has one place, at the end. Whole sequences are

@@ -85,8 +85,10 @@ class TimeConstants(nn.Module):
 
 
 def _checked_span(span: Any) -> tuple[float, float]:
-    numbers = isinstance(span, tuple | list) and len(span) == 2 and all(
-        isinstance(s, int | float) and not isinstance(s, bool) for s in span
+    numbers = (
+        isinstance(span, tuple | list)
+        and len(span) == 2
+        and all(isinstance(s, int | float) and not isinstance(s, bool) for s in span)
     )
     if not numbers or not SHORTEST <= span[0] <= span[1] <= LONGEST:
         raise ModelError(

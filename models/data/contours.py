@@ -188,7 +188,7 @@ def _clear(owner, found, n, contour, number):
 @numba.njit
 def _long(owner, image, state, contour, dashes, ends, path, found):
     """One of the long contours, from as many starts as it takes; False if none finds room."""
-    for _ in range(_LONG_STARTS):
+    for _ in range(_LONG_STARTS):  # noqa: SIM110 (the compiler knows no generators)
         if _grow(owner, image, state, contour, dashes, True, ends, path, found):
             return True
     return False
@@ -207,8 +207,8 @@ def _place(ax, ay, bx, by, size):
 def _alike(ends, size, sign, first):
     """Both ends of one contour (0 or 1: bit 2) and one of each (bits 1 and 0) that lie alike, sought from `first` on; -1 if none.
 
-    Alike: what the two `_place` say differs by less than the tolerance. That from the middle differs by the sign that is asked for,
-    since the ends of one contour lie around the middle of the image more often.
+    Alike: what the two `_place` say differs by less than the tolerance. That from the middle differs by the sign asked for, since
+    the ends of one contour lie around the middle of the image more often.
     """
     tolerance = size * PIXEL * TOLERANCE // 32
     for i in range(8):

@@ -92,8 +92,8 @@ def load_listops(
     form : "tokens", operators, digits and closing brackets, 16 numbers with padding; "parentheses" keeps the binary bracketing of
     the files as well, 18 numbers, three times as long; "characters", the bytes of the files' text. length : of each the first so
     many are read; None: 2,048 (8,192 for the other forms), or the power of two that holds all if that is less.
-    What is not the task's own, parameters, form, or a length that cuts, stands in the name of the set; its source says which share
-    was cut.
+    What is not the task's own, parameters, form, or a length that cuts, stands in the name of the set; its source says which
+    share was cut.
     Raises ModelError for sizes, lengths or a form that cannot be, and where there are not so many different expressions.
     """
     choice("form", form, FORMS)

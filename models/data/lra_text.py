@@ -27,7 +27,8 @@ def load_lra_text(
     texts = [_encoded(part) for part in (splits.train, splits.validation, splits.test)]
     labels = (splits.train.labels, splits.validation.labels, splits.test.labels)
     parts = [
-        LabelledSequences(TokenSequences.of_bytes(some, length), which) for some, which in zip(texts, labels, strict=True)
+        LabelledSequences(TokenSequences.of_bytes(some, length), which)
+        for some, which in zip(texts, labels, strict=True)
     ]
     lengths = [len(text) for some in texts for text in some]
     source = splits.source + cut_in_words(sum(n > length for n in lengths), len(lengths), length)

@@ -173,7 +173,8 @@ def environment_options(environment: str) -> list[str]:
     return make_environment(environment, 1).options()
 
 
-# The paper gives no size, optimiser, budget or algorithm, so there is no preset of its name.
+# The paper gives no size, optimiser, budget or algorithm, so there is no preset of its name. `tuned` is a name that all tasks
+# have: here it holds starting values, none of which was searched for.
 PRESETS: Mapping[str, MemorySettings] = MappingProxyType(
     {
         "tuned": MemorySettings(),

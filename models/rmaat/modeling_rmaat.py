@@ -377,7 +377,14 @@ class RMAATForSequenceClassification(_Classifier):
         if labels is not None and given is not None:
             check_labels(labels, given.shape[0], self.config)
         out = self.model(
-            input_ids, attention_mask, inputs_embeds, memory, num_segments, watch_memory, backpropagation, return_dict=True
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            memory,
+            num_segments,
+            watch_memory,
+            backpropagation,
+            return_dict=True,
         )
         return self._answered(self._logits, out.read, out.reads, out.segments, labels)
 

@@ -75,8 +75,8 @@ def delayed_recall(
     fields = {**SIZE, **settings}
     # A segment holds the mark beside the question; a vocabulary holds two marks, the question and something to be noise.
     for name, value, least in (
-        ("segments", segments, 2), ("segment_length", fields["segment_length"], 2), ("vocab_size", fields["vocab_size"], NOISE + 1),
-        ("steps", steps, 1), ("batch", batch, 1), ("tests", tests, 1),
+        ("segments", segments, 2), ("segment_length", fields["segment_length"], 2),
+        ("vocab_size", fields["vocab_size"], NOISE + 1), ("steps", steps, 1), ("batch", batch, 1), ("tests", tests, 1),
     ):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}")

@@ -216,7 +216,7 @@ def test_the_unit_of_the_paper_has_width_64_at_the_default_size():
 
 
 def test_amsu_is_the_serial_unit_written_out():
-    """Eq. 1 to 9 step by step, with their slips repaired, beside the chunked cell; q, k, v are of x_t = W_x s_t, as eq. 9 has it."""
+    """Eq. 1 to 9 step by step, with their slips repaired, beside the chunked cell; q, k, v are of x_t = W_x s_t (eq. 9)."""
     cell, x = made("amsu", seed=4), inputs(time=70)
     torch.nn.init.normal_(cell.norm_weight)
     torch.nn.init.normal_(cell.norm_bias)

@@ -308,7 +308,9 @@ def test_a_leaf_that_is_not_named_is_refused_and_a_segment_without_parameters_ne
     inputs, code, factors = tensors(3)
     memory = toy.initial.expand(BATCH, -1, -1)
     for given in ([], [p for p in toy.parameters() if p is not toy.across]):
-        with pytest.raises(ModelError, match=rf"is not among the {len(given)} parameters given.*pass it in parameters="):
+        with pytest.raises(
+            ModelError, match=rf"is not among the {len(given)} parameters given.*pass it in parameters="
+        ):
             recurrence(toy.segment, memory, inputs, factors=factors, shared=[code], parameters=given)
     with torch.no_grad():
         recurrence(toy.segment, memory, inputs, factors=factors, shared=[code])
