@@ -468,8 +468,8 @@ def test_masks_that_are_none_are_refused(value):
 def test_shorter_rows_do_not_drown_the_path_of_memory():
     """A row without segment t hands memory on unchanged, whose gradient is the unit vector itself."""
     model = build("rmaat", retention_decay=3.0)
-    both = memory_path_gradient(model, texts(), attention_mask=mask(torch.tensor([20, 1, 1])), draws=400)
-    alone = memory_path_gradient(model, texts()[:1], draws=400)
+    both = memory_path_gradient(model, texts(), attention_mask=mask(torch.tensor([20, 1, 1])), draws=60)
+    alone = memory_path_gradient(model, texts()[:1], draws=60)
     assert alone[1] < 0.2
     for a, b in zip(both[1:], alone[1:], strict=True):
-        assert abs(a / b - 1) < 0.2
+        assert abs(a / b - 1) < 0.3
