@@ -185,6 +185,8 @@ def _verdicts(
         by_peak = (peaks["replay", last] - peaks["replay", half]) / (last - half)
         name = f"replay, growth of peak memory per segment from {half} to {last}"
         rows.append({"name": name, "value": by_peak / 1e6, "unit": "MB"})
+        rows.append({"name": f"{name} / bytes of the memory tokens", "value": by_peak / memory, "unit": "ratio",
+                     "goal": "<= 1.2", "met": by_peak / memory <= 1 + GROWTH_GOAL})  # fmt: skip
     for what, values, goal in (("kept by autograd", kept, None), ("peak memory", peaks, MEMORY_GOAL)):
         for way in ("replay", "checkpoint"):
             value = values["full", last] / values[way, last]

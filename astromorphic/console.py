@@ -14,11 +14,13 @@ notices = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def score_in_words(metrics: Mapping[str, float]) -> str:
-    """The latest validation score of a training run, in the unit of its task; "" before the first."""
+    """The latest score of a training run, in the unit of its task, on validation unless it says so; "" before the first."""
     if "validation_accuracy" in metrics:
         return f"{100 * metrics['validation_accuracy']:.2f} %"
     if "validation_bits_per_byte" in metrics:
         return f"{metrics['validation_bits_per_byte']:.3f} bits/byte"
+    if "training_accuracy" in metrics:
+        return f"{100 * metrics['training_accuracy']:.2f} % of training"
     return ""
 
 

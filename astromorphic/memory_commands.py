@@ -16,6 +16,8 @@ LARGEST_SEED = 2**32 - 1
 PAPER_LENGTHS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800, 1200, 1500)
 BSUITE_LENGTHS = (*range(1, 11), 12, 14, 17, 20, 25, *range(30, 105, 10))
 ENVIRONMENTS = ("memory_chain", "umbrella_chain", "umbrella_hidden")
+# What `train` passes where no --model is given: the model of the other tasks.
+UNNAMED = "astromorphic"
 _CELLS = ("lif", "alif", "gru", "amsu")
 _CONTROLS = ("amsu", "amsu_literal", "amsu_one_tau", "amsu_astrocyte", "amsu_neuron")
 
@@ -71,10 +73,19 @@ def train(
     progress: Callable[[int, int, dict[str, float]], None],
 ) -> str:
     """Train one network on one chain and say in a line how it went."""
+    from models.baselines import CELLS
     from models.memory import train_memory
     from models.memory.settings import preset as settings_of
 
     _refuse(task, data, macro)
+    for name, remedy in (("environment", "the task is named in front"), ("model", "use --model")):
+        if name in changes:
+            raise AssignmentError(f"--set {name} with train {task}: {remedy}")
+    if model not in CELLS:
+        from models.choices import did_you_mean
+
+        near = "" if model == UNNAMED else f"unknown cell {model!r}: {did_you_mean(model, CELLS)}"
+        raise AssignmentError(f"{near}name a cell with --model: {', '.join(CELLS)}")
     chosen = settings_of(preset).changed({"environment": task, "model": model, **_single(changes)})
     run = train_memory(chosen, out, seed, progress)
     criterion = "not met" if run.episodes_to_criterion is None else f"met after {run.episodes_to_criterion:,} episodes"
@@ -170,6 +181,6 @@ def _single(changes: Mapping[str, Any]) -> dict[str, Any]:
 def _whole(lengths: Any) -> list[int]:
     """Lengths as whole numbers, each once; lists on the command line hold floats."""
     given = lengths if isinstance(lengths, list) else [lengths]
-    if any(isinstance(n, bool) or not isinstance(n, int | float) or n != int(n) or n < 1 for n in given):
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not 1 <= n < 2**53 or n != int(n) for n in given):
         raise AssignmentError(f"--set length={lengths}: expected whole numbers of at least 1, with commas between")
     return list(dict.fromkeys(int(n) for n in given))

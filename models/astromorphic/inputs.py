@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..choices import did_you_mean
 from ..errors import ModelError
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from .configuration_astromorphic import AstromorphicConfig
-
-# What `generate` and `Trainer` hand to every network, and what its loss takes.
-_PASSED_ON = ("num_items_in_batch", "shift_labels", "ignore_index", "cache_position")
 
 
 def _in_range(values: Tensor, limit: int) -> tuple[int, int] | None:
@@ -52,43 +49,30 @@ def check_embeddings(vectors: Tensor, width: int) -> None:
 
 
 def check_mask(mask: Tensor, batch: int, time: int, seen: int = 0) -> None:
-    """Raise ModelError unless `mask` is ``[batch, time]``, or ``[batch, seen + time]`` with the tokens that a state has seen."""
+    """Raise ModelError unless `mask` is of 0 and 1, ``[batch, time]`` or ``[batch, seen + time]`` with what a state has seen."""
     if tuple(mask.shape) not in ((batch, time), (batch, seen + time)):
         every = f" (these tokens) or {(batch, seen + time)} (all so far)" if seen else ""
         raise ModelError(
             f"attention_mask is {tuple(mask.shape)}; expected {(batch, time)}{every}, 1 for real tokens and 0 for padding"
+        )
+    if mask.dtype == torch.bool or mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return  # a look at the values would hold up a GPU at every step
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise ModelError(
+            "attention_mask has values other than 0 and 1; expected 1 for real tokens and 0 for padding (masks that are added to "
+            "scores have 0 and large negative numbers; turn one into mask == 0)"
         )
 
 
 def checked_mask(mask: Tensor | None, batch: int, time: int, seen: int) -> Tensor | None:
     """Which of `time` new columns are real, bool ``[batch, time]``, from a mask of them or of all `seen` + `time` so far.
 
-    Raises ModelError for a mask of another shape.
+    Raises ModelError as `check_mask` does.
     """
     if mask is None:
         return None
-    if mask.dim() != 2 or mask.shape[0] != batch:
-        raise ModelError(
-            f"attention_mask is {tuple(mask.shape)}; expected [batch, columns] = {(batch, seen + time)}, 1 for real tokens and 0 "
-            "for padding"
-        )
-    if mask.shape[1] not in (time, seen + time):
-        raise ModelError(
-            f"attention_mask has {mask.shape[1]} columns; expected {time} (these tokens) or {seen + time} (all so far)"
-        )
+    check_mask(mask, batch, time, seen)
     return mask[:, mask.shape[1] - time :].bool()
-
-
-def check_arguments(forward: Callable[..., Any], extra: Mapping[str, Any]) -> None:
-    """Raise ModelError for an argument that `forward` does not have, unless it is None or one that the library passes on."""
-    known = [name for name in inspect.signature(forward).parameters if name != "kwargs"]
-    for name, value in extra.items():
-        if value is None or name in _PASSED_ON:
-            continue
-        reason = "positions are counted over the real tokens; " if name == "position_ids" else ""
-        raise ModelError(
-            f"there is no argument {name!r}; {reason}{did_you_mean(name, known)}choose from {', '.join(known)}"
-        )
 
 
 def check_length(time: int) -> None:
@@ -145,6 +129,29 @@ def wants_hidden_states(config: PreTrainedConfig, given: bool | None, attentions
             "control works in one fused call; leave it out, and see models.diagnose for sizes of the branch"
         )
     return bool(config.output_hidden_states if given is None else given)
+
+
+# What the library hands to every network; False asks for nothing there, None nowhere.
+_FROM_THE_LIBRARY = ("output_hidden_states", "output_attentions", "use_cache", "num_items_in_batch", "token_type_ids")
+
+
+def check_arguments(network: nn.Module, rest: Mapping[str, Any], passed_on: Collection[str] = ()) -> None:
+    """Raise ModelError for what a call, or the configuration, asks for beyond the arguments of the network's ``forward``.
+
+    rest : the arguments that ``forward`` does not name. passed_on : those that go to the loss, or ask for nothing.
+    """
+    config: Any = network.config
+    known = [p for p in inspect.signature(network.forward).parameters if p not in ("self", "kwargs")]
+    asked = {name: getattr(config, name) for name in ("output_hidden_states", "output_attentions") if name not in known}
+    for name, value in {**asked, **rest}.items():
+        if value is None or name in passed_on or (name in _FROM_THE_LIBRARY and value is False):
+            continue
+        if name in _FROM_THE_LIBRARY:
+            raise ModelError(f"{name} is given, which {type(network).__name__} does not have; leave it out")
+        reason = "positions are counted over the real tokens; " if name == "position_ids" else ""
+        raise ModelError(
+            f"{type(network).__name__} has no argument {name!r}; {reason}{did_you_mean(name, known)}it has {', '.join(known)}"
+        )
 
 
 def check_labels(labels: Tensor, batch: int, config: AstromorphicConfig) -> None:

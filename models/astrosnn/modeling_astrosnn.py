@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Spikes = dict[str, Tensor]
 
 _HEAD_SHARE = 0.1
+# What the loss takes, and a counter of the library's that nothing here needs.
+_OF_THE_LOSS = ("num_items_in_batch", "shift_labels", "ignore_index")
+_PASSED_ON = (*_OF_THE_LOSS, "cache_position")
 
 
 @dataclass
@@ -179,7 +182,7 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
         Raises ModelError for tokens outside the vocabulary, a state of another batch or another model, a mask of another shape,
         output_attentions (there are none), and arguments that it does not have.
         """
-        check_arguments(self.forward, kwargs)
+        check_arguments(self, kwargs, _PASSED_ON)
         every = wants_hidden_states(self.config, output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ModelError("give exactly one of input_ids and inputs_embeds")
@@ -296,7 +299,7 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
         With labels ``[batch, time]`` also the loss in nats per predicted token; the labels are shifted here. Other arguments as
         for `AstroSNNModel`. Raises ModelError as that does, and for labels where only some logits are kept.
         """
-        check_arguments(self.forward, kwargs)
+        check_arguments(self, kwargs, _PASSED_ON)
         if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
             raise ModelError("labels and logits_to_keep are given, and the loss needs all logits; leave one of them")
         outputs = self.model(
@@ -313,7 +316,7 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
-            extra = {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "shift_labels", "ignore_index")}
+            extra = {k: v for k, v in kwargs.items() if k in _OF_THE_LOSS}
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **extra)
         found = AstroSNNOutput(
             loss=loss,

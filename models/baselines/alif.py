@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -46,8 +45,8 @@ class ALIF(LIF):
         **settings: Any,
     ) -> None:
         super().__init__(width, length, learn_tau=learn_tau, recurrent=recurrent, **settings)
-        if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < math.inf:
-            raise ModelError(f"beta is {beta!r:.60}; expected a finite number of at least 0")
+        if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta <= 1e6:
+            raise ModelError(f"beta is {beta!r:.60}; expected a number from 0 to 1e+06")
         self.beta = float(beta)
         self.tau_adapt = TimeConstants(width, tau_adapt or (20.0, max(20.0, 2.0 * length)), learn_tau)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from ..errors import ModelError
 from ..ops.amsu import AMSUState, AMSUTerms, amsu, input_current, membrane
 from ..ops.decay import decay, spectrum
 from ..ops.spike import spike
-from .cell import Cell
+from .cell import LONGEST, SHORTEST, Cell, check_switch
 
 HEADS = 8
 TERMS = ("both", "astrocyte", "neuron")
@@ -51,6 +50,7 @@ class AMSUCell(Cell):
             raise ModelError(f"terms is {terms!r:.60}; expected one of {', '.join(TERMS)}")
         spike(torch.zeros(1), surrogate, alpha)  # refuses what is no surrogate
         input_current(torch.zeros(1), sigma)
+        check_switch("norm", norm)
         self.decays, self.leak = _decays(tau_a, tau_n, decay)
         self.sigma, self.terms, self.surrogate, self.alpha = sigma, terms, surrogate, alpha
         self.input, self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(4))
@@ -76,9 +76,11 @@ class AMSUCell(Cell):
 
 def _decays(tau_a: Any, tau_n: Any, reading: str) -> tuple[list[float], float]:
     """gamma per head and lambda."""
-    numbers = isinstance(tau_a, tuple | list) and len(tau_a) == 2 and all(isinstance(t, int | float) for t in tau_a)
-    if not numbers or not isinstance(tau_n, int | float) or not math.isfinite(tau_n):
-        raise ModelError(
-            f"time constants are {tau_a!r:.60} and {tau_n!r:.60}; expected (shortest, longest) and a number, in steps"
-        )
+    pair = isinstance(tau_a, tuple | list) and len(tau_a) == 2
+    for tau in (*tau_a, tau_n) if pair else (tau_a,):
+        if isinstance(tau, bool) or not isinstance(tau, int | float) or not SHORTEST <= tau <= LONGEST:
+            raise ModelError(
+                f"time constants are {tau_a!r:.60} and {tau_n!r:.60}; expected (shortest, longest) and a number, in steps, from "
+                f"{SHORTEST:g} to {LONGEST:g}"
+            )
     return [decay(tau, reading) for tau in spectrum(HEADS, *tau_a)], decay(tau_n, reading)

@@ -47,6 +47,15 @@ class Cell(nn.Module, ABC):
 
 
 DECAYS = ("exp", "one_minus_inv")
+# Steps; beyond these a decay is 0 or 1 in float32 and its gradient is not a number.
+SHORTEST, LONGEST = 1e-3, 1e9
+
+
+def check_switch(name: str, value: object) -> bool:
+    """`value` as it is; ModelError unless it is True or False: words such as "no" would count as true."""
+    if not isinstance(value, bool):
+        raise ModelError(f"{name} is {value!r:.60}; expected true or false")
+    return value
 
 
 class TimeConstants(nn.Module):
@@ -59,6 +68,7 @@ class TimeConstants(nn.Module):
     def __init__(self, width: int, span: tuple[float, float], learned: bool, decay: str = "exp") -> None:
         super().__init__()
         low, high = _checked_span(span)
+        check_switch("learn_tau", learned)
         if decay not in DECAYS:
             raise ModelError(f"decay is {decay!r:.60}; expected one of {', '.join(DECAYS)}")
         if decay == "one_minus_inv" and (learned or low < 1.0):
@@ -77,7 +87,13 @@ class TimeConstants(nn.Module):
 
 
 def _checked_span(span: Any) -> tuple[float, float]:
-    numbers = isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(s, int | float) for s in span)
-    if not numbers or not 0 < span[0] <= span[1] < math.inf:
-        raise ModelError(f"time constants are {span!r:.60}; expected (lowest, highest), finite, above 0, in steps")
+    numbers = (
+        isinstance(span, tuple | list)
+        and len(span) == 2
+        and all(isinstance(s, int | float) and not isinstance(s, bool) for s in span)
+    )
+    if not numbers or not SHORTEST <= span[0] <= span[1] <= LONGEST:
+        raise ModelError(
+            f"time constants are {span!r:.60}; expected (lowest, highest) in steps, from {SHORTEST:g} to {LONGEST:g}"
+        )
     return float(span[0]), float(span[1])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..ops.spike import spike
-from .cell import Cell, TimeConstants
+from .cell import Cell, TimeConstants, check_switch
 
 GAINS = ("one", "leak")
 # Thresholds per step.
@@ -63,8 +63,9 @@ class LIF(Cell):
         super().__init__(width, length)
         if gain not in GAINS:
             raise ModelError(f"gain is {gain!r:.60}; expected one of {', '.join(GAINS)}")
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < float("inf"):
-            raise ModelError(f"threshold is {threshold!r:.60}; expected a finite number above 0")
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 1e-6 <= threshold <= 1e6:
+            raise ModelError(f"threshold is {threshold!r:.60}; expected a number from 1e-06 to 1e+06")
+        check_switch("recurrent", recurrent)
         spike(torch.zeros(1), surrogate, alpha)  # refuses what is no surrogate
         self.threshold, self.gain, self.surrogate, self.alpha = float(threshold), gain, surrogate, float(alpha)
         self.input = nn.Linear(width, width)

@@ -25,9 +25,12 @@ DASH, GAP, HALF_WIDTH, MARKER = 96, 112, 32, 96
 LEAST_COVER = 6
 BRIGHTEST_INK, MARKER_INK = 192, 255
 SHARPEST_TURN = 6
-# Candidates for the next dash; dashes drawn and redrawn for each that stays; starts of a distractor; starts of the long
-# contours before the image is begun again; beginnings of an image.
-_TRIES, _EFFORT, _STARTS, _LONG_STARTS, _BEGINNINGS = 8, 6, 20, 60, 40
+# By how many 32nds of the image's side the two places for markers may differ.
+TOLERANCE = 3
+# Candidates for the next dash; dashes drawn and redrawn for each that stays; starts of a distractor; starts of a long contour
+# before the image is begun again; second contours tried beside one first; beginnings of an image that have no room for two
+# long contours, and all its beginnings.
+_TRIES, _EFFORT, _STARTS, _LONG_STARTS, _SECONDS, _BEGINNINGS, _MOST_BEGINNINGS = 8, 6, 20, 60, 8, 40, 2000
 
 _GAMMA, _FIRST, _SECOND = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _S30, _S27, _S31, _S32 = (np.uint64(x) for x in (30, 27, 31, 32))
@@ -183,6 +186,42 @@ def _clear(owner, found, n, contour, number):
 
 
 @numba.njit
+def _long(owner, image, state, contour, dashes, ends, path, found):
+    """One of the long contours, from as many starts as it takes; False if none finds room."""
+    for _ in range(_LONG_STARTS):  # noqa: SIM110 (the compiler knows no generators)
+        if _grow(owner, image, state, contour, dashes, True, ends, path, found):
+            return True
+    return False
+
+
+@numba.njit
+def _place(ax, ay, bx, by, size):
+    """Distance of two ends, and twice that of the point between them from the middle of the image."""
+    middle = size * PIXEL
+    x, y = ax + bx - middle, ay + by - middle
+    # The root of a whole number this small is rounded alike by every machine.
+    return np.int64(math.sqrt((ax - bx) ** 2 + (ay - by) ** 2)), np.int64(math.sqrt(x * x + y * y))
+
+
+@numba.njit
+def _alike(ends, size, sign, first):
+    """Both ends of one contour (0 or 1: bit 2) and one of each (bits 1 and 0) that lie alike, sought from `first` on; -1 if none.
+
+    Alike: what the two `_place` say differs by less than the tolerance. That from the middle differs by the sign asked for, since
+    the ends of one contour lie around the middle of the image more often.
+    """
+    tolerance = size * PIXEL * TOLERANCE // 32
+    for i in range(8):
+        pair = (first + i) % 8
+        one, a, b = pair >> 2, 2 * (pair >> 1 & 1), 2 * (pair & 1)
+        near, inner = _place(ends[one, 0], ends[one, 1], ends[one, 2], ends[one, 3], size)
+        far, outer = _place(ends[0, a], ends[0, a + 1], ends[1, b], ends[1, b + 1], size)
+        if abs(near - far) < tolerance and 0 <= sign * (inner - outer) < 2 * tolerance:
+            return pair
+    return -1
+
+
+@numba.njit
 def draw(image, key, dashes, distractors, distractor_dashes):
     """Draw one image uint8 ``[size, size]`` in place from a 64-bit key; 1 if its markers are connected, 0 if not.
 
@@ -195,27 +234,32 @@ def draw(image, key, dashes, distractors, distractor_dashes):
     ends = np.zeros((2, 4), dtype=np.int64)
     unused = np.zeros(4, dtype=np.int64)
     path = np.zeros((max(dashes, distractor_dashes) + 1, 3), dtype=np.int64)
-    for _ in range(_BEGINNINGS):
+    sign = 2 * _below(state, 2) - 1
+    pair, begun, cramped = -1, 0, 0
+    while pair < 0:
+        if begun == _MOST_BEGINNINGS or cramped == _BEGINNINGS:
+            return -1
+        begun += 1
         owner[:] = 0
         image[:] = 0
-        whole = 0
-        for _ in range(_LONG_STARTS):
-            if _grow(owner, image, state, whole + 1, dashes, True, ends[whole], path, found):
-                whole += 1
-                if whole == 2:
-                    break
-        if whole == 2:
-            break
-    if whole < 2:
-        return -1
+        if not _long(owner, image, state, 1, dashes, ends[0], path, found):
+            cramped += 1
+            continue
+        for i in range(_SECONDS):
+            if not _long(owner, image, state, 2, dashes, ends[1], path, found):
+                cramped += i == 0
+                break
+            pair = _alike(ends, size, sign, _below(state, 8))
+            if pair >= 0:
+                break
+            _remove(owner, image, 2, 0)
     for i in range(distractors):
         for _ in range(_STARTS):
             if _grow(owner, image, state, 3 + i, distractor_dashes, False, unused, path, found):
                 break
     connected = _below(state, 2)
-    one, other = _below(state, 2), _below(state, 2)
     for marker in range(2):
-        contour, end = (one, marker) if connected else (marker, one if marker == 0 else other)
+        contour, end = (pair >> 2, marker) if connected else (marker, (pair >> 1 - marker) & 1)
         x, y = ends[contour, 2 * end], ends[contour, 2 * end + 1]
         n = _stroke(owner, x, y, x, y, MARKER, found)
         for i in range(n):

@@ -21,7 +21,7 @@ from ..errors import ModelError
 from .digest import with_digest
 from .integers import IntegerStream, check_seed, stream_key
 from .kinds import LabelledSequences, Splits
-from .sequences import TokenSequences, check_length
+from .sequences import TokenSequences, check_length, cut_in_words
 
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 SYMBOLS = ("<pad>", *"0123456789", *OPERATORS, "]", "(", ")")
@@ -92,6 +92,8 @@ def load_listops(
     form : "tokens", operators, digits and closing brackets, 16 numbers with padding; "parentheses" keeps the binary bracketing of
     the files as well, 18 numbers, three times as long; "characters", the bytes of the files' text. length : of each the first so
     many are read; None: 2,048 (8,192 for the other forms), or the power of two that holds all if that is less.
+    What is not the task's own, parameters, form, or a length that cuts, stands in the name of the set; its source says which
+    share was cut.
     Raises ModelError for sizes, lengths or a form that cannot be, and where there are not so many different expressions.
     """
     choice("form", form, FORMS)
@@ -106,26 +108,45 @@ def load_listops(
         length = min(_LONGEST_BY_FORM[form], 2 ** int(longest - 1).bit_length())
     check_length(length)
     seen: set[bytes] = set()
-    parts = {name: _part(parameters, seed, name, size, form, length, seen) for name, size in sizes.items()}
-    ordered = parts["train"], parts["validation"], parts["test"]
-    name = "listops" if parameters == ListOpsParameters() else f"listops_{min_length}_{max_length}"
-    return with_digest(name, ordered, SOURCE, CLASSES)
+    found = {name: _part(parameters, seed, name, size, form, length, seen) for name, size in sizes.items()}
+    ordered = [found[name][0] for name in ("train", "validation", "test")]
+    cut = sum(n for _, n in found.values())
+    source = SOURCE + cut_in_words(cut, sum(sizes.values()), length)
+    return with_digest(_name(parameters, form, length, cut > 0), ordered, source, CLASSES)
+
+
+def _name(parameters: ListOpsParameters, form: str, length: int, cut: bool) -> str:
+    """`listops` for the task's own parameters and tokens, whole; what else there is stands behind."""
+    parts = [] if form == "tokens" else [form]
+    ours = ListOpsParameters()
+    if (parameters.min_length, parameters.max_length) != (ours.min_length, ours.max_length):
+        parts.append(f"{parameters.min_length}_{parameters.max_length}")
+    for short, name in (("depth", "max_depth"), ("args", "max_args"), ("p", "operator_probability")):
+        if getattr(parameters, name) != getattr(ours, name):
+            parts.append(f"{short}{getattr(parameters, name):g}")
+    if cut:
+        parts.append(f"cut{length}")
+    return "_".join(["listops", *parts])
 
 
 def _part(
     parameters: ListOpsParameters, seed: int, split: str, size: int, form: str, length: int, seen: set[bytes]
-) -> LabelledSequences:
+) -> tuple[LabelledSequences, int]:
+    """One part, and how many of its expressions were cut."""
     found: list[NDArray[np.uint8]] = []
+    cut = 0
     labels: list[int] = []
     for tokens, label in _different(parameters, seed, split, seen):
-        found.append(_in_form(tokens, form)[:length])
+        whole = _in_form(tokens, form)
+        cut += len(whole) > length
+        found.append(whole[:length])
         labels.append(label)
         if len(found) == size:
             break
     lengths = [len(one) for one in found]
     vocab_size, shift = {"tokens": (16, 0), "parentheses": (18, 0), "characters": (257, 1)}[form]
     sequences = TokenSequences.from_lengths(np.concatenate(found), lengths, vocab_size, length, shift=shift)
-    return LabelledSequences(sequences, np.array(labels, dtype=np.int64))
+    return LabelledSequences(sequences, np.array(labels, dtype=np.int64)), cut
 
 
 def _different(

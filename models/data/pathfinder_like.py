@@ -1,8 +1,10 @@
 """Images in the manner of Pathfinder: are the two markers joined by a dashed contour? A generator of our own.
 
 Each image has two long contours of dashes and several short ones. With probability one half the markers stand at the two
-ends of one long contour, else at one end of each; all the rest of the image is drawn before that is decided, so that nothing
-but the markers' contour tells. It is neither Pathfinder nor Pathfinder32: sizes are alike, the drawing is not.
+ends of one long contour, else at one end of each; both pairs of places and all the rest of the image are drawn before that
+is decided, and contours are drawn until there are two pairs alike: in the distance between the places, and in how far the point
+between them is from the middle of the image, both within 3/32 of its side. Neither where the markers stand nor what else
+is in the image tells the label. It is neither Pathfinder nor Pathfinder32: sizes are alike, the drawing is not.
 """
 
 from __future__ import annotations

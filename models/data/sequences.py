@@ -18,6 +18,11 @@ def check_length(length: object) -> int:
     return length
 
 
+def cut_in_words(cut: int, count: int, length: int) -> str:
+    """What a record says behind the source of sequences of which `cut` of `count` were longer than `length`; "" if none was."""
+    return f"; {100 * cut / count:.1f} % are cut at {length:,} tokens" if cut else ""
+
+
 @dataclass(frozen=True)
 class TokenSequences:
     """Sequence i holds the tokens ``values[offsets[i]:offsets[i + 1]] + shift``.

@@ -87,10 +87,11 @@ class MemorySettings:
             if not isinstance(getattr(self, name), Mapping):
                 raise ModelError(f"memory settings: {name} is {getattr(self, name)!r:.60}; expected names with values")
             object.__setattr__(self, name, dict(getattr(self, name)))
-        for name in ("learning_rate", "gradient_clip"):
-            check_number(f"memory settings: {name}", getattr(self, name), low=0, open_low=True)
+        # Beyond these the first step of the optimiser leaves weights that are no numbers, or none that differ.
+        for name, high in (("learning_rate", 10.0), ("gradient_clip", 1e6)):
+            check_number(f"memory settings: {name}", getattr(self, name), low=1e-12, high=high, closed_high=True)
         for name in ("entropy", "value_weight"):
-            check_number(f"memory settings: {name}", getattr(self, name), low=0)
+            check_number(f"memory settings: {name}", getattr(self, name), low=0, high=1e6, closed_high=True)
         for name in ("discount", "gae_lambda"):
             check_number(f"memory settings: {name}", getattr(self, name), low=0, high=1, closed_high=True)
         if self.stop_accuracy is not None:
@@ -133,6 +134,12 @@ class MemorySettings:
         if own.get("method", self.method) != self.method and "batch_size" not in own:
             own["batch_size"] = None
         for_cell, for_environment = cell_settings(model), environment_options(environment)
+        for name in ("cell", "options"):
+            if name in own and not isinstance(own[name], Mapping):
+                raise ModelError(
+                    f"memory settings: {name} is {own[name]!r:.60}; expected names with values, each given by its own name "
+                    f"({', '.join(for_cell if name == 'cell' else for_environment) or 'there are none here'})"
+                )
         cell, options = dict(own.pop("cell", self.cell)), dict(own.pop("options", self.options))
         for name, value in changes.items():
             if name in self.names():
@@ -166,7 +173,8 @@ def environment_options(environment: str) -> list[str]:
     return make_environment(environment, 1).options()
 
 
-# The paper gives no size, optimiser, budget or algorithm, so there is no preset of its name.
+# The paper gives no size, optimiser, budget or algorithm, so there is no preset of its name. `tuned` is a name that all tasks
+# have: here it holds starting values, none of which was searched for.
 PRESETS: Mapping[str, MemorySettings] = MappingProxyType(
     {
         "tuned": MemorySettings(),

@@ -72,6 +72,7 @@ def train_memory(
         with exclusive(output_folder(out)):
             at_start = evaluate(network, environment, min(64, settings.evaluation_episodes), _stream(seed, _START))
             curve, course, updates = _learned(network, environment, settings, seed, progress)
+            _check_weights(network, settings)
             scores = {
                 name: evaluate(network, environment, settings.evaluation_episodes, _stream(seed, stream))
                 for name, stream in (("validation", _VALIDATION), ("test", _TEST))
@@ -151,12 +152,19 @@ def _learned(
                 )
             )
             losses, rates, since = [], [], (episodes, total)
-            metrics = {"validation_accuracy": curve[-1].accuracy}
+            metrics = {"training_accuracy": curve[-1].accuracy}
         if progress is not None:
             progress(update, how.updates, metrics)
         if stop:
             return curve, course, update
     return curve, course, how.updates
+
+
+def _check_weights(network: nn.Module, how: MemorySettings) -> None:
+    """Raise ModelError for weights that are not finite: what a network of them does is no score."""
+    for name, weight in network.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise ModelError(f"{name} is no longer finite; lower learning_rate ({how.learning_rate:g})")
 
 
 def evaluate(

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from ..choices import choice
@@ -52,6 +51,7 @@ class Recurrence(NamedTuple):
 
 
 Segment = Callable[..., SegmentOutput]
+_RandomState = tuple[Tensor, Tensor | None]
 Watch = Callable[[int, Tensor], None]
 
 
@@ -74,14 +74,16 @@ def recurrence(
     memory : m_1, ``[batch, ...]``. inputs : x_1 ... x_T, floats (which may want a gradient) or token numbers.
     factors : r ``[T-1]`` or ``[T-1, batch]``; entry t scales what segment t hands on. None: all 1.
     shared : tensors that every segment reads and that may want a gradient, e.g. a position code worked out once.
-    parameters : leaves that the segments use. Replay gives a gradient to these and to no others.
+    parameters : leaves that the segments use; replay gives a gradient to these and to no others. A segment that uses none
+        needs none.
     watch : called on the way back as ``watch(t, gradient)`` with the loss's gradient with respect to m_in_t.
 
     Gradients of replay come back by one autograd node, so ``.grad`` accumulates as ever, `torch.autograd.grad` works, a
-    graph that is kept can be gone through again, and hooks of data-parallel training fire once. There are no second
-    derivatives.
+    graph that is kept can be gone through again, and hooks fire once, a parameter's own as those of data-parallel training.
+    There are no second derivatives: a backward pass that makes a graph (``create_graph=True``) raises ModelError.
 
-    Raises ModelError for an unknown way, no inputs, factors of another shape, or replay without parameters in training.
+    Raises ModelError for an unknown way, no inputs, factors of another shape, or a replay whose last segment reaches a leaf
+    that wants a gradient and is not named here.
     """
     way = choice("way of backpropagation", backpropagation, BACKPROPAGATION)
     if not inputs:
@@ -100,7 +102,9 @@ def recurrence(
         total, each = (None if x.numel() == 0 else x for x in (total, each))
         hand_on = _Printed.apply if plan.printed else _handed
         entering = hand_on(before, factors[n - 1])
-        last = segment(n, _watched(entering, n, watch), inputs[n], *shared)
+        entering = _watched(entering, n, watch)
+        last = segment(n, entering, inputs[n], *shared)
+        _check_leaves(last, (entering, inputs[n], *shared), leaves)
         return Recurrence(last.memory, _added(total, last.total), _joined(each, last.each))
     total, rows, handed = None, [], memory
     for t, x in enumerate(inputs):
@@ -149,6 +153,30 @@ def _joined(rows: Tensor | None, last: Tensor | None) -> Tensor | None:
     return None if rows is None or last is None else torch.cat([rows, last[None]])
 
 
+def _check_leaves(out: SegmentOutput, given: Sequence[Tensor], parameters: Sequence[Tensor]) -> None:
+    """Raise ModelError if the graph of a segment ends, beside what it was given, in a leaf that replay would forget.
+
+    It is the last segment's graph, the only one there is before the way back.
+    """
+    if torch.compiler.is_compiling():
+        return
+    seen = {x.grad_fn for x in given if x.grad_fn is not None}
+    known = {id(x) for x in (*given, *parameters)}
+    waiting = [x.grad_fn for x in out if x is not None and x.grad_fn is not None]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "torch::autograd::AccumulateGrad" and id(leaf := node.variable) not in known:  # type: ignore[attr-defined]
+            raise ModelError(
+                f"the segments use a leaf {tuple(leaf.shape)} that wants a gradient and is not among the {len(parameters)} "
+                "parameters given, so a replay would lose its gradient; pass it in parameters=, or take backpropagation "
+                "'checkpoint' or 'full'"
+            )
+        waiting += [before for before, _ in node.next_functions if before is not None]
+
+
 @dataclass
 class _Plan:
     """What a replay needs beside tensors: filled in by the first pass, read by every backward pass."""
@@ -158,7 +186,7 @@ class _Plan:
     n_shared: int
     printed: bool
     watch: Watch | None
-    random: list[tuple[Tensor, Tensor | None]] = field(default_factory=list)
+    random: list[_RandomState | None] = field(default_factory=list)
     autocast: list[dict[str, Any]] = field(default_factory=list)
 
     def parted(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
@@ -177,9 +205,11 @@ class _Replay(torch.autograd.Function):
         boundaries, each, total = [memory], [], None
         with _autocast(plan.autocast):
             for t, x in enumerate(inputs):
-                plan.random.append(_random_state(memory.device))
                 entering = memory if t == 0 else _handed(boundaries[t], factors[t - 1])
+                state = _random_state(memory.device)
                 out = plan.segment(t, entering, x, *shared)
+                # 5 kB of the CPU's generator, which a segment without dropout need not keep.
+                plan.random.append(None if _is_random_state(state, memory.device) else state)
                 boundaries.append(_alone(out.memory))
                 total = _added(total, out.total)
                 if out.each is not None:
@@ -192,8 +222,13 @@ class _Replay(torch.autograd.Function):
         return boundaries[-1], nothing if total is None else total, torch.stack(each) if each else nothing
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        # Not once_differentiable: its error comes only where the seeds want a gradient, which those of a loss do not.
+        if torch.is_grad_enabled():
+            raise ModelError(
+                "a replay has no second derivatives and this backward pass makes a graph (create_graph=True); leave that out, or "
+                "take backpropagation 'full'"
+            )
         plan: _Plan = ctx.plan
         memory_gradient, total_gradient, each_gradient = gradients
         factors, *rest = ctx.saved_tensors
@@ -203,13 +238,14 @@ class _Replay(torch.autograd.Function):
         factor_gradient = torch.zeros_like(factors) if ctx.needs_input_grad[2] and not plan.printed else None
         input_gradients: list[Tensor | None] = [None] * plan.n
         sums = [_Sum() for _ in (*shared, *parameters)]
-        with _outer_random_state_kept(boundaries[0].device):
+        with _outer_random_state_kept(boundaries[0].device), _without_hooks(parameters):
             for t in reversed(range(plan.n)):
                 entering = boundaries[0] if t == 0 else _handed(boundaries[t], factors[t - 1])
                 entering = entering.detach().requires_grad_(t > 0 or ctx.needs_input_grad[1])
                 x = _leaf(inputs[t], wants_inputs[t])
                 every = [_leaf(s, w) for s, w in zip(shared, wants_shared, strict=True)]
-                _restore_random_state(plan.random[t], entering.device)
+                if (state := plan.random[t]) is not None:
+                    _restore_random_state(state, entering.device)
                 with torch.enable_grad(), _autocast(plan.autocast):
                     out = plan.segment(t, entering, x, *every)
                 seeds = [
@@ -279,13 +315,34 @@ def _gradients(
     return [next(found) if want else None for want in wanted]
 
 
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+@contextmanager
+def _without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """The hooks of parameters set aside: autograd calls them for every gradient that it is asked for, here one per segment, and
+    once more where the sum of all arrives outside, which is where they belong."""
+    hooked = [(p, hooks) for p in parameters if (hooks := p._backward_hooks)]
+    for p, _ in hooked:
+        p._backward_hooks = None
+    try:
+        yield
+    finally:
+        for p, hooks in hooked:
+            p._backward_hooks = hooks
+
+
+def _random_state(device: torch.device) -> _RandomState:
     """State of the CPU's generator and, elsewhere, of the device's."""
     other = None if device.type in ("cpu", "meta") else getattr(torch, device.type).get_rng_state(device)
     return torch.get_rng_state(), other
 
 
-def _restore_random_state(state: tuple[Tensor, Tensor | None], device: torch.device) -> None:
+def _is_random_state(state: _RandomState, device: torch.device) -> bool:
+    """Whether no random number was drawn since."""
+    now = _random_state(device)
+    same = [torch.equal(a, b) for a, b in zip(now, state, strict=True) if a is not None and b is not None]
+    return all(same)
+
+
+def _restore_random_state(state: _RandomState, device: torch.device) -> None:
     torch.set_rng_state(state[0])
     if state[1] is not None:
         getattr(torch, device.type).set_rng_state(state[1], device)

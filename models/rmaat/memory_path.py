@@ -20,8 +20,9 @@ def memory_path_gradient(
 ) -> list[float]:
     """|d (p . m'_{T+1}) / d m_t| for t = 1 ... T, T the segments of the longest row; p a random unit vector per row.
 
-    m_t is what segment t reads, its factor included. Means over rows and `draws` of p; in eval mode, whatever the configuration's
-    way of backpropagation. inputs : as `RMAATModel.forward`. Changes neither gradients nor random states.
+    m_t is what segment t reads, its factor included. Means over `draws` of p and over the rows that have segment t: a shorter row
+    hands its memory on as it is, which is no path. In eval mode, whatever the configuration's way of backpropagation.
+    inputs : as `RMAATModel.forward`. Changes neither gradients nor random states.
 
     Raises ModelError for a network without memory, or as the network does.
     """
@@ -43,7 +44,7 @@ def memory_path_gradient(
             p = p / p.flatten(1).norm(dim=1)[:, None, None]
             torch.autograd.grad((out.memory * p).sum(), memory, retain_graph=True)
             for t, gradient in seen.items():
-                norms.setdefault(t, []).append(float(gradient.double().flatten(1).norm(dim=1).mean()))
+                norms.setdefault(t, []).append(float(gradient.double().flatten(1).norm(dim=1)[out.segments > t].mean()))
         return [sum(norms[t]) / draws for t in sorted(norms)]
     finally:
         model.train(was_training)

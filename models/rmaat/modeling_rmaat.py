@@ -16,15 +16,17 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput, SequenceClassifierOutput
+from transformers.utils.generic import can_return_tuple
 
 from ..astromorphic.classification import classification_loss
-from ..astromorphic.inputs import check_labels, checked_text
+from ..astromorphic.inputs import check_arguments, check_labels, checked_text
 from ..astromorphic.layout import Layout
 from ..astromorphic.modeling_astromorphic import AstromorphicBlock, AstromorphicMixer, AstromorphicPreTrainedModel
+from ..choices import choice
 from ..errors import ModelError
 from ..ops.dropout import Dropout
 from ..ops.precision import state_dtype
-from ..ops.replay import SegmentOutput, Watch, recurrence
+from ..ops.replay import BACKPROPAGATION, SegmentOutput, Watch, recurrence
 from .configuration_rmaat import RMAATConfig
 from .retention import Retention
 
@@ -130,6 +132,7 @@ class RMAATModel(RMAATPreTrainedModel):
             return weight.new_zeros(batch, self.slots, self.config.hidden_size, dtype=state_dtype(weight.dtype))
         return self.initial_memory.to(state_dtype(weight.dtype)).expand(batch, -1, -1)
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -149,10 +152,15 @@ class RMAATModel(RMAATPreTrainedModel):
         num_segments : T for this text in place of the configuration's. r(t, T) then is another for every t.
         watch_memory : as `models.ops.replay.recurrence`. backpropagation : for this text, in place of the configuration's.
 
-        Raises ModelError for a text longer than T segments, and for inputs of other shapes or values.
+        Raises ModelError for a text longer than T segments, for inputs of other shapes or values, and for arguments that there
+        are not.
         """
+        check_arguments(self, kwargs)
+        given = self.config.backpropagation if backpropagation is None else backpropagation
+        way = choice("way of backpropagation", given, BACKPROPAGATION)
         text = _together(*checked_text(self.config, input_ids, inputs_embeds, attention_mask))
-        way = self.config.backpropagation if backpropagation is None else backpropagation
+        if not len(text.counts):
+            raise ModelError("the batch has no rows; expected at least one text")
         first = self._first(memory, len(text.counts))
         return self._read(text, first, self._total(num_segments, text.most), watch_memory, way)
 
@@ -185,7 +193,7 @@ class RMAATModel(RMAATPreTrainedModel):
         factors = self.retention.handed_on(segments, None if of_row else total, length, memory.dtype)
         codes = self._codes()
         parameters = [p for p in self.parameters() if p.requires_grad]
-        if way.startswith("replay") and torch.is_grad_enabled() and self.training and not parameters:
+        if way.startswith("replay") and torch.is_grad_enabled() and next(self.parameters(), None) is None:
             raise ModelError(
                 "the network has no parameters of its own here (a copy of nn.DataParallel?), so a replay would lose their "
                 "gradients; train with torchrun (DistributedDataParallel), or set backpropagation='checkpoint'"
@@ -286,7 +294,7 @@ class _Segment:
 
     def _embedded(self, x: Tensor) -> Tensor:
         model = self.model
-        x = x if x.is_floating_point() else model.embed(x)
+        x = x.to(model.embed.weight.dtype) if x.is_floating_point() else model.embed(x)
         if model.embed_projection is not None:
             x = model.embed_projection(x)
         if model.embed_positions is not None:
@@ -307,6 +315,11 @@ class _Classifier(RMAATPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels or 1
         self.classifier_dropout = Dropout(float(config.classifier_dropout))
+
+    def _dropped(self, read: Tensor, layer: nn.Linear) -> Tensor:
+        """Dropout, and the dtype of the layer that comes next: memory and pool are float32 whatever the weights are."""
+        out: Tensor = self.classifier_dropout(read)
+        return out.to(layer.weight.dtype)
 
     def _answered(
         self,
@@ -342,9 +355,10 @@ class RMAATForSequenceClassification(_Classifier):
         self.post_init()
 
     def _logits(self, read: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.classifier_dropout(read))
+        out: Tensor = self.classifier(self._dropped(read, self.classifier))
         return out
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -353,13 +367,25 @@ class RMAATForSequenceClassification(_Classifier):
         labels: Tensor | None = None,
         num_segments: int | None = None,
         watch_memory: Watch | None = None,
+        memory: Tensor | None = None,
+        backpropagation: str | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Logits ``[batch, num_labels]``; inputs as `RMAATModel.forward`, labels as `classification_loss`."""
+        check_arguments(self, kwargs)
         given = input_ids if input_ids is not None else inputs_embeds
         if labels is not None and given is not None:
             check_labels(labels, given.shape[0], self.config)
-        out = self.model(input_ids, attention_mask, inputs_embeds, num_segments=num_segments, watch_memory=watch_memory)
+        out = self.model(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            memory,
+            num_segments,
+            watch_memory,
+            backpropagation,
+            return_dict=True,
+        )
         return self._answered(self._logits, out.read, out.reads, out.segments, labels)
 
 
@@ -380,15 +406,18 @@ class RMAATForRetrieval(_Classifier):
 
     def _logits(self, read: Tensor) -> Tensor:
         u, v = read[..., 0, :], read[..., 1, :]
-        hidden = nn.functional.gelu(self.compare(self.classifier_dropout(torch.cat([u, v, u * v, u - v], dim=-1))))
+        pair = torch.cat([u, v, u * v, u - v], dim=-1)
+        hidden = nn.functional.gelu(self.compare(self._dropped(pair, self.compare)))
         out: Tensor = self.classifier(hidden)
         return out
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        backpropagation: str | None = None,
         num_segments: int | None = None,
         watch_memory: Watch | None = None,
         second_input_ids: Tensor | None = None,
@@ -408,11 +437,15 @@ class RMAATForRetrieval(_Classifier):
             raise ModelError(f"input_ids are {tuple(input_ids.shape)}; expected pairs of texts [batch, 2, time]")
         if attention_mask is not None and attention_mask.shape != input_ids.shape:
             raise ModelError(f"attention_mask is {tuple(attention_mask.shape)}; expected {tuple(input_ids.shape)}")
+        check_arguments(self, kwargs)
         batch = input_ids.shape[0]
         if labels is not None:
             check_labels(labels, batch, self.config)
         mask = None if attention_mask is None else attention_mask.flatten(0, 1)
-        out = self.model(input_ids.flatten(0, 1), mask, num_segments=num_segments, watch_memory=watch_memory)
+        out = self.model(
+            input_ids.flatten(0, 1), mask, num_segments=num_segments, watch_memory=watch_memory, backpropagation=backpropagation,
+            return_dict=True,
+        )  # fmt: skip
         assert out.read is not None and out.segments is not None
         reads = None if out.reads is None else out.reads.unflatten(1, (batch, 2))
         read = out.read.unflatten(0, (batch, 2))

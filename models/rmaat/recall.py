@@ -71,11 +71,16 @@ def delayed_recall(
     retention : a schedule of `models.rmaat.retention`. settings : of `RMAATConfig`, over a network of width 32 with 4 memory
         tokens and segments of 8. AdamW at `rate` with a linear fall to 0, gradients clipped at norm 1.
 
-    Raises ModelError for fewer than 2 segments, which hand nothing on, or as `RMAATConfig`.
+    Raises ModelError for fewer than 2 segments, which hand nothing on, sizes that hold no text of this kind, or as `RMAATConfig`.
     """
-    if isinstance(segments, bool) or not isinstance(segments, int) or segments < 2:
-        raise ModelError(f"segments are {segments!r}; expected a whole number of at least 2")
     fields = {**SIZE, **settings}
+    # A segment holds the mark beside the question; a vocabulary holds two marks, the question and something to be noise.
+    for name, value, least in (
+        ("segments", segments, 2), ("segment_length", fields["segment_length"], 2),
+        ("vocab_size", fields["vocab_size"], NOISE + 1), ("steps", steps, 1), ("batch", batch, 1), ("tests", tests, 1),
+    ):  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}")
     config = RMAATConfig(
         **{**fields, "retention": retention, "max_position_embeddings": segments * fields["segment_length"]}
     )

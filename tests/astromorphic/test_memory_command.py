@@ -66,7 +66,45 @@ def test_a_study_is_planned_whole_before_it_begins(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "memory_chain"], "unknown model 'astromorphic': choose from lif"),
+        (["train", "memory_chain"], "name a cell with --model: lif, "),
+        (
+            ["train", "memory_chain", "--model", "lff"],
+            "unknown cell 'lff': did you mean 'lif'? name a cell with --model",
+        ),
+        (
+            ["train", "memory_chain", "--model", "lif", "--set", "environment=umbrella_chain"],
+            "the task is named in front",
+        ),
+        (
+            ["train", "memory_chain", "--model", "lif", "--set", "model=gru"],
+            "--set model with train memory_chain: use --model",
+        ),
+        (
+            ["train", "memory_chain", "--model", "lif", "--set", "cell=3"],
+            "cell is 3; expected names with values, each given by",
+        ),
+        (["train", "memory_chain", "--model", "lif", "--set", "options=3"], "options is 3; expected names with values"),
+        (
+            ["train", "memory_chain", "--model", "lif", "--set", "recurrent=no"],
+            "recurrent is 'no'; expected true or false",
+        ),
+        (["train", "memory_chain", "--model", "lif", "--set", "learn_tau=1"], "learn_tau is 1; expected true or false"),
+        (["train", "memory_chain", "--model", "lif", "--set", "tau=1e-300,1"], "in steps, from 0.001 to 1e+09"),
+        (
+            ["train", "memory_chain", "--model", "lif", "--set", "threshold=1e-320"],
+            "threshold is 1e-320; expected a number",
+        ),
+        (["train", "memory_chain", "--model", "amsu", "--set", "norm=off"], "norm is 'off'; expected true or false"),
+        (
+            ["train", "memory_chain", "--model", "amsu", "--set", "tau_n=true"],
+            "time constants are (32.0, 512.0) and True",
+        ),
+        (
+            ["train", "memory_chain", "--model", "gru", "--set", "learning_rate=1e30"],
+            "learning_rate is 1e+30; expected",
+        ),
+        (["study", "working_memory", "--set", "length=3,inf"], "expected whole numbers of at least 1"),
+        (["study", "working_memory", "--set", "length=nan"], "expected whole numbers of at least 1"),
         (["train", "memory_chain", "--model", "lif", "--preset", "paper"], "unknown preset of working memory 'paper'"),
         (["train", "memory_chain", "--model", "lif", "--set", "length=3,4"], "takes one value, not a list"),
         (["train", "memory_chain", "--model", "lif", "--data", "x"], "makes its own episodes"),

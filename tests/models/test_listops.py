@@ -173,6 +173,23 @@ def test_the_form_of_the_files_is_kept_where_it_is_asked_for():
     assert load_listops(**SMALL, length=16).train.sequences.lengths.max() == 16
 
 
+def test_what_is_not_the_task_itself_stands_in_the_name():
+    few = {"train": 2, "validation": 1, "test": 1}
+    named = {
+        "listops": few,
+        "listops_parentheses": {**few, "form": "parentheses"},
+        "listops_depth12_args9_p0.3": {**few, "max_depth": 12, "max_args": 9, "operator_probability": 0.3},
+        "listops_10_40_cut12": {**few, "min_length": 10, "max_length": 40, "length": 12},
+    }
+    for name, options in named.items():
+        found = load_listops(**options)
+        assert found.name == name
+        assert ("are cut at 12 tokens" in found.source) == ("cut" in name)
+    small = load_listops(**few, min_length=10, max_length=40)
+    longer = sum(int((part.sequences.lengths > 12).sum()) for part in (small.train, small.validation, small.test))
+    assert f"; {100 * longer / 4:.1f} % are cut" in load_listops(**named["listops_10_40_cut12"]).source
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

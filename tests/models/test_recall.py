@@ -34,5 +34,19 @@ def test_a_memory_answers_and_one_that_is_cut_guesses():
 def test_a_schedule_that_cuts_the_path_is_seen_before_training():
     path = {r: delayed_recall(r, 8, steps=1, tests=8).path_before for r in ("ones", "geometric")}
     assert path["geometric"] < 1e-2 * path["ones"]
-    with pytest.raises(ModelError, match="segments are 1; expected a whole number of at least 2"):
-        delayed_recall("ones", 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"segments": 1}, "segments is 1; expected a whole number of at least 2"),
+        ({"segment_length": 1}, "segment_length is 1; expected a whole number of at least 2"),
+        ({"vocab_size": 3}, "vocab_size is 3; expected a whole number of at least 4"),
+        ({"steps": 0}, "steps is 0; expected a whole number of at least 1"),
+        ({"tests": 0}, "tests is 0"),
+        ({"batch": True}, "batch is True"),
+    ],
+)
+def test_texts_that_cannot_be_are_refused(settings, words):
+    with pytest.raises(ModelError, match=words):
+        delayed_recall("ones", **{"segments": 2, **settings})

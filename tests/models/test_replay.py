@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from models.errors import ModelError
+from models.ops import replay
 from models.ops.dropout import Dropout
 from models.ops.replay import BACKPROPAGATION, SegmentOutput, recurrence
 
@@ -247,3 +248,97 @@ def test_errors_name_what_is_wrong():
     with pytest.raises(ModelError, match=r"factors are \(3,\); expected \(1,\) or \(1, 2\) for 2 segments"):
         recurrence(toy.segment, memory, inputs, factors=torch.ones(3), shared=[code])
     assert set(EXACT) < set(BACKPROPAGATION)
+
+
+@pytest.mark.parametrize("hook", [lambda g: 0.1 * g, lambda g: g.clamp(-1e-3, 1e-3)], ids=["scaled", "clipped"])
+def test_hooks_of_parameters_fire_once_on_the_whole_gradient(hook):
+    """Also for a parameter that all segments and the loss share, and twice through one graph."""
+    found, calls, after = {}, {}, {}
+    for way in ("full", "replay"):
+        toy = Toy(4)
+        inputs, code, factors = tensors(4)
+        counted = []
+        for p in (toy.across, toy.mix.weight, toy.heads[0].weight):
+            p.register_hook(lambda g, counted=counted: (counted.append(1), hook(g))[1])
+        late = []
+        toy.scale.register_post_accumulate_grad_hook(lambda p, late=late: late.append(p.grad.clone()))
+        torch.manual_seed(3)
+        out = recurrence(
+            toy.segment, toy.initial.expand(BATCH, -1, -1), inputs, factors=factors, shared=[code],
+            parameters=list(toy.parameters()), backpropagation=way,
+        )  # fmt: skip
+        loss = toy.loss(out, "each") + toy.across.square().sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+        found[way], calls[way], after[way] = {n: p.grad for n, p in toy.named_parameters()}, len(counted), len(late)
+    assert difference(found["replay"], found["full"]) < 1e-10
+    assert calls["replay"] == calls["full"] == 6 and after["replay"] == after["full"] == 2
+
+
+def test_a_hook_can_be_removed_after_a_replay():
+    toy = Toy(3)
+    inputs, code, factors = tensors(3)
+    calls = []
+    handle = toy.across.register_hook(lambda g: calls.append(1))
+
+    def backward():
+        recurrence(
+            toy.segment, toy.initial.expand(BATCH, -1, -1), inputs, factors=factors, shared=[code],
+            parameters=list(toy.parameters()),
+        ).memory.sum().backward()  # fmt: skip
+
+    backward()
+    handle.remove()
+    backward()
+    assert len(calls) == 1
+
+
+def test_second_derivatives_are_refused():
+    toy = Toy(3)
+    inputs, code, factors = tensors(3)
+    memory = toy.initial.expand(BATCH, -1, -1)
+    out = recurrence(toy.segment, memory, inputs, factors=factors, shared=[code], parameters=list(toy.parameters()))
+    loss = toy.loss(out, "last")
+    with pytest.raises(ModelError, match=r"no second derivatives .* take backpropagation 'full'"):
+        torch.autograd.grad(loss, toy.across, create_graph=True)
+
+
+def test_a_leaf_that_is_not_named_is_refused_and_a_segment_without_parameters_needs_none():
+    toy = Toy(3)
+    inputs, code, factors = tensors(3)
+    memory = toy.initial.expand(BATCH, -1, -1)
+    for given in ([], [p for p in toy.parameters() if p is not toy.across]):
+        with pytest.raises(
+            ModelError, match=rf"is not among the {len(given)} parameters given.*pass it in parameters="
+        ):
+            recurrence(toy.segment, memory, inputs, factors=factors, shared=[code], parameters=given)
+    with torch.no_grad():
+        recurrence(toy.segment, memory, inputs, factors=factors, shared=[code])
+
+    def plain(t, memory, x, code):
+        return SegmentOutput(torch.tanh(memory + x.mean(1, keepdim=True) * code))
+
+    found = {}
+    for way in ("full", "replay"):
+        leaves = [x.clone().requires_grad_() for x in (*inputs, code, factors, toy.initial.detach())]
+        out = recurrence(
+            plain, leaves[-1].expand(BATCH, -1, -1), leaves[:3], factors=leaves[4], shared=[leaves[3]],
+            backpropagation=way,
+        )  # fmt: skip
+        found[way] = torch.autograd.grad(out.memory.square().sum(), leaves)
+    for a, b in zip(found["replay"], found["full"], strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_states_of_the_generator_are_kept_where_numbers_are_drawn(dropped, monkeypatch):
+    """Each takes 5 kB; a segment that draws nothing needs none."""
+    plans = []
+    monkeypatch.setattr(replay, "_Plan", lambda *a, make=replay._Plan: plans.append(make(*a)) or plans[-1])
+    toy = Toy(4).train(dropped)
+    inputs, code, factors = tensors(4)
+    recurrence(
+        toy.segment, toy.initial.expand(BATCH, -1, -1), inputs, factors=factors, shared=[code],
+        parameters=list(toy.parameters()),
+    )  # fmt: skip
+    assert [state is not None for state in plans[0].random] == [dropped] * 3

@@ -380,3 +380,96 @@ def test_half_precision_reads_and_learns():
         found[way] = {name: p.grad for name, p in model.named_parameters()}
     for name, expected in found["full"].items():
         assert (found["replay"][name] - expected).norm() < 0.05 * expected.norm() + 1e-6, name
+
+
+@pytest.mark.parametrize("way", ["replay", "full"])
+def test_a_frozen_network_can_be_probed(way):
+    """With nothing to train below the classifier a replay has no gradient to lose."""
+    model = build(backpropagation=way).train()
+    model.model.requires_grad_(False)
+    model(texts(), mask(), labels=LABELS).loss.backward()
+    assert model.classifier.weight.grad.abs().max() > 0 and all(p.grad is None for p in model.model.parameters())
+
+
+def test_a_copy_without_parameters_is_refused():
+    model = build().train()
+    # As nn.DataParallel makes one: tensors in place of parameters, each with a graph to the original.
+    for module in model.modules():
+        for name in [name for name, p in module._parameters.items() if p is not None]:
+            setattr(module, name, module._parameters.pop(name) * 1.0)
+    with pytest.raises(ModelError, match=r"no parameters of its own .*DistributedDataParallel"):
+        model(texts(), labels=LABELS)
+    model(texts(), labels=LABELS, backpropagation="checkpoint").loss.backward()
+
+
+@pytest.mark.parametrize("network", [RMAATForSequenceClassification, RMAATForRetrieval])
+@pytest.mark.parametrize("loss_at", ["end", "segments"])
+def test_a_network_of_half_precision_reads_and_learns(network, loss_at, tmp_path):
+    ids, real = texts(), mask()
+    if network is RMAATForRetrieval:
+        ids, real = torch.stack([ids, ids.flip(0)], 1), torch.stack([real, real.flip(0)], 1)
+    wide = build("rmt", network, loss_at=loss_at).float()
+    wide.save_pretrained(tmp_path)
+    half = network.from_pretrained(tmp_path, dtype=torch.bfloat16).train()
+    out, expected = half(ids, real, labels=LABELS), wide(ids, real, labels=LABELS)
+    assert out.logits.dtype == torch.bfloat16
+    assert (out.logits.float() - expected.logits).norm() < 0.1 * expected.logits.norm()
+    out.loss.backward()
+    expected.loss.backward()
+    for (name, p), q in zip(half.named_parameters(), wide.parameters(), strict=True):
+        assert (p.grad.float() - q.grad).norm() < 0.3 * q.grad.norm() + 1e-2, name
+    if network is RMAATForSequenceClassification:
+        embedded = wide.model.embed(ids).detach()
+        assert (half(inputs_embeds=embedded, attention_mask=real).logits - out.logits).abs().max() < 0.05
+
+
+def test_arguments_of_a_call_have_an_effect_or_are_refused():
+    model, pairs = build(), torch.stack([texts(), texts(seed=6)], 1)
+    memory = torch.randn(3, 3, 16, dtype=torch.float64)
+    given = model(texts(), memory=memory).logits
+    assert torch.equal(given, model._logits(model.model(texts(), memory=memory).read))
+    assert not torch.allclose(given, model(texts()).logits)
+    for network, ids in ((model, texts()), (build(network=RMAATForRetrieval), pairs)):
+        gradients = []
+        for way in ("full", "truncated"):
+            network.zero_grad()
+            network(ids, labels=LABELS, backpropagation=way).loss.backward()
+            gradients.append(network.model.layers[0].mixer.query.weight.grad.clone())
+        assert not torch.allclose(*gradients)
+        assert isinstance(network(ids, return_dict=False), tuple) and len(network(ids, labels=LABELS).to_tuple()) == 2
+        # What the library hands to every network.
+        quiet = network(ids, output_hidden_states=None, output_attentions=False, return_dict=True)
+        assert torch.equal(quiet.logits, network(ids).logits)
+        for asked in ("output_hidden_states", "output_attentions"):
+            with pytest.raises(ModelError, match=f"{asked} is given, which {type(network).__name__} does not have"):
+                network(ids, **{asked: True})
+        with pytest.raises(ModelError, match=r"has no argument 'backpropagatoin'; did you mean 'backpropagation'"):
+            network(ids, backpropagatoin="full")
+        with pytest.raises(ModelError, match="unknown way of backpropagation 3"):
+            network(ids, backpropagation=3)
+        with pytest.raises(ModelError, match="the batch has no rows"):
+            network(ids[:0])
+    for name in ("second_input_ids", "memories"):
+        with pytest.raises(ModelError, match=f"RMAATForSequenceClassification has no argument '{name}'"):
+            model(texts(), **{name: texts()})
+    with pytest.raises(ModelError, match="has no argument 'labels'"):
+        model.model(texts(), labels=LABELS)
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, float("nan"), -1e9])
+def test_masks_that_are_none_are_refused(value):
+    real = mask().double()
+    real[0, 0] = value
+    with pytest.raises(ModelError, match="attention_mask has values other than 0 and 1"):
+        build()(texts(), real)
+    assert torch.equal(build()(texts(), mask().double()).logits, build()(texts(), mask().bool()).logits)
+
+
+def test_shorter_rows_do_not_drown_the_path_of_memory():
+    """A row without segment t hands memory on unchanged, whose gradient is the unit vector itself."""
+    model = build("rmaat", retention_decay=3.0)
+    both = memory_path_gradient(model, texts(), attention_mask=mask(torch.tensor([20, 1, 1])), draws=60)
+    alone = memory_path_gradient(model, texts()[:1], draws=60)
+    assert alone[1] < 0.2
+    for a, b in zip(both[1:], alone[1:], strict=True):
+        assert abs(a / b - 1) < 0.3

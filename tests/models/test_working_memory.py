@@ -182,7 +182,7 @@ def test_a_job_is_a_run(tmp_path):
     job = {"settings": settings().as_dict(), "out_dir": str(tmp_path / "run"), "seed": 2, "progress": Heard()}
     content = run_job(job)
     assert MemoryRun.model_validate(content).seed == 2 and json.dumps(content)
-    assert [i["step"] for i in Heard.items] == [1, 2, 3] and Heard.items[-1]["metrics"]["validation_accuracy"] >= 0
+    assert [i["step"] for i in Heard.items] == [1, 2, 3] and Heard.items[-1]["metrics"].keys() == {"training_accuracy"}
     with pytest.raises(ModelError, match="no key 'lengths'"):
         run_job({**job, "lengths": 3})
     with pytest.raises(ModelError, match="lacks 'out_dir'"):
@@ -206,7 +206,7 @@ def test_a_stop_counts_what_was_played(tmp_path):
         ({"length": 0}, "length is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"learning_rate": 0}, "learning_rate is 0; expected a finite number above 0"),
+        ({"learning_rate": 0}, "learning_rate is 0; expected a finite number at least 1e-12 and at most 10"),
         ({"entropy": -0.1}, "entropy is -0.1; expected a finite number at least 0"),
         ({"discount": 1.5}, "discount is 1.5; expected a finite number at least 0 and at most 1"),
         ({"stop_accuracy": 0.5}, "stop_accuracy is 0.5; expected a finite number above 0.5 and at most 1"),
@@ -241,3 +241,27 @@ def test_a_damaged_record_is_named(tmp_path):
     ]:
         with pytest.raises(ModelError, match=words):
             MemoryRun.loads(text)
+
+
+def test_weights_that_are_no_numbers_are_not_scored(tmp_path, monkeypatch):
+    """The last step of the optimiser comes after the last loss."""
+    from models.memory import training
+
+    learned = training._learned
+
+    def ruined(network, *rest):
+        found = learned(network, *rest)
+        with torch.no_grad():
+            network.policy.weight[0, 0] = float("nan")
+        return found
+
+    monkeypatch.setattr(training, "_learned", ruined)
+    with pytest.raises(ModelError, match=r"policy.weight is no longer finite; lower learning_rate"):
+        train_memory(MemorySettings(length=1, episodes=32, evaluation_episodes=8, width=8), tmp_path / "run")
+    assert not (tmp_path / "run" / "memory_run.json").exists()
+
+
+def test_the_score_beside_the_bar_says_what_it_is_of():
+    from astromorphic.console import score_in_words
+
+    assert score_in_words({"training_accuracy": 0.5}) == "50.00 % of training"
