@@ -81,7 +81,8 @@ def test_a_grid_trains_and_sums_up(tmp_path, one_process):
         "listops_memory", tmp_path / "runs", preset="smoke", arms=["linear_simulated", "none_whole"], rates=[1e-3], seeds=1,
         workers=1, changes=how,
     )  # fmt: skip
-    assert "listops_5_60, accuracy (%):" in text and "astromorphic figures lra --runs" in text
+    # Depth and arguments are the study's own.
+    assert "listops_5_60_depth4_args5, accuracy (%):" in text and "astromorphic figures lra --runs" in text
     record = (tmp_path / "runs" / "linear_simulated" / "lr0.001-seed0" / "run.json").read_text()
     assert '"retention": "simulated"' in record
 
