@@ -235,14 +235,14 @@ def _draw_maps(panel: Any, data: pd.DataFrame, series: list[str], across: int, d
             picture[one.token.astype(int), one.source.astype(int)] = one.value
             axes.imshow(picture, cmap="Blues", norm=PowerNorm(0.5, 0.0, largest), interpolation="nearest")
             axes.grid(False)
-            which = f"layer {layer}" + ("" if pd.isna(head) else f", head {head}")
+            which = ("A   " if number == i == 0 else "") + f"layer {layer}" + ("" if pd.isna(head) else f", head {head}")
             same = (reaches.layer == layer) & (reaches.series == name)
             same &= reaches["head"].isna() if pd.isna(head) else reaches["head"] == head
             axes.set_title(f"{which}, {names[name]}\nreach {reaches[same].value.iloc[0]:.1f} tokens", fontsize=8.8)
             _label(axes, tokens, "x", inches=2.0)
             _label(axes, tokens, "y", inches=2.0)
             if number % across == 0:
-                axes.set_ylabel("A   to token" if number == i == 0 else "to token")
+                axes.set_ylabel("to token")
     panel.supxlabel(
         "from token: length of what it adds to the membranes (square-root scale, one per layer)", fontsize=8.8
     )
