@@ -290,7 +290,7 @@ def test_names_of_tasks_and_files(tmp_path):
     (tmp_path / "mine.csv").write_text("text,label\n")
     assert family("imdb") == "imdb" and family(str(tmp_path / "mine.csv")) == "table"
     named = {"shakespeare", "imdb", "cifar10", "wikitext2", "wikitext103", "enwik8", *SEQUENCES}
-    assert {*PRESETS} == {*named, "text_file", "table", "token_file"}
+    assert {*PRESETS} == {*named, "text_file", "table", "token_file", "dialogue"}
     with pytest.raises(ModelError, match="task is 'imbd'; did you mean 'imdb'"):
         family("imbd")
     with pytest.raises(ModelError, match="there is no such file"):
