@@ -235,7 +235,9 @@ def _draw_maps(panel: Any, data: pd.DataFrame, series: list[str], across: int, d
             picture[one.token.astype(int), one.source.astype(int)] = one.value
             axes.imshow(picture, cmap="Blues", norm=PowerNorm(0.5, 0.0, largest), interpolation="nearest")
             axes.grid(False)
-            which = ("A   " if number == i == 0 else "") + f"layer {layer}" + ("" if pd.isna(head) else f", head {head}")
+            which = (
+                ("A   " if number == i == 0 else "") + f"layer {layer}" + ("" if pd.isna(head) else f", head {head}")
+            )
             same = (reaches.layer == layer) & (reaches.series == name)
             same &= reaches["head"].isna() if pd.isna(head) else reaches["head"] == head
             axes.set_title(f"{which}, {names[name]}\nreach {reaches[same].value.iloc[0]:.1f} tokens", fontsize=8.8)
