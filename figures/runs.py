@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from models import RunResult
 
 
+# The metric of a network for language that sees what it is to predict.
+NOT_A_LANGUAGE_MODEL = "not a language model"
+
+
 class RunsError(ValueError):
     """A folder without the runs that a figure is made from."""
 
@@ -78,7 +82,7 @@ def table(runs: Sequence[RunResult]) -> pd.DataFrame:
         elif None not in (units := [validation.perplexity_per_token, test.perplexity_per_token]):
             metric, better, values = "perplexity per token", -1, units
         else:
-            metric, better, values = "not a language model", -1, [validation.loss, test.loss]
+            metric, better, values = NOT_A_LANGUAGE_MODEL, -1, [validation.loss, test.loss]
         rows.append(
             {
                 "task": run.task, "arm": run.arm, "seed": run.seed, "learning_rate": run.recipe.get("learning_rate"),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .paper_table1 import TABLE1
-from .runs import load_runs, summary, table
+from .runs import NOT_A_LANGUAGE_MODEL, load_runs, summary, table
 from .style import BLUE, GREY, PUBLISHED, RED, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
         # Above the numbers: the title has the place above the panel.
         ax.legend(loc="lower left", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=7)
     ax.set_yticks(y, part.label)
-    ax.set_xlabel(f"test {metric}")
+    # Where there is no perplexity and there are no bits per byte, the number is a loss: see `figures.runs.table`.
+    ax.set_xlabel(f"test loss, nats per token\n({metric})" if metric == NOT_A_LANGUAGE_MODEL else f"test {metric}")
     ax.set_title(task)
     ax.grid(axis="y", lw=0.3)
