@@ -143,7 +143,7 @@ def test_table1_puts_the_papers_number_beside_ours_in_its_unit(tmp_path):
     assert sorted(panels) == [
         "imdbtest accuracy (%)",
         "wikitext2test bits per byte",
-        "wikitext2test not a language model",
+        "wikitext2test loss, nats per token\n(not a language model)",
     ]
     imdb = panels["imdbtest accuracy (%)"]
     diamonds = next(c for c in imdb.collections if c.get_label() == "paper")
