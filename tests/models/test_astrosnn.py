@@ -278,10 +278,11 @@ def test_hidden_states_are_those_of_the_layers(tokens):
         ({"position_ids": 1}, "positions are counted over the real tokens"),
         ({"output_attentions": True}, "there is no attention matrix"),
         ({"labels": torch.zeros(2, 23, dtype=torch.long), "logits_to_keep": 1}, "the loss needs all logits"),
-        ({"attention_mask": torch.ones(23)}, r"attention_mask is \(23,\); expected \[batch, columns\] = \(2, 23\)"),
+        ({"attention_mask": torch.ones(23)}, r"attention_mask is \(23,\); expected \(2, 23\), 1 for real"),
+        ({"attention_mask": torch.full((2, 23), 2.0)}, "attention_mask has values other than 0 and 1"),
         ({"attention_mask": torch.ones(1, 23)}, r"attention_mask is \(1, 23\); expected"),
         ({"attention_mask": torch.ones(2, 1, 23, 23)}, r"attention_mask is \(2, 1, 23, 23\); expected"),
-        ({"attention_mask": torch.ones(2, 22)}, "attention_mask has 22 columns; expected 23"),
+        ({"attention_mask": torch.ones(2, 22)}, r"attention_mask is \(2, 22\); expected \(2, 23\), 1 for real"),
     ],
     ids=lambda x: x if isinstance(x, str) else ",".join(x),
 )
