@@ -209,7 +209,7 @@ class _Replay(torch.autograd.Function):
                 state = _random_state(memory.device)
                 out = plan.segment(t, entering, x, *shared)
                 # 5 kB of the CPU's generator, which a segment without dropout need not keep.
-                plan.random.append(None if _is_random_state(state, memory.device) else state)
+                plan.random.append(None if _undrawn_since(state, memory.device) else state)
                 boundaries.append(_alone(out.memory))
                 total = _added(total, out.total)
                 if out.each is not None:
@@ -335,7 +335,7 @@ def _random_state(device: torch.device) -> _RandomState:
     return torch.get_rng_state(), other
 
 
-def _is_random_state(state: _RandomState, device: torch.device) -> bool:
+def _undrawn_since(state: _RandomState, device: torch.device) -> bool:
     """Whether no random number was drawn since."""
     now = _random_state(device)
     same = [torch.equal(a, b) for a, b in zip(now, state, strict=True) if a is not None and b is not None]

@@ -33,7 +33,6 @@ class WordTokens:
     @classmethod
     def of(cls, text: bytes, size: int | None = None) -> WordTokens:
         """The words of the training text, the `size` most frequent of them (<pad> and <unk> included)."""
-
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 3):
             raise ModelError(f"vocabulary is {size!r}; expected None for all words, or a whole number of at least 3")
         found = WordVocabulary.from_words(wikitext_words(text))
@@ -43,7 +42,6 @@ class WordTokens:
         return len(self.vocabulary)
 
     def encode_text(self, text: bytes) -> EncodedText:
-
         words = wikitext_words(text)
         ids = self.vocabulary.encode_words(words)
         unknown = sum(word not in self._known for word in words) if (ids == UNKNOWN_ID).any() else 0

@@ -52,6 +52,19 @@ def set_norms(model):
 # Maps.
 
 
+@pytest.mark.parametrize("terms", ["astrocyte", "neuron"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_term_alone_is_a_map_of_it_alone(mode, terms, tokens):
+    model = tiny(residual_mode=mode, terms=terms)
+    set_norms(model)
+    for m, (mixer, args, _) in zip(mixing_maps(model, tokens), seen_by_mixers(model, tokens), strict=True):
+        with torch.no_grad():
+            membrane = mixer.membrane(mixer.terms(*args)[0])
+        assert torch.allclose(m.output(), membrane, atol=1e-5, rtol=1e-5)
+        assert bool(m.weights.any()) is (terms == "astrocyte") and (m.neuron is None) is (terms == "astrocyte")
+        assert m.influence().shape == m.weights.shape
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("reading", ["one_minus_inv", "exp", "literal_inverse"])
 @pytest.mark.parametrize("norm", [True, False])

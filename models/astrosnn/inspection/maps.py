@@ -40,7 +40,8 @@ class MixingMap(NamedTuple):
     """One layer. All tensors in float32 or better; weights are 0 above the diagonal.
 
     weights : A ``[batch, heads, time, time]``, to token t from token j; for softmax its attention, for retention as A.
-    values : v' ``[batch, time, heads, d]``. neuron : N ``[time, time]`` and currents : I, as values; None but for an AM-SU.
+    values : v' ``[batch, time, heads, d]``. neuron : N ``[time, time]`` and currents : I, as values; None but for an AM-SU with
+    its neuron's term. Without its astrocyte weights and values are 0.
     bias : b ``[d]``.
     """
 
@@ -140,6 +141,15 @@ def _mixer_inputs(model: AstroSNNForCausalLM, input_ids: Tensor) -> list[tuple[T
 def _map(layer: int, mixer: Any, a: Tensor, positions: Tensor) -> MixingMap:
     config = mixer.config
     source = mixer.input(a) if config.mixer == "amsu" else a
+    neuron = currents = None
+    if config.mixer == "amsu" and config.terms != "astrocyte":
+        current = float(config.resistance) * input_current(widen(source), config.sigma)
+        neuron = decay_matrix([mixer.leak], a.shape[1], current.dtype, current.device)[0]
+        currents = current.unflatten(-1, (mixer.heads, -1))
+        if config.terms == "neuron":
+            nothing = torch.zeros_like(currents)
+            weights = neuron.new_zeros(len(a), mixer.heads, *neuron.shape)
+            return MixingMap(layer, config.mixer, weights, nothing, neuron, currents, nothing[0, 0, 0])
     q, k, v = (f(source).unflatten(-1, (mixer.heads, -1)) for f in (mixer.query, mixer.key, mixer.value))
     q, k = (rotary(y, positions, fraction=config.rope_fraction, base=config.rope_base) for y in (q, k))
     q, k, v = (widen(x) for x in (q, k, v))
@@ -152,11 +162,7 @@ def _map(layer: int, mixer: Any, a: Tensor, positions: Tensor) -> MixingMap:
         return MixingMap(layer, config.mixer, weights, v, None, None, nothing)
     weights = scores * decay_matrix(mixer.decays, time, v.dtype, v.device)
     weights, v, bias = _through_norm(weights, v, mixer.head_norm)
-    if config.mixer == "retention":
-        return MixingMap(layer, config.mixer, weights, v, None, None, bias)
-    current = float(config.resistance) * input_current(widen(source), config.sigma)
-    neuron = decay_matrix([mixer.leak], time, v.dtype, v.device)[0]
-    return MixingMap(layer, config.mixer, weights, v, neuron, current.view(v.shape), bias)
+    return MixingMap(layer, config.mixer, weights, v, neuron, currents, bias)
 
 
 def _through_norm(weights: Tensor, values: Tensor, norm: Any) -> tuple[Tensor, Tensor, Tensor]:
