@@ -77,6 +77,17 @@ def _list(name: str, text: str) -> list[Any]:
     return [(_whole if name in _OF_WHOLE else _number)(name, part) for part in parts]
 
 
+def whole_list(name: str, value: object, least: int) -> list[int]:
+    """A whole number, or a list of them as lists of the command line hold them (floats), each once; AssignmentError otherwise."""
+    given: list[Any] = value if isinstance(value, list) else [value]
+    # Floats beyond count no ones, and infinity has no whole part.
+    if any(
+        isinstance(n, bool) or not isinstance(n, int | float) or not least <= n < 2**53 or n != int(n) for n in given
+    ):
+        raise AssignmentError(f"--set {name}={value}: expected whole numbers of at least {least}, with commas between")
+    return list(dict.fromkeys(int(n) for n in given))
+
+
 def _whole(name: str, text: str) -> int:
     try:
         return int(text)

@@ -19,8 +19,9 @@ def score_in_words(metrics: Mapping[str, float]) -> str:
         return f"{100 * metrics['validation_accuracy']:.2f} %"
     if "validation_bits_per_byte" in metrics:
         return f"{metrics['validation_bits_per_byte']:.3f} bits/byte"
-    if "training_accuracy" in metrics:
-        return f"{100 * metrics['training_accuracy']:.2f} % of training"
+    for part in ("training", "test"):
+        if f"{part}_accuracy" in metrics:
+            return f"{100 * metrics[f'{part}_accuracy']:.2f} % of {part}"
     return ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .assignments import AssignmentError
+from .assignments import AssignmentError, whole_list
 
 LARGEST_SEED = 2**32 - 1
 # As models.environments.PAPER_LENGTHS and models.environments.scores.BSUITE_LENGTHS: a test holds them together, so that
@@ -117,7 +117,7 @@ def plan(
 
     study = STUDIES[name]
     given = dict(changes or {})
-    lengths = _whole(given.pop("length", list(study.lengths)))
+    lengths = whole_list("length", given.pop("length", list(study.lengths)), 1)
     fixed = sorted({*study.settings, "model", "learning_rate"} & set(given))
     if fixed:
         remedy = {"learning_rate": "use --learning-rates", "model": "use --arms"}.get(
@@ -176,11 +176,3 @@ def _single(changes: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, list) and not (name.startswith("tau") and len(value) == 2):
             raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
     return dict(changes)
-
-
-def _whole(lengths: Any) -> list[int]:
-    """Lengths as whole numbers, each once; lists on the command line hold floats."""
-    given = lengths if isinstance(lengths, list) else [lengths]
-    if any(isinstance(n, bool) or not isinstance(n, int | float) or not 1 <= n < 2**53 or n != int(n) for n in given):
-        raise AssignmentError(f"--set length={lengths}: expected whole numbers of at least 1, with commas between")
-    return list(dict.fromkeys(int(n) for n in given))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .assignments import AssignmentError
+from .assignments import AssignmentError, whole_list
 
 NAME = "recall"
 TITLE = "delayed recall: a bit of segment 1 asked for in segment T, with every retention control"
@@ -44,7 +44,7 @@ def plan(
         raise AssignmentError("--learning-rates: recall has one rate for all schedules; change it with --set rate=3e-3")
     choose("preset", preset, ["tuned", "smoke"])
     given = dict(changes or {})
-    lengths = _whole(given.pop("segments", list(SEGMENTS)))
+    lengths = whole_list("segments", given.pop("segments", list(SEGMENTS)), 2)
     for name, value in given.items():
         if isinstance(value, list):
             raise AssignmentError(f"--set {name}: a training run takes one value, not a list")
@@ -85,11 +85,3 @@ def study(out: Path, *, data: Path | None = None, workers: int | None = None, **
     output_folder(out)
     train_all(jobs, workers, package="models.rmaat.recall_runs")
     return as_text(recall_rows(out)) + f"\n\nastromorphic figures retention --runs {out}"
-
-
-def _whole(lengths: Any) -> list[int]:
-    """Numbers of segments, each once; lists on the command line hold floats."""
-    given = lengths if isinstance(lengths, list) else [lengths]
-    if any(isinstance(n, bool) or not isinstance(n, int | float) or n != int(n) or n < 2 for n in given):
-        raise AssignmentError(f"--set segments={lengths}: expected whole numbers of at least 2, with commas between")
-    return list(dict.fromkeys(int(n) for n in given))

@@ -12,7 +12,7 @@ from ..choices import choice, did_you_mean
 from ..errors import ModelError
 from ..macro_config import MacroConfig
 from ..macro_file import parsed_macro
-from ..ops.amsu import FORMS, SIGMAS
+from ..ops.amsu import FORMS, SIGMAS, TERMS
 from ..ops.decay import READINGS, decay, spectrum
 from ..ops.kernels import BACKENDS
 from ..ops.spike import SURROGATES
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MIXERS = ("amsu", "lif", "alif", "gru", "retention", "softmax")
 SPIKING_MIXERS = ("amsu", "lif", "alif")
 RESIDUAL_MODES = ("residual", "spike_in", "pure")
-TERMS = ("both", "astrocyte", "neuron")
 _LARGEST_INIT = 1e3
 NETWORKS = ("causal_lm",)
 

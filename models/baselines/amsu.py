@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..ops.amsu import AMSUState, AMSUTerms, amsu, input_current, membrane
+from ..ops.amsu import TERMS, AMSUState, AMSUTerms, amsu, input_current, membrane
 from ..ops.decay import decay, spectrum
-from ..ops.spike import spike
+from ..ops.spike import check_surrogate, spike
 from .cell import LONGEST, SHORTEST, Cell, check_switch
 
 HEADS = 8
-TERMS = ("both", "astrocyte", "neuron")
 
 
 class AMSUCell(Cell):
@@ -48,7 +47,7 @@ class AMSUCell(Cell):
         super().__init__(width, length)
         if terms not in TERMS:
             raise ModelError(f"terms is {terms!r:.60}; expected one of {', '.join(TERMS)}")
-        spike(torch.zeros(1), surrogate, alpha)  # refuses what is no surrogate
+        check_surrogate(surrogate, alpha)
         input_current(torch.zeros(1), sigma)
         check_switch("norm", norm)
         self.decays, self.leak = _decays(tau_a, tau_n, decay)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..ops.spike import spike
+from ..ops.spike import check_surrogate, spike
 from .cell import Cell, TimeConstants, check_switch
 
 GAINS = ("one", "leak")
@@ -66,7 +66,7 @@ class LIF(Cell):
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 1e-6 <= threshold <= 1e6:
             raise ModelError(f"threshold is {threshold!r:.60}; expected a number from 1e-06 to 1e+06")
         check_switch("recurrent", recurrent)
-        spike(torch.zeros(1), surrogate, alpha)  # refuses what is no surrogate
+        check_surrogate(surrogate, alpha)
         self.threshold, self.gain, self.surrogate, self.alpha = float(threshold), gain, surrogate, float(alpha)
         self.input = nn.Linear(width, width)
         self.recurrent = nn.Linear(width, width, bias=False) if recurrent else None

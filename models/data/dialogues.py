@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ModelError
 from .digest import digest_of
 from .draw import number_of
+from .integers import check_seed
 from .kinds import Splits
 from .reading import Reader
 
@@ -43,6 +44,7 @@ def load_dialogues(
     Raises ModelError, naming file and line: what is no JSON or neither of the two, roles that are unknown or do not alternate
     from the user to the assistant, empty turns, and files with too few conversations for three parts.
     """
+    check_seed(seed)
     lines = Reader(path.parent, own=True).text(path).splitlines()
     found = [_dialogue(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
     counts = [number_of(share, len(found), what) for share, what in ((test, "test"), (validation, "validation"))]
@@ -66,7 +68,7 @@ def _as_bytes(part: Sequence[Dialogue]) -> bytes:
 def _dialogue(line: str, where: str) -> Dialogue:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{where} is no JSON ({error}); expected one conversation per line") from None
     turns = _turns(record)
     if not turns:
@@ -77,11 +79,15 @@ def _dialogue(line: str, where: str) -> Dialogue:
     for i, (role, text) in enumerate(turns):
         if role != ROLES[i % 2]:
             raise ModelError(f"{where}: turn {i + 1} is of {role!r:.40}; expected {ROLES[i % 2]!r}, by turns")
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not _said(text):
             raise ModelError(f"{where}: turn {i + 1} is empty or no text; remove the conversation or fill it in")
     if len(turns) < 2:
         raise ModelError(f"{where}: the assistant says nothing; expected at least one turn of each")
-    return tuple(Turn(role, _MARKS.sub("", text).strip()) for role, text in turns)
+    return tuple(Turn(role, _said(text)) for role, text in turns)
+
+
+def _said(text: str) -> str:
+    return _MARKS.sub("", text).strip()
 
 
 def _turns(record: Any) -> list[tuple[Any, Any]]:

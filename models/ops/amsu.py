@@ -29,6 +29,7 @@ from .retention import retention_masked, retention_serial
 from .rows import rows_alone
 
 FORMS = ("chunked", "masked", "serial")
+TERMS = ("both", "astrocyte", "neuron")
 SIGMAS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "tanh": torch.tanh,

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ModelError
+from ..settings import check_count, check_number
 from ..surroundings import git_revision, versions
 from .configuration_rmaat import UNREAD, RMAATConfig
 from .recall import SIZE, delayed_recall
@@ -86,12 +87,8 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"delayed recall has no setting {name!r}; {did_you_mean(name, known)}choose from {', '.join(sorted(known))}"
             )
     for name in ("steps", "batch", "tests"):
-        value = settings.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ModelError(f"{name} is {value!r}; expected a whole number of at least 1")
-    rate = settings.get("rate", TRAINING["rate"])
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e3:
-        raise ModelError(f"rate is {rate!r}; expected a learning rate above 0")
+        check_count(name, settings.get(name, 1))
+    check_number("rate", settings.get("rate", TRAINING["rate"]), low=0.0, high=1e3, open_low=True)
     return {**TRAINING, **{name: value for name, value in SIZE.items() if name not in _FIXED}, **settings}
 
 
@@ -158,6 +155,6 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(before)
     queue: _Queue | None = job.get("progress")
     if queue is not None:
-        metrics = {"validation_accuracy": run.accuracy}
+        metrics = {"test_accuracy": run.accuracy}
         queue.put({"arm": job.get("arm", run.retention), "seed": seed, "step": 1, "total": 1, "metrics": metrics})
     return run.model_dump(mode="json")

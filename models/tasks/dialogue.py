@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from ..data.batches import padded
 from ..data.dialogues import Dialogue
 from ..errors import ModelError
 from ..language import EncodedText
@@ -178,10 +179,7 @@ class DialogueBatches(Batches):
         epoch, step = divmod(int(index), self.steps_per_epoch)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
         chosen = [self.blocks[i] for i in order[step * self.batch_size : (step + 1) * self.batch_size]]
-        longest = max(len(ids) for ids, _ in chosen)
-        ids = torch.zeros(len(chosen), longest, dtype=torch.int64)
-        labels = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
-        for row, (tokens, wanted) in enumerate(chosen):
-            ids[row, : len(tokens)] = torch.from_numpy(tokens)
-            labels[row, : len(wanted)] = torch.from_numpy(wanted)
+        ids, labels = (
+            padded(rows, fill, step=1)[0] for rows, fill in zip(zip(*chosen, strict=True), (0, IGNORED), strict=True)
+        )
         return {"input_ids": ids, "labels": labels}

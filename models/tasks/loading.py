@@ -185,6 +185,13 @@ def _loaded(name: str, data: Any, saved: Path | None, options: Mapping[str, Any]
     return task
 
 
+def _for_loader(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options by the loaders' own names; ModelError for a seed that is none."""
+    if "split_seed" in options:
+        check_seed(options["split_seed"], "split_seed")
+    return {("seed" if key == "split_seed" else key): value for key, value in options.items()}
+
+
 def load_splits(
     name: str, data: Any, options: Mapping[str, Any]
 ) -> tuple[Splits[Any], str | None, Any, dict[str, Any]]:
@@ -193,9 +200,7 @@ def load_splits(
     Returns the splits, the place that the user named, the folder where further files (GloVe, GPT-2) are looked for, and the
     options as a record says them.
     """
-    if "split_seed" in options:
-        check_seed(options["split_seed"], "split_seed")
-    taken = {("seed" if key == "split_seed" else key): value for key, value in options.items()}
+    taken = _for_loader(options)
     splits, location, folder = _splits(name, family(name), data, taken)
     recorded = {key: _plain(value) for key, value in options.items()}
     if splits.revision is not None:
@@ -321,8 +326,7 @@ def _dialogue(data: Any, prepared: dict[str, Any], options: dict[str, Any]) -> T
     kind = resolved(prepared["tokens"])
     choice("tokens of dialogues", kind, ("bytes", *SUBWORDS))
     tokens: Any = make_tokens(kind, b"", prepared["vocabulary"])
-    taken = {("seed" if key == "split_seed" else key): value for key, value in options.items()}
-    splits = load_dialogues(Path(data), **taken)
+    splits = load_dialogues(Path(data), **_for_loader(options))
     return DialogueTask(
         splits.name,
         {"train": splits.train, "validation": splits.validation, "test": splits.test},

@@ -112,6 +112,8 @@ def test_recall_runs_adds_and_sums_up(tmp_path, capsys, one_process):
     [
         (("--arms", "one"), ("'one'", "did you mean 'ones'")),
         (("--set", "segments=1"), ("segments=1", "at least 2")),
+        (("--set", "segments=2,inf"), ("segments", "at least 2")),
+        (("--set", "segments=nan"), ("segments", "at least 2")),
         (("--set", "stepz=1"), ("'stepz'", "did you mean 'steps'")),
         (("--set", "retention=ones"), ("retention", "use --arms")),
         (("--learning-rates", "1e-3"), ("--learning-rates", "--set rate=3e-3")),

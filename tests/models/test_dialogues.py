@@ -72,6 +72,8 @@ def test_both_forms_of_a_file_are_read_without_their_marks_and_in_the_order_of_t
         (json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}), "turn 2 is of 'user'"),
         (json.dumps({"messages": [{"role": "user", "content": "a"}]}), "the assistant says nothing"),
         (json.dumps({"messages": [{"role": "user", "content": " "}]}), "turn 1 is empty"),
+        (json.dumps({"chat": {"turn_1": {"Human": "<|Human|>: <eoh>", "MOSS": "b"}}}), "turn 1 is empty"),
+        ("[" * 200_000, "line 3 is no JSON"),
         ("", "has 2 conversations"),
     ],
 )  # fmt: skip
@@ -80,6 +82,12 @@ def test_a_damaged_file_is_refused_with_its_line(tmp_path, line, words):
     path.write_text("\n".join([moss(("a", "b")), moss(("c", "d")), line]))
     with pytest.raises(ModelError, match=words):
         load_dialogues(path)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "abc"])
+def test_a_seed_that_is_none_is_refused(file, seed):
+    with pytest.raises(ModelError, match=r"split_seed is .*; expected a whole number from 0"):
+        load_task("dialogue", file, split_seed=seed)
 
 
 def test_the_loss_is_of_what_the_assistant_says_alone(file):

@@ -45,7 +45,7 @@ def test_learned_factors_are_those_after_training(tmp_path):
     [
         ({"stepz": 3}, "no setting 'stepz'; did you mean 'steps'"),
         ({"steps": 0}, "steps is 0; expected a whole number of at least 1"),
-        ({"rate": 0}, "rate is 0; expected a learning rate above 0"),
+        ({"rate": 0}, "rate is 0; expected a finite number above 0"),
         ({"pooling": "last"}, "no setting 'pooling'"),
         ({"num_memory_tokens": 0}, "num_memory_tokens 0"),
     ],
