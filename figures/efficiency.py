@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .runs import RunsError
+from .runs import RunsError, benchmark_rows
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, house_style, new_figure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TITLE = "inference of an AM-SU layer and a GPT-2 layer against length, from the benchmark spiking"
 FROM_RUNS = True
-RECORD = "spiking.json"
+RECORD = "spiking"
+_REMEDY = f"measure again with astromorphic benchmark {RECORD} --json FILE"
 
 COLOURS = {
     "AM-SU, chunked": BLUE, "AM-SU, masked": SKY, "AM-SU, serial": PURPLE, "RetNet": GREEN, "GPT-2": ORANGE,
@@ -37,17 +38,13 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
 
     runs : the JSON file of `astromorphic benchmark spiking`, or a folder with it as spiking.json; RunsError without.
     """
-    remedy = "make it with astromorphic benchmark spiking --json FILE and name it with --runs FILE"
-    if runs is None:
-        raise RunsError(f"figure efficiency is made from a benchmark's record; {remedy}")
-    file = Path(runs) / RECORD if Path(runs).is_dir() else Path(runs)
+    rows = [row for row in benchmark_rows(runs, "efficiency", RECORD) if "arm" in row]
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        found = [_row(row) for row in rows if "arm" in row]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunsError(f"--runs {runs}: {file} is no record of the benchmark spiking ({error}); {remedy}") from None
+        found = [_row(row) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunsError(f"--runs {runs}: a row of inference is damaged ({error!r}); {_REMEDY}") from None
     if not found:
-        raise RunsError(f"--runs {runs}: {file} has no rows of inference; {remedy}")
+        raise RunsError(f"--runs {runs}: the record has no rows of inference; {_REMEDY}")
     return pd.DataFrame(found, columns=_COLUMNS)
 
 

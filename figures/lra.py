@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .paper_lra import published
-from .runs import RunsError, load_runs, summary, table
+from .runs import RunsError, load_runs, seeds_and_rate, summary, table, with_spread
 from .style import BLUE, GREEN, GREY, ORANGE, PUBLISHED, RED, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def _panel(ax: Any, name: str, part: pd.DataFrame) -> None:
     for place, one in zip(y, part.itertuples(), strict=True):
         text = f"{one.accuracy:.1f}"
         if one.source == "ours":
-            spread = "" if np.isnan(one.sd) else f" ± {one.sd:.1f}"
-            text += f"{spread}  ({int(one.seeds)} seed{'s' if one.seeds > 1 else ''}, lr {one.learning_rate:g})"
+            text = f"{with_spread(one.accuracy, one.sd, 1)}  ({seeds_and_rate(one.seeds, one.learning_rate)})"
         ax.annotate(text, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7)
     for source in dict.fromkeys(part.source):
         first = int(np.flatnonzero((part.source == source).to_numpy())[0])
@@ -167,9 +166,8 @@ def as_text(data: pd.DataFrame) -> str:
         part = mine[mine.data == name]
         for i in sorted(range(len(part)), key=lambda i: _order(part.name.iloc[i])):
             one = part.iloc[i]
-            spread = "" if np.isnan(one.sd) else f" ± {one.sd:.1f}"
             lines.append(
-                f"| {name} | {one.label} | {one.accuracy:.1f}{spread} | {int(one.seeds)} | {one.learning_rate:g} | "
+                f"| {name} | {one.label} | {with_spread(one.accuracy, one.sd, 1)} | {int(one.seeds)} | {one.learning_rate:g} | "
                 f"{int(one.parameters):,} |"
             )
         lines.append(f"| {name} | the commonest class | {part.majority.iloc[0]:.1f} | | | |")

@@ -6,17 +6,17 @@ memory.json in it.
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .runs import RunsError
+from .runs import RunsError, benchmark_rows
 from .style import BLUE, GREY, ORANGE, house_style, new_figure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
 TITLE = (
@@ -24,7 +24,7 @@ TITLE = (
 )
 FROM_RUNS = True
 
-FILE = "memory.json"
+BENCHMARK = "memory"
 WAYS = {
     "full": ("full (BPTT)", GREY),
     "checkpoint": ("checkpoint at every segment", ORANGE),
@@ -39,22 +39,21 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
 
     runs : the benchmark's file or its folder; RunsError without, or for a file that holds no such rows.
     """
-    remedy = "measure with astromorphic benchmark memory --json FILE and name the file with --runs FILE"
-    if runs is None:
-        raise RunsError(f"figure memory is made from a benchmark; {remedy}")
-    file = Path(runs) / FILE if Path(runs).is_dir() else Path(runs)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        found = [(_ROW.fullmatch(row["name"]), float(row["value"])) for row in content if row["unit"] in ("MB", "ms")]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunsError(f"--runs {file} is missing or no file of the benchmark; {remedy}") from None
+    found = [
+        (_ROW.fullmatch(str(row.get("name"))), float(row["value"]))
+        for row in benchmark_rows(runs, "memory", BENCHMARK)
+        if row["unit"] in ("MB", "ms")
+    ]
     rows = [
         {"panel": match[1], "way": match[2], "segments": int(match[3]), "value": value}
         for match, value in found
         if match
     ]
     if not rows:
-        raise RunsError(f"--runs {file} holds no memory or time by segments; {remedy}")
+        raise RunsError(
+            f"--runs {runs}: the record holds no memory or time by segments; measure again with astromorphic benchmark "
+            f"{BENCHMARK} --json FILE"
+        )
     return pd.DataFrame(rows)
 
 

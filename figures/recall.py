@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .runs import RunsError
+from .runs import RunsError, remedy, runs_folder
 
 
 def recall_rows(runs: str | Path) -> pd.DataFrame:
@@ -17,12 +17,10 @@ def recall_rows(runs: str | Path) -> pd.DataFrame:
     """
     from models.rmaat.recall_runs import RECORD_FILE, RecallRun
 
-    root = Path(runs)
-    if not root.is_dir():
-        raise RunsError(f"--runs {root} is no folder; make runs with astromorphic study recall --out DIR")
+    root = runs_folder(runs, "retention", "recall")
     found = [RecallRun.load(file) for file in sorted(root.rglob(RECORD_FILE))]
     if not found:
-        raise RunsError(f"--runs {root} holds no {RECORD_FILE}; make runs with astromorphic study recall --out DIR")
+        raise RunsError(f"--runs {root} holds no {RECORD_FILE}; {remedy('recall')}")
     kept = [{k: v for k, v in run.settings.items() if not k.startswith("retention_")} for run in found]
     for one in kept:
         if one != kept[0]:

@@ -30,6 +30,7 @@ SCHEDULES = {
 }  # fmt: skip
 SHOWN = (2, 4, 8)
 MACRO = "simulated"
+_CLOSED = "closed form, a = "
 # Of a normal distribution: 95 % lie within so many standard errors.
 _WIDTH = 1.96
 
@@ -37,9 +38,9 @@ _WIDTH = 1.96
 def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
     """Rows of panel, series, segments (T), x, y, low, high and seed.
 
-    panel "factors" (x: t, y: r(t, T); series "simulated", "reversed", "uniform", "closed form" with its a, and "fit to all
-    cycles" with its 95 % interval in low and high), and, with `runs`, "accuracy" (y: share of right answers), "path_before"
-    and "path_after" (y: gradient of the final memory by the one that holds the bit), one row per run, x: T.
+    panel "factors" (x: t, y: r(t, T); series "simulated", "reversed", "uniform", "closed form, a = " and its number, and
+    "fit to all cycles" with its 95 % interval in low and high), and, with `runs`, "accuracy" (y: share of right answers),
+    "path_before" and "path_after" (y: gradient of the final memory by the one that holds the bit), one row per run, x: T.
     """
     rows = _factors()
     if runs is not None:
@@ -65,7 +66,7 @@ def _factors() -> list[dict[str, Any]]:
         ends = [geometric_retention(total, a + sign * _WIDTH * error) for sign in (-1, 1)]
         curves: dict[str, tuple[Any, Any, Any]] = {
             "simulated": (shares, None, None), "reversed": (shares[::-1], None, None),
-            "closed form": (geometric_retention(total, found.closed_form), None, None),
+            f"{_CLOSED}{found.closed_form:.3g}": (geometric_retention(total, found.closed_form), None, None),
             "fit to all cycles": (geometric_retention(total, a), np.minimum(*ends), np.maximum(*ends)),
             "uniform": (np.full(total, 1.0 / total), None, None),
         }  # fmt: skip
@@ -104,7 +105,9 @@ def _factor_panel(ax: Axes, part: pd.DataFrame, total: int) -> None:
     by = {name: one for name, one in part.groupby("series", sort=False)}
     fit = by["fit to all cycles"]
     ax.fill_between(fit.x, fit.low, fit.high, color=SKY, alpha=0.5, lw=0, label="fit to all cycles, 95 %")
-    ax.plot(by["closed form"].x, by["closed form"].y, color=PURPLE, lw=1.2, label="closed form, a = 0.5")
+    for name, one in by.items():
+        if str(name).startswith(_CLOSED):
+            ax.plot(one.x, one.y, color=PURPLE, lw=1.2, label=name)
     ax.plot(by["simulated"].x, by["simulated"].y, "o", color=BLUE, ms=5, label="simulated")
     ax.plot(by["reversed"].x, by["reversed"].y, "x", color=RED, ms=4, label="reversed")
     ax.plot(by["uniform"].x, by["uniform"].y, color=ORANGE, lw=1.0, ls="--", label="1/T")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,24 @@ def runs_folder(folder: str | Path | None, figure: str, study: str = "NAME") -> 
     if not root.is_dir():
         raise RunsError(f"--runs {root} is no folder; {remedy(study)}")
     return root
+
+
+def benchmark_rows(runs: str | Path | None, figure: str, benchmark: str) -> list[dict[str, Any]]:
+    """The numbers in a benchmark's JSON file, or in BENCHMARK.json of the folder that is named; RunsError if it is no such file."""
+    makes = f"make it with astromorphic benchmark {benchmark} --json FILE and name it with --runs FILE"
+    if runs is None:
+        raise RunsError(f"figure {figure} is made from a benchmark's record; {makes}")
+    file = Path(runs) / f"{benchmark}.json" if Path(runs).is_dir() else Path(runs)
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunsError(
+            f"--runs {runs}: {file} is no record of the benchmark {benchmark} ({getattr(error, 'strerror', None) or error}); {makes}"
+        ) from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"value", "unit"} <= row.keys() for row in rows):
+        raise RunsError(f"--runs {runs}: {file} is no record of the benchmark {benchmark}; {makes}")
+    # The command that made the record is a row as well.
+    return [row for row in rows if isinstance(row["value"], int | float)]
 
 
 def load_runs(folder: str | Path | None, figure: str, task: str | None = None) -> list[RunResult]:
@@ -147,3 +167,13 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 def _mean(values: pd.Series) -> float:
     """NaN where there are no numbers at all."""
     return float(pd.to_numeric(values).mean())
+
+
+def with_spread(mean: float, deviation: float, digits: int) -> str:
+    """A mean and, where there are several seeds, its deviation."""
+    return f"{mean:.{digits}f}" + ("" if math.isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def seeds_and_rate(seeds: int, rate: float) -> str:
+    """What a number comes from; what has no learning rate has no seed either."""
+    return "one fit" if math.isnan(rate) else f"{int(seeds)} seed{'s' if seeds > 1 else ''}, lr {rate:g}"

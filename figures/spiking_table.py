@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .runs import RunsError, load_runs, summary, table
+from .runs import RunsError, load_runs, seeds_and_rate, summary, table, with_spread
 from .style import BLUE, GREY, ORANGE, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -149,8 +149,7 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
         ax.axvline(default, color=ORANGE, lw=0.8, ls=":")
     rows: Any = part.itertuples()
     for position, row in zip(y, rows, strict=True):
-        spread = "" if np.isnan(row.test_sd) else f" ± {row.test_sd:.3f}"
-        text = f"{row.test:.3f}{spread} ({row.seeds} seed{'s' if row.seeds > 1 else ''}, lr {row.learning_rate:g})"
+        text = f"{with_spread(row.test, row.test_sd, 3)} ({seeds_and_rate(row.seeds, row.learning_rate)})"
         if not np.isnan(row.firing_rate):
             text += f", rate {row.firing_rate:.2f}"
         if not np.isnan(row.nanojoules):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .paper_table1 import TABLE1
-from .runs import NOT_A_LANGUAGE_MODEL, load_runs, summary, table
+from .runs import NOT_A_LANGUAGE_MODEL, load_runs, seeds_and_rate, summary, table, with_spread
 from .style import BLUE, GREY, PUBLISHED, RED, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -81,10 +81,7 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
     for position, mean, sd, seeds, rate, perplexity, paper in zip(
         y, *(column.tolist() for column in columns), strict=True
     ):
-        spread = "" if np.isnan(sd) else f" ± {sd:.2f}"
-        # What has no learning rate has no seed either.
-        how = "one fit" if np.isnan(rate) else f"{seeds} seed{'s' if seeds > 1 else ''}, lr {rate:g}"
-        text = f"{mean:.2f}{spread}  ({how})"
+        text = f"{with_spread(mean, sd, 2)}  ({seeds_and_rate(seeds, rate)})"
         if metric == "bits per byte" and not pd.isna(paper):
             text += f", perplexity {perplexity:.1f} (paper {paper:.1f})"
         ax.annotate(text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=7)

@@ -74,7 +74,7 @@ def test_factors_sum_to_one_and_recall_stands_below_them(tmp_path):
     assert sums.to_numpy() == pytest.approx(np.ones(len(sums)), abs=1e-12)
     fit = alone[alone.series == "fit to all cycles"]
     assert bool(((fit.low <= fit.y) & (fit.y <= fit.high)).all()) and float((fit.high - fit.low).max()) > 1e-3
-    closed = alone[(alone.series == "closed form") & (alone.segments == 4)].y.to_numpy()
+    closed = alone[(alone.series == "closed form, a = 0.5") & (alone.segments == 4)].y.to_numpy()
     assert closed == pytest.approx([0.455, 0.276, 0.167, 0.102], abs=5e-4)
     for seed in (0, 1):
         for n in (2, 4):
@@ -99,9 +99,13 @@ def test_memory_is_drawn_from_the_measured_file(tmp_path):
         assert measured[f"{one.panel}, {one.way}, {one.segments} segment{plural}"] == one.value
     assert memory.compute(runs=MEASURED.parent).equals(data)
     assert [path.suffix for path in make("memory", tmp_path / "out", runs=MEASURED)] == [".png", ".svg", ".csv"]
-    for runs, words in ((None, "made from a benchmark"), (tmp_path, "is missing or no file of the benchmark")):
+    for runs, words in ((None, "made from a benchmark"), (tmp_path, "no record of the benchmark memory")):
         with pytest.raises(RunsError, match=words):
             memory.compute(runs=runs)
+    for damaged in ("{}", "[1]", '[{"value": 1}]', "[" * 200_000):
+        (tmp_path / "memory.json").write_text(damaged)
+        with pytest.raises(RunsError, match="no record of the benchmark memory"):
+            memory.compute(runs=tmp_path)
     (tmp_path / "memory.json").write_text("[]")
     with pytest.raises(RunsError, match="holds no memory or time by segments"):
         memory.compute(runs=tmp_path)
