@@ -113,9 +113,8 @@ def train(
     """Train and return a summary as text. start : folder of a language model to go on from."""
     from . import memory_commands
 
-    if start is not None and (memory_commands.is_memory(task) or model == "bag_of_words"):
-        raise AssignmentError(f"--from {start}: only language models go on from saved weights; leave it out")
     if memory_commands.is_memory(task):
+        _no_start(start)
         return memory_commands.train(task, model, preset, data, macro, changes, seed, out, progress)
     check_single(changes)
     # Wrong names are found before what takes seconds to import.
@@ -126,6 +125,7 @@ def train(
     named, place = resolve(task, data)
     task_preset(family(named), preset, model)
     if model == BAG_OF_WORDS:
+        _no_start(start)
         return _train_bag(named, preset, place, macro, changes, seed, out, progress)
     from models import train as train_model
     from models.tasks.prepare import prepare
@@ -133,6 +133,11 @@ def train(
     ready = prepare(named, model, preset, data=place, macro=macro, changes=changes, start=start)
     result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start)
     return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
+
+
+def _no_start(start: Path | None) -> None:
+    if start is not None:
+        raise AssignmentError(f"--from {start}: only language models go on from saved weights; leave it out")
 
 
 def _train_bag(
