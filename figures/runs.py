@@ -38,7 +38,7 @@ def runs_folder(folder: str | Path | None, figure: str, study: str = "NAME") -> 
 
 
 def benchmark_rows(runs: str | Path | None, figure: str, benchmark: str) -> list[dict[str, Any]]:
-    """The numbers in a benchmark's JSON file, or in BENCHMARK.json of the folder that is named; RunsError if it is no such file."""
+    """The numbers in a benchmark's JSON file, or BENCHMARK.json of the folder that is named; RunsError for another."""
     makes = f"make it with astromorphic benchmark {benchmark} --json FILE and name it with --runs FILE"
     if runs is None:
         raise RunsError(f"figure {figure} is made from a benchmark's record; {makes}")
@@ -46,9 +46,8 @@ def benchmark_rows(runs: str | Path | None, figure: str, benchmark: str) -> list
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RunsError(
-            f"--runs {runs}: {file} is no record of the benchmark {benchmark} ({getattr(error, 'strerror', None) or error}); {makes}"
-        ) from None
+        why = getattr(error, "strerror", None) or error
+        raise RunsError(f"--runs {runs}: {file} is no record of the benchmark {benchmark} ({why}); {makes}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and {"value", "unit"} <= row.keys() for row in rows):
         raise RunsError(f"--runs {runs}: {file} is no record of the benchmark {benchmark}; {makes}")
     # The command that made the record is a row as well.
