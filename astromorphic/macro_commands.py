@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import slow_processes
 from .assignments import AssignmentError
+from .slow_processes import CYCLES, DEFAULT_TAU_N, IMPULSE
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bridge import MacroParameters
-
-# Protocols whose simulations are no response curves but give time constants, or retention and distance.
-IMPULSE, CYCLES = "impulse_response", "stp_cycles"
-DEFAULT_TAU_N = 2.0
 
 
 def fit(
@@ -55,7 +54,7 @@ def fit(
     before = None if into is None else bridge.MacroParameters.load(into)
     by_kind: dict[str, list[str]] = {"response": [], IMPULSE: [], CYCLES: []}
     for source in dict.fromkeys(sources):
-        by_kind[_kind(source)].append(source)
+        by_kind[slow_processes.kind(source)].append(source)
     for kind, what in (("response", "response curves"), (CYCLES, "simulations by stp_cycles")):
         if len(by_kind[kind]) > 1:
             raise AssignmentError(
@@ -67,7 +66,8 @@ def fit(
         raise AssignmentError("--tau-n: belongs to time constants, and no source is a simulation by impulse_response")
     made, texts = [], []
     # What takes seconds comes after what can be refused in none.
-    memory = _fit_memory(by_kind[IMPULSE], by_kind[CYCLES], tau_n) if by_kind[IMPULSE] or by_kind[CYCLES] else None
+    simulated = [*by_kind[IMPULSE], *by_kind[CYCLES]]
+    memory = _fit_memory(simulated, tau_n) if simulated else None
     if by_kind["response"]:
         macro, text = _fit_response(
             by_kind["response"][0], families, weights, estimator, resting_calcium, variable, at, level, bootstraps, seed
@@ -118,26 +118,6 @@ def _macro(source: str) -> MacroParameters:
     return bridge.MacroParameters.load(source)
 
 
-def _kind(source: str) -> str:
-    """The protocol of a simulation that is no response curve, otherwise "response"."""
-    if source.startswith("published:") or not source.lower().endswith(".nc") or not Path(source).is_file():
-        return "response"
-    import biosim
-
-    name = _record(biosim.load(source)).get("protocol", {}).get("name")
-    return name if name in (IMPULSE, CYCLES) else "response"
-
-
-def _record(dataset: xr.Dataset) -> dict[str, Any]:
-    """The record of a simulation; empty for a Dataset from elsewhere, which may still hold a curve."""
-    import biosim
-
-    if "provenance" not in dataset.attrs:
-        return {}
-    found = biosim.provenance(dataset)
-    return found if isinstance(found.get("protocol"), dict) else {}
-
-
 def _refuse_options_of_responses(
     families: list[str], weights: str, resting_calcium: float | None, variable: str, at: list[str]
 ) -> None:
@@ -152,39 +132,21 @@ def _refuse_options_of_responses(
             raise AssignmentError(f"{option}: belongs to a response curve, and no source is one; leave it out")
 
 
-def _fit_memory(impulses: list[str], cycles: list[str], tau_n: float) -> tuple[MacroParameters, str]:
+def _fit_memory(sources: list[str], tau_n: float) -> tuple[MacroParameters, str]:
     """Time constants, retention and distance from simulations."""
     import biosim
     import bridge
 
-    loaded = {source: biosim.load(source) for source in (*impulses, *cycles)}
-    constants = bridge.measure_time_constants([loaded[s] for s in impulses], tau_n=tau_n) if impulses else None
-    plasticity = bridge.measure_plasticity(loaded[cycles[0]]) if cycles else None
-    records: dict[str, dict[str, Any]] = {}
-    if impulses:
-        option = "" if tau_n == DEFAULT_TAU_N else f" --tau-n {tau_n:g}"
-        records["time_constants"] = _origin({s: loaded[s] for s in impulses}, option)
-    if cycles:
-        records |= {name: _origin({s: loaded[s] for s in cycles}) for name in ("retention", "distance")}
-    macro = bridge.macro_from_memory(constants, plasticity, records=records)
+    option = "" if tau_n == DEFAULT_TAU_N else f" --tau-n {tau_n:g}"
+
+    def origin(some: Mapping[str, xr.Dataset]) -> dict[str, Any]:
+        ours = option if all(slow_processes.kind(source) == IMPULSE for source in some) else ""
+        return {"command": f"astromorphic fit {' '.join(some)}{ours}"}
+
+    macro, notes = slow_processes.fit({source: biosim.load(source) for source in sources}, tau_n, origin)
     # Without the head and the origin, which the caller's source and target say already.
     text = bridge.show_macro(macro).split("\n\n")[1:-1]
-    skipped = (constants.skipped if constants else {}) | (plasticity.skipped if plasticity else {})
-    notes = [f"{name}: not measured, {reason}" for name, reason in skipped.items()]
-    notes += constants.notes if constants else ()
     return macro, "\n\n".join(text + (["\n".join(notes)] if notes else []))
-
-
-def _origin(datasets: dict[str, xr.Dataset], option: str = "") -> dict[str, Any]:
-    """Where a section comes from: command, and the simulations behind it with their digests."""
-    kept = ("digest", "protocol", "parameter_set", "engine", "seed")
-    return {
-        "source": ", ".join(datasets),
-        "command": f"astromorphic fit {' '.join(datasets)}{option}",
-        "simulations": [
-            {key: record[key] for key in kept if key in record} for record in map(_record, datasets.values())
-        ],
-    }
 
 
 def _fit_response(

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
+from . import __version__, slow_processes
 from .console import progress_bar
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ PRODUCTS = (
     "fig3.nc",
     "traces_wade2012.nc",
     "traces_psu.nc",
+    *slow_processes.SIMULATIONS,
     "macro.json",
     "fits.csv",
     "alpha.csv",
@@ -107,9 +109,9 @@ def _run(folder: Path, settings: Settings, workers: int | None) -> Path:
         timings[name] = time.perf_counter() - started
 
     with stage(SIMULATION):
-        fig3, traces = _simulate(folder, settings, kept[SIMULATION])
+        fig3, traces, slow = _simulate(folder, settings, kept[SIMULATION])
     with stage("fit"):
-        fits = _fit(folder, fig3, settings)
+        fits = _fit(folder, fig3, slow, settings)
     with stage(TRAINING):
         runs, activation = _train(folder, fits.macro, settings, workers, kept[TRAINING])
     with stage("figures"):
@@ -163,7 +165,10 @@ def _check_ours(note: Path) -> None:
         )
 
 
-def _simulate(folder: Path, settings: Settings, kept: list[str]) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
+def _simulate(
+    folder: Path, settings: Settings, kept: list[str]
+) -> tuple[xr.Dataset, dict[str, xr.Dataset], dict[str, xr.Dataset]]:
+    """Fig. 3, traces of single runs, and the simulations behind the slow sections of the macro file."""
     import biosim
     from figures import traces
 
@@ -180,13 +185,17 @@ def _simulate(folder: Path, settings: Settings, kept: list[str]) -> tuple[xr.Dat
         fig3 = keep_or(
             folder / "fig3.nc", lambda: biosim.simulate("fig3", trials=settings.trials, seed=seed, progress=advance)
         )
+    slow = {
+        name: keep_or(folder / name, partial(slow_processes.simulate, name, seed))
+        for name in slow_processes.SIMULATIONS
+    }
     if all((folder / f"traces_{name}.nc").is_file() for name in traces.SETS):
         kept.append("traces")
-        return fig3, {name: biosim.load(folder / f"traces_{name}.nc") for name in traces.SETS}
+        return fig3, {name: biosim.load(folder / f"traces_{name}.nc") for name in traces.SETS}, slow
     single = traces.simulate(seed=seed)
     for name, dataset in single.items():
         biosim.save(dataset, folder / f"traces_{name}.nc")
-    return fig3, single
+    return fig3, single, slow
 
 
 @dataclass(frozen=True)
@@ -201,32 +210,34 @@ class _Fits:
     published_alpha: AlphaEstimate
 
 
-def _fit(folder: Path, fig3: xr.Dataset, settings: Settings) -> _Fits:
+def _fit(folder: Path, fig3: xr.Dataset, slow: dict[str, xr.Dataset], settings: Settings) -> _Fits:
     import bridge
     from biosim.atomic import write_text
 
     seed, resamples = settings.seed, settings.bootstraps
     with progress_bar("fitting the response") as advance:
         curve = bridge.response_curve(fig3)
-        advance(0, 4)
+        advance(0, 5)
         comparison = bridge.compare(curve, seed=seed)
-        advance(1, 4)
+        advance(1, 5)
         other = bridge.published("astromorphic_fig3").with_resting_calcium(curve.resting_calcium or 0.0)
         published = bridge.compare(other)
         published_alpha = bridge.estimate_alpha(other, n_resamples=0)
-        advance(2, 4)
+        advance(2, 5)
         alphas = bridge.estimate_all(curve, n_resamples=resamples, seed=seed)
-        advance(3, 4)
+        advance(3, 5)
         sampled = bridge.bootstrap(comparison.best, n_resamples=resamples, rng=seed)
-        advance(4, 4)
+        advance(4, 5)
+        sections, _ = slow_processes.fit(slow, origin=lambda _: {"command": "astromorphic run"})
+        advance(5, 5)
     macro = bridge.macro_from_fit(
         comparison.best,
         alphas[bridge.DEFAULT_ESTIMATOR],
-        title=f"{comparison.best.family.name} response of the simulated Fig. 3 (wade2012)",
+        title=f"{comparison.best.family.name} response of the simulated Fig. 3 (wade2012), time constants, retention, distance",
         comparison=comparison,
         bootstrap=sampled,
         provenance={"command": "astromorphic run", "settings": asdict(settings)},
-    )
+    ).with_sections(sections)
     macro.save(folder / "macro.json")
     write_text(folder / "fits.csv", comparison.table().to_csv())
     write_text(folder / "alpha.csv", alphas.table().to_csv())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         AstromorphicModel,
         AstromorphicState,
     )
+    from .astrosnn import AstroSNNConfig, AstroSNNForCausalLM, AstroSNNModel, AstroSNNState
     from .bag_of_words import BagOfWords
     from .bag_training import train_bag_of_words
     from .causality import causality_verdict
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "AstroSNNConfig",
+    "AstroSNNForCausalLM",
+    "AstroSNNModel",
+    "AstroSNNState",
     "AstrocyteResponse",
     "AstromorphicConfig",
     "AstromorphicForCausalLM",
@@ -78,6 +83,10 @@ __all__ = [
 ]
 
 _WHERE = {
+    "AstroSNNConfig": "astrosnn",
+    "AstroSNNForCausalLM": "astrosnn",
+    "AstroSNNModel": "astrosnn",
+    "AstroSNNState": "astrosnn",
     "AstrocyteResponse": "transfer",
     "AstromorphicConfig": "astromorphic",
     "AstromorphicForCausalLM": "astromorphic",

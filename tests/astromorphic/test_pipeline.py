@@ -40,6 +40,13 @@ def test_the_fit_is_that_of_the_simulation_and_reaches_the_models(folder):
     assert macro.response.parameters["k"].value == pytest.approx(fitted.values["k"], rel=1e-9)
     assert bridge.estimate_alpha(curve, n_resamples=0).value == pytest.approx(macro.alpha.value, rel=1e-12)
     assert 0.24 <= macro.alpha.value <= 0.27
+    # The slow sections are the packaged preset's: their simulations have no noise.
+    packaged = bridge.preset("simulated")
+    assert macro.section("time_constants").tau_a() == pytest.approx(
+        packaged.section("time_constants").tau_a(), rel=1e-6
+    )
+    assert macro.section("retention").shares == pytest.approx(packaged.section("retention").shares, rel=1e-6)
+    assert bridge.check_macro(macro).passed
     runs = {run.arm: run for run in (RunResult.load(path) for path in folder.glob("models/*/run.json"))}
     assert runs["fitted"].macro_digest == macro.digest
     kappa = macro.response.parameters["k"].value / macro.activation.rate_per_activation_Hz
@@ -48,6 +55,20 @@ def test_the_fit_is_that_of_the_simulation_and_reaches_the_models(folder):
     assert len({run.data_digest for run in runs.values()}) == 1
     assert len({(run.steps, run.tokens_per_step) for run in runs.values()}) == 1
     assert all(run.causality.verdict == "causal" for run in runs.values())
+
+
+def test_networks_in_segments_and_spiking_ones_take_the_file(folder):
+    from models import AstroSNNConfig, RMAATConfig
+
+    segments = RMAATConfig.from_macro(
+        folder / "macro.json", vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, segment_length=4,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    assert segments.retention == "simulated" and segments.retention_shares[0] == pytest.approx(0.3853, abs=1e-4)
+    spiking = AstroSNNConfig.from_macro(
+        folder / "macro.json", hidden_size=16, num_hidden_layers=1, num_attention_heads=8, intermediate_size=16
+    )
+    assert min(spiking.tau) == pytest.approx(10 / 3, rel=1e-3) and max(spiking.tau) == pytest.approx(4000 / 3, rel=1e-3)
 
 
 def test_arms_have_equal_gain_at_the_measured_activation(folder):
