@@ -72,16 +72,19 @@ def draw(data: pd.DataFrame) -> Figure:
 
 
 def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     y = np.arange(len(part))[::-1]
     colours = [RED if causal is False else GREY if arm in CONTROLS else BLUE
                for arm, causal in zip(part.arm, part.causal, strict=True)]  # fmt: skip
     ax.errorbar(part.test, y, xerr=part.test_sd.fillna(0.0), fmt="none", ecolor=GREY, lw=1.0, capsize=2)
     ax.scatter(part.test, y, c=colours, s=22, zorder=3)
+    digits = 2 if metric.startswith("accuracy") else 3
     columns = (part.test, part.test_sd, part.seeds, part.learning_rate, part.perplexity, part.paper)
     for position, mean, sd, seeds, rate, perplexity, paper in zip(
         y, *(column.tolist() for column in columns), strict=True
     ):
-        text = f"{with_spread(mean, sd, 2)}  ({seeds_and_rate(seeds, rate)})"
+        text = f"{with_spread(mean, sd, digits)}  ({seeds_and_rate(seeds, rate)})"
         if metric == "bits per byte" and not pd.isna(paper):
             text += f", perplexity {perplexity:.1f} (paper {paper:.1f})"
         ax.annotate(text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=7)
@@ -97,5 +100,7 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
     ax.set_yticks(y, part.label)
     # Where there is no perplexity and there are no bits per byte, the number is a loss: see `figures.runs.table`.
     ax.set_xlabel(f"test loss, nats per token\n({metric})" if metric == NOT_A_LANGUAGE_MODEL else f"test {metric}")
+    # Two numbers of a small spread would meet each other below the axis.
+    ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.set_title(task)
     ax.grid(axis="y", lw=0.3)

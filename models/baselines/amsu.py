@@ -11,7 +11,8 @@ from ..errors import ModelError
 from ..ops.amsu import TERMS, AMSUState, AMSUTerms, amsu, input_current, membrane
 from ..ops.decay import decay, spectrum
 from ..ops.spike import check_surrogate, spike
-from .cell import LONGEST, SHORTEST, Cell, check_switch
+from ..settings import check_number
+from .cell import LONGEST, SHORTEST, Cell, check_switch, checked_span
 
 HEADS = 8
 
@@ -75,11 +76,6 @@ class AMSUCell(Cell):
 
 def _decays(tau_a: Any, tau_n: Any, reading: str) -> tuple[list[float], float]:
     """gamma per head and lambda."""
-    pair = isinstance(tau_a, tuple | list) and len(tau_a) == 2
-    for tau in (*tau_a, tau_n) if pair else (tau_a,):
-        if isinstance(tau, bool) or not isinstance(tau, int | float) or not SHORTEST <= tau <= LONGEST:
-            raise ModelError(
-                f"time constants are {tau_a!r:.60} and {tau_n!r:.60}; expected (shortest, longest) and a number, in steps, from "
-                f"{SHORTEST:g} to {LONGEST:g}"
-            )
-    return [decay(tau, reading) for tau in spectrum(HEADS, *tau_a)], decay(tau_n, reading)
+    low, high = checked_span(tau_a)
+    check_number("tau_n", tau_n, low=SHORTEST, high=LONGEST, closed_high=True)
+    return [decay(tau, reading) for tau in spectrum(HEADS, low, high)], decay(tau_n, reading)

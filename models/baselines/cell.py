@@ -67,7 +67,7 @@ class TimeConstants(nn.Module):
 
     def __init__(self, width: int, span: tuple[float, float], learned: bool, decay: str = "exp") -> None:
         super().__init__()
-        low, high = _checked_span(span)
+        low, high = checked_span(span)
         check_switch("learn_tau", learned)
         if decay not in DECAYS:
             raise ModelError(f"decay is {decay!r:.60}; expected one of {', '.join(DECAYS)}")
@@ -86,7 +86,8 @@ class TimeConstants(nn.Module):
         return torch.exp(-inverse) if self.decay == "exp" else 1.0 - inverse
 
 
-def _checked_span(span: Any) -> tuple[float, float]:
+def checked_span(span: Any) -> tuple[float, float]:
+    """(lowest, highest) time constant in steps; ModelError for another thing."""
     numbers = (
         isinstance(span, tuple | list)
         and len(span) == 2
