@@ -126,7 +126,7 @@ def test_nothing_is_timed_where_the_forms_differ(monkeypatch):
     monkeypatch.setattr(benchmark_spiking, "_one_pass", lambda *x: pytest.fail("timed first"))
     with pytest.raises(RuntimeError, match="the forms of the AM-SU differ by"):
         benchmark_spiking.training(quick=True)
-    with pytest.raises(RuntimeError, match="differ by .* in the network"):
+    with pytest.raises(RuntimeError, match=r"differ by .* in the network"):
         inference.forms_agree(WIDTH, 1)
 
 

@@ -148,7 +148,7 @@ def test_the_printed_decay_fails_where_ours_remembers(tmp_path):
         cell_class("amsu")
     except ModelError as error:
         pytest.skip(str(error))
-    common = {"length": 30, "episodes": 2400}
+    common = {"length": 30, "episodes": 1600}
     ours = train_memory(settings(model="amsu", **common), tmp_path / "a")
     literal = train_memory(settings(model="amsu_literal", **common), tmp_path / "b")
     assert ours.test.error == 0.0 and literal.test.error > 0.3
