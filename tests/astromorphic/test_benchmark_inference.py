@@ -86,6 +86,61 @@ def test_ratios_crossing_and_flatness_are_judged_by_the_rows():
     assert "goal <= 1.1: not met" in text and "256 tokens" in text
 
 
+def test_goals_of_training_are_judged_by_the_times(monkeypatch):
+    """Made-up seconds: softmax 4 and 8 times as long as the term, 2 and 4 times as the unit, whose time per token falls."""
+    names = (benchmark_spiking.ASTROCYTE, benchmark_spiking.UNIT, benchmark_spiking.SOFTMAX)
+
+    def seconds(function, leaves, d_out):
+        arm, length = leaves
+        linear = {names[0]: 1e-6, names[1]: 2e-6 if length < 8192 else 1.5e-6}
+        return 0.75 * (
+            taken := length * linear.get(arm, 4e-6 * length / 2048 / (2 if length == 8192 else 1))
+        ), 0.25 * taken
+
+    monkeypatch.setattr(benchmark_spiking, "LENGTHS", (1024, 2048, 8192))
+    monkeypatch.setattr(benchmark_spiking, "QUADRATIC_LENGTHS", (2048, 8192))
+    monkeypatch.setattr(benchmark_spiking, "_leaves", lambda arm, length: ((arm, length), None))
+    monkeypatch.setattr(benchmark_spiking, "_one_pass", seconds)
+    rows = {row["name"]: row for row in benchmark_spiking.training()}
+    term, unit, softmax = names
+    ratios = {(arm, n): rows[f"{softmax} / {arm}, {n} tokens"] for arm in (term, unit) for n in (2048, 8192)}
+    assert [row["value"] for row in ratios.values()] == pytest.approx([4.0, 8.0, 2.0, 8.0 / 1.5])
+    assert [(row["goal"], row["met"]) for row in ratios.values()] == [
+        (">= 3", True), (">= 10", False), (">= 3", False), (">= 10", False),
+    ]  # fmt: skip
+    flat = [rows[f"slowest / fastest length, {arm}"] for arm in (term, unit)]
+    assert [row["value"] for row in flat] == pytest.approx([1.0, 2 / 1.5]) and [row["met"] for row in flat] == [
+        True,
+        False,
+    ]
+    assert rows[f"{unit}, 2048 tokens"]["value"] == pytest.approx(2.0)
+    assert rows[f"{unit}, 2048 tokens"]["program"] == pytest.approx(1.5)
+
+
+def test_nothing_is_timed_where_the_forms_differ(monkeypatch):
+    assert benchmark_spiking.forms_differ_by(67) < 1e-12
+    from models.ops import amsu as unit
+
+    right = unit.retention_masked
+    monkeypatch.setattr(unit, "retention_masked", lambda *x, **y: tuple(1.001 * one for one in right(*x, **y)))
+    monkeypatch.setattr(benchmark_spiking, "_one_pass", lambda *x: pytest.fail("timed first"))
+    with pytest.raises(RuntimeError, match="the forms of the AM-SU differ by"):
+        benchmark_spiking.training(quick=True)
+    with pytest.raises(RuntimeError, match=r"differ by .* in the network"):
+        inference.forms_agree(WIDTH, 1)
+
+
+def test_arms_of_training_are_causal_and_do_the_same_kind_of_work():
+    for arm, function in benchmark_spiking._arms().items():
+        leaves, d_out = benchmark_spiking._leaves(arm, 9)
+        out = function(*leaves)
+        assert out.shape == d_out.shape == (1, 9, benchmark_spiking.HEADS, benchmark_spiking.WIDTH)
+        later = [torch.cat([x[:, :6], x[:, 6:] + 1.0], 1) for x in leaves]
+        assert torch.equal(function(*later)[:, :6], out[:, :6]) and not torch.equal(function(*later), out)
+        assert [x.requires_grad for x in leaves] == [True] * 3 + [arm == benchmark_spiking.UNIT]
+        assert set(out.unique().tolist()) == {0.0, 1.0} or arm != benchmark_spiking.UNIT
+
+
 def test_sizes_that_make_no_network_are_refused_before_any_work(tmp_path):
     for sizes, words in (
         ({"width": 20}, "--width is 20; expected a multiple of 16"),

@@ -329,6 +329,15 @@ def test_rotated_products_depend_on_the_distance_alone():
     assert torch.equal(turned[:, 0], q[:, 0])
 
 
+def test_positions_beyond_half_precision_turn_like_any_others():
+    """bfloat16 has no 257: angles worked out in the dtype of the keys would turn neighbours alike, and nothing would be NaN."""
+    x = leaf(1, 1, 1, 8, seed=1).detach().expand(1, 40, 1, 8)
+    positions = torch.arange(16_344, 16_384)
+    exact, half = rotary(x, positions), rotary(x.bfloat16(), positions)
+    assert half.dtype == torch.bfloat16 and float((half - exact).abs().max()) < 0.01 * float(x.abs().max())
+    assert float((exact[:, 1:] - exact[:, :-1]).abs().amax((0, 2, 3)).min()) > 0.1
+
+
 def test_a_quarter_of_a_head_turns():
     x = torch.randn(2, 6, 3, 16)
     turned = rotary(x, torch.arange(6), fraction=0.25)

@@ -398,6 +398,70 @@ def test_two_networks_of_one_seed_are_equal_and_the_first_loss_is_that_of_chance
     assert torch.equal(tiny(tie_word_embeddings=True).lm_head.weight, tiny(tie_word_embeddings=True).model.embed.weight)
 
 
+@pytest.mark.parametrize("mode", ["residual", "spike_in"])
+def test_the_stream_starts_with_one_size_at_any_depth(mode, tokens):
+    """What layers add starts smaller the more of them there are; at full size it would grow with the root of the depth."""
+    sizes = []
+    for depth in (3, 24):
+        model = tiny(hidden_size=64, num_hidden_layers=depth, residual_mode=mode)
+        stream = []
+        model.model.final_norm.register_forward_pre_hook(lambda module, given, into=stream: into.append(given[0]))
+        embedded = model.model(tokens, output_hidden_states=True).hidden_states[0]
+        sizes.append(float((stream[0] - embedded).detach().std()))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.3)
+
+
+def test_dropout_is_of_the_embedding_and_of_both_branches_and_of_training_alone(tokens):
+    plain, dropped = tiny(), tiny(dropout=0.5)
+    assert torch.equal(plain(tokens).logits, dropped(tokens).logits)
+    seen = []
+    for module in dropped.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.register_forward_hook(lambda m, given, out: seen.append(float((out == 0).double().mean())))
+    first, second = dropped.train()(tokens).logits, dropped(tokens).logits
+    assert not torch.equal(first, second)
+    assert len(seen) == 2 * (1 + 2 * 2) and all(0.3 < share < 0.7 for share in seen)
+
+
+def test_the_retention_block_is_retnets_by_hand(tokens):
+    """Decays 1 - 2^(-5-head), keys and queries that turn, the norm of the heads, and the swish gate: token by token."""
+    model = tiny(mixer="retention", num_attention_heads=4)
+    mixer = model.model.layers[0].mixer
+    torch.nn.init.normal_(mixer.head_norm.weight)
+    torch.nn.init.normal_(mixer.head_norm.bias)
+    a = torch.randn(1, 23, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    angle = torch.arange(23).double()[:, None] * 10000.0 ** (-torch.arange(2).double() / 2)
+
+    def turned(x):
+        first, second = x[..., :2], x[..., 2:]
+        cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+
+    q, k, v = (f(a[0]).view(23, 4, 4) for f in (mixer.query, mixer.key, mixer.value))
+    q, k = turned(q), turned(k)
+    gamma = torch.tensor([31 / 32, 63 / 64, 127 / 128, 255 / 256], dtype=torch.float64)[:, None, None]
+    s, rows = torch.zeros(4, 4, 4, dtype=torch.float64), []
+    for t in range(23):
+        s = gamma * s + k[t][:, :, None] * v[t][:, None, :] / 2.0
+        o = (q[t][:, None, :] @ s)[:, 0]
+        rows.append(torch.nn.functional.layer_norm(o, (4,), mixer.head_norm.weight, mixer.head_norm.bias).flatten())
+    expected = torch.nn.functional.silu(mixer.gate(a[0])) * torch.stack(rows)
+    found = mixer(a, torch.arange(23), None, None).out[0]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@needs_cells
+@pytest.mark.parametrize("mixer", ["lif", "alif"])
+def test_a_cell_in_the_shell_keeps_its_own_start(mixer):
+    """Its biases hold half of the units near the threshold; the library's start would silence a stack of spikes alone."""
+    torch.manual_seed(0)
+    model = AstroSNNForCausalLM(
+        AstroSNNConfig(**{**SIZE, "num_hidden_layers": 6, "residual_mode": "pure"}, mixer=mixer)
+    )
+    rates = [layer.rates["mixer"] for layer in activity(model, torch.randint(0, 17, (4, 60)))]
+    assert all(0.02 < rate < 0.98 for rate in rates), rates
+
+
 def test_a_pickle_a_foreign_and_a_damaged_folder_are_refused(tmp_path):
     model = tiny().float()
     model.save_pretrained(tmp_path / "a")

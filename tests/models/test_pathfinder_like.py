@@ -73,7 +73,7 @@ def test_the_rest_of_the_image_tells_nothing(images):
 def test_where_the_markers_are_does_not_tell():
     """A threshold on either place, the best of all, is right no more often than chance lets one be (apart ends lie nearer by
     themselves: such a threshold was right in 65 %)."""
-    pixels, labels = drawn(IntegerStream(4).words(700), 32, 14, 0, 4)
+    pixels, labels = drawn(IntegerStream(4).words(400), 32, 14, 0, 4)
     markers = [ndimage.label(image == 255, ANY)[0] for image in pixels]
     ends = np.array([ndimage.center_of_mass(one > 0, one, [1, 2]) for one in markers])
     places = {

@@ -177,7 +177,9 @@ def test_autocast_of_the_first_pass_is_that_of_the_replay(inside):
     found = {}
     for way in ("full", "replay"):
         toy = Toy(4).float()
-        inputs, code, factors = (tensors(4)[0], *tensors(4)[1:])
+        computed = []
+        toy.mix.register_forward_hook(lambda module, given, out, into=computed: into.append(out.dtype))
+        inputs, code, factors = tensors(4)
         torch.manual_seed(2)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = recurrence(
@@ -190,6 +192,8 @@ def test_autocast_of_the_first_pass_is_that_of_the_replay(inside):
         if not inside:
             loss.backward()
         found[way] = {n: p.grad for n, p in toy.named_parameters()}
+        # Four segments, and three again on the way back: in the precision of the first time.
+        assert computed == [torch.bfloat16] * (7 if way == "replay" else 4)
     assert found["full"]["mix.weight"].abs().max() > 0
     # Gradients of one weight are summed in bfloat16 within a graph and in float32 over segments.
     assert difference(found["replay"], found["full"]) < 0.05

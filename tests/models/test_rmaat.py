@@ -230,6 +230,40 @@ def test_retrieval_compares_two_texts(loss_at):
         model(ids[:, 0])
 
 
+def test_a_pair_is_compared_by_hand():
+    """[u, v, u v, u - v] into the perceptron; with a loss at segments as far as both texts have tokens."""
+    model = build(network=RMAATForRetrieval, loss_at="segments")
+    ids = torch.stack([texts(seed=1), texts(seed=2)], dim=1)
+    keep = torch.stack([mask(), mask(LENGTHS.flip(0))], dim=1)
+    u, v = (model.model(ids[:, i], keep[:, i]) for i in (0, 1))
+
+    def answered(u, v):
+        hidden = torch.cat([u, v, u * v, u - v], -1) @ model.compare.weight.T + model.compare.bias
+        return torch.nn.functional.gelu(hidden) @ model.classifier.weight.T + model.classifier.bias
+
+    out = model(ids, keep, labels=LABELS)
+    assert torch.allclose(out.logits, answered(u.read, v.read), atol=1e-12)
+    # Texts of 20, 7, 1 and of 1, 7, 20 tokens in segments of 5.
+    pairs = [(t, row) for row, n in enumerate((1, 2, 1)) for t in range(n)]
+    each = answered(u.reads, v.reads).log_softmax(-1)
+    expected = -sum(each[t, row, LABELS[row]] for t, row in pairs) / len(pairs)
+    assert torch.allclose(out.loss, expected, atol=1e-12)
+
+
+def test_memory_tokens_start_apart_and_are_drawn_by_the_seed():
+    """As equals they would stay equals: tokens without a place of their own read and write alike."""
+    config = RMAATConfig(**{**SIZE, "num_memory_tokens": 16, "hidden_size": 64, "initializer_range": 0.1})
+
+    def start(seed):
+        torch.manual_seed(seed)
+        return RMAATModel(config).initial_memory.detach()
+
+    memory = start(0)
+    assert 0.08 < float(memory.std()) < 0.1 and float(memory.abs().max()) <= 0.2
+    assert len(memory.unique(dim=0)) == 16
+    assert torch.equal(memory, start(0)) and not torch.equal(memory, start(1))
+
+
 def test_the_loss_at_segments_counts_those_that_have_tokens():
     model = build(loss_at="segments")
     reads = model.model(texts(), mask()).reads

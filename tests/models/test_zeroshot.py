@@ -252,6 +252,16 @@ def test_a_score_is_the_share_of_right_answers_counted_by_hand(tmp_path):
     assert score.majority.value == 0.5 and score.chance.value == 0.5
 
 
+def test_prompts_that_lost_their_beginning_are_counted(tmp_path):
+    """Prompts of 19 and 58 bytes with answers of 3 and 11, the last byte of which is only predicted."""
+    rows = [{**ROWS["piqa"], "goal": goal, "sol1": "ab", "sol2": "a long one"} for goal in ("a", "b" * 40)]
+    put(tmp_path, "piqa", rows)
+    loaded = load_questions("piqa", tmp_path)
+    found = {n: score_task(Writer(byte_model(n), ByteCodec()), loaded) for n in (16, 64, 68)}
+    assert {n: score.truncated for n, score in found.items()} == {16: 4, 64: 1, 68: 0}
+    assert "; 4 contexts cut at their beginning" in found[16].line("piqa") and "cut" not in found[68].line("piqa")
+
+
 def test_rows_that_are_no_questions_are_named(tmp_path):
     file = put(tmp_path, "piqa", [ROWS["piqa"], {**ROWS["piqa"], "label": 2}])
     with pytest.raises(
