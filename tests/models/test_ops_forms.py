@@ -88,7 +88,7 @@ def test_state_splits_the_sequence_anywhere(placement, make_inputs):
         assert_same([whole, *final], [torch.cat([a, b], 1), *end], 1e-12)
 
 
-@pytest.mark.parametrize("placement", ["inside", "none", "centred"])
+@pytest.mark.parametrize("placement", PLACEMENTS)
 def test_gradcheck(placement, make_inputs):
     leaves = make_inputs(time=5, batch=1, heads=2, m=2, d=2, seed=3)
 
