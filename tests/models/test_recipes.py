@@ -87,7 +87,7 @@ def test_the_edges_are_allowed(change):
 def test_the_papers_recipes_are_its_tables(
     task, network, learning_rate, batch, epochs, width, heads, layers, tokens, factor
 ):
-    """Tables S1 to S3: rate, batch, epochs, model size, heads, layers, length (patches of 2 x 2 pixels), m = 500 D or 100 D, alpha."""
+    """Tables S1 to S3: rate, batch, epochs, model size, heads, layers, length (patches of 2 x 2), m = 500 D or 100 D, alpha."""
     preset = PRESETS[task]["paper"]
     recipe = preset.recipe
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs, recipe.steps) == (
