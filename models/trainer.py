@@ -216,6 +216,8 @@ def make_trainer(
         data_seed=seed,
         bf16=recipe.mixed_precision == "bf16",
         use_cpu=device == "cpu",
+        # The library writes its own choice into the configuration, which is the caller's, and is saved with the weights.
+        use_cache=bool(getattr(model.config, "use_cache", False)),
         dataloader_pin_memory=False,
         report_to="none",
         disable_tqdm=True,

@@ -119,7 +119,7 @@ def test_a_folder_is_searched_through_and_faults_name_the_remedy(tmp_path):
 
 def test_table1_puts_the_papers_number_beside_ours_in_its_unit(tmp_path):
     gpt2 = [run("wikitext2", arm, scores=(1.4, 1.5)) for arm in ("astromorphic", "none")]
-    runs = [run(arm=arm, seed=seed, scores=(0.8, value)) for arm, value in (("softmax", 0.87), ("none", 0.85))
+    runs = [run(arm=arm, seed=seed, scores=(0.8, value + 0.01 * seed)) for arm, value in (("softmax", 0.87), ("none", 0.85))
             for seed in (0, 1)]  # fmt: skip
     leaking = run("wikitext2", "eq18_global", scores=(0.1, 0.1), verdict="leaks")
     data = table1.compute(runs=folder(tmp_path, [*gpt2, *runs, leaking]))
@@ -128,7 +128,7 @@ def test_table1_puts_the_papers_number_beside_ours_in_its_unit(tmp_path):
         "softmax attention",
         88.9,
         0.1,
-        87.0,
+        pytest.approx(87.5),
     ]
     assert rows.loc[("wikitext2", "astromorphic"), ["paper", "paper_metric", "perplexity"]].tolist() == [
         33.8,
@@ -148,7 +148,9 @@ def test_table1_puts_the_papers_number_beside_ours_in_its_unit(tmp_path):
     imdb = panels["imdbtest accuracy (%)"]
     diamonds = next(c for c in imdb.collections if c.get_label() == "paper")
     np.testing.assert_allclose(diamonds.get_offsets(), [[88.9, 1.0]])
-    assert any("87.00 ± 0.00  (2 seeds, lr 0.001)" in text.get_text() for text in imdb.texts)
+    assert any("87.50 ± 0.71  (2 seeds, lr 0.001)" in text.get_text() for text in imdb.texts)
+    (spread,) = imdb.containers[0].lines[2]
+    np.testing.assert_allclose([np.ptp(ends[:, 0]) for ends in spread.get_segments()], 2 * 2**-0.5)
     bits = panels["wikitext2test bits per byte"]
     # 33.8 is a perplexity and no place on an axis of bits.
     assert not any(c.get_label() == "paper" for c in bits.collections)
@@ -230,6 +232,9 @@ def test_exponents_table_and_drawing(tmp_path):
     score, speed = exponents.draw(data).axes
     own = next(c for c in score.containers if c.get_label() == "G^alpha, own gain")
     assert own.lines[0].get_ydata() == pytest.approx([2.005, 2.205])
+    # Every mean stands in its spread over the seeds, the families too.
+    bars = [ends for c in score.containers for ends in c.lines[2][0].get_segments()]
+    np.testing.assert_allclose([np.ptp(ends[:, 1]) for ends in bars], [2 * 0.01 * 2**-0.5] * 4)
     off = next(line for line in speed.lines if line.get_label() == "attention off")
     assert off.get_ydata()[0] == 6.0
     # Rows without a learning curve have a score all the same.

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.astromorphic import AstromorphicConfig, AstromorphicForCausalLM
 from models.ops.features import feature_map
 from models.ops.state import HebbianState
+from models.ops.step import causal_step
 
 
 # For the session: fixtures of a module run before those of a function, and their results are compared bit by bit.
@@ -58,6 +59,22 @@ def make_inputs() -> Callable[..., Inputs]:
 @pytest.fixture
 def inputs() -> Inputs:
     return _inputs()
+
+
+def _stepwise(q, k, v, *, code, mask, initial_state, **settings):
+    """All tokens one after the other, with the arguments and results of the forms that take them at once."""
+    state, outputs = initial_state, []
+    for t in range(q.shape[1]):
+        now = slice(t, t + 1)
+        piece = None if mask is None else mask[:, now]
+        o, state = causal_step(q[:, now], k[:, now], v[:, now], state, code=code[now], mask=piece, **settings)
+        outputs.append(o)
+    return torch.cat(outputs, 1), state
+
+
+@pytest.fixture
+def stepwise() -> Callable[..., tuple[Tensor, HebbianState]]:
+    return _stepwise
 
 
 TINY = {

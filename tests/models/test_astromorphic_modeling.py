@@ -44,6 +44,7 @@ def test_full_pass_equals_step_by_step_and_pieces(tiny, tokens, preset, randomis
         ({"position_embeddings": False}, {}),
         ({"tie_word_embeddings": False}, {}),
         ({"hidden_dim": 3}, {}),
+        ({"hidden_dim": 12}, {}),
         ({"out_proj": False}, {}),
         ({"learnable_gain": False}, {}),
         ({"branch_gain": 2.0}, {}),
@@ -58,20 +59,24 @@ def test_full_pass_equals_step_by_step_and_pieces(tiny, tokens, preset, randomis
         ({"calcium_reading": "running", "response": {"family": "hyperbola", "parameters": {"kappa": 5.0}}}, {}),
         ({"distance": "raw", "position_matrix_std": 0.02}, {}),
         ({"distance": "signed"}, {}),
-        ({"distance": "clipped", "distance_clip": 3}, {}),
+        ({"distance": "clipped"}, {}),
+        ({"distance_clip": 3}, {"distance": "clipped"}),
         ({"distance": "none"}, {}),
         ({"share_position_matrix": True}, {}),
         ({"branch_norm": True}, {}),
         ({"hebbian_scale": "head_width"}, {}),
-        ({"feature_map": "exponential", "hidden_dim": 12}, {}),
-        ({"feature_map": "truncated", "feature_clip": 2.0, "hidden_dim": 12}, {}),
-        ({"feature_map": "positive_cosine", "orthogonal_features": True, "hidden_dim": 12}, {}),
+        ({"feature_map": "exponential"}, {"hidden_dim": 12}),
+        ({"feature_map": "truncated"}, {"hidden_dim": 12, "feature_map": "exponential"}),
+        ({"feature_clip": 0.5}, {"hidden_dim": 12, "feature_map": "truncated"}),
+        ({"feature_map": "positive_cosine"}, {"hidden_dim": 12, "feature_map": "exponential"}),
+        ({"orthogonal_features": True}, {"hidden_dim": 12, "feature_map": "positive_cosine"}),
+        ({"feature_seed": 1}, {"hidden_dim": 12, "feature_map": "positive_cosine"}),
         ({"embedding_size": 5}, {"tie_word_embeddings": False}),
     ],
     ids=str,
 )
 def test_every_setting_acts_and_keeps_steps_and_files_equal(tiny, tokens, tmp_path, settings, base, randomise):
-    model = randomise(tiny(**base, **settings))
+    model = randomise(tiny(**{**base, **settings}))
     whole, state, parts = model(tokens).logits, None, []
     for t in range(tokens.shape[1]):
         out = model(tokens[:, t : t + 1], past_key_values=state, use_cache=True)
@@ -81,26 +86,61 @@ def test_every_setting_acts_and_keeps_steps_and_files_equal(tiny, tokens, tmp_pa
     model.save_pretrained(tmp_path)
     loaded = AstromorphicForCausalLM.from_pretrained(tmp_path)
     assert torch.equal(loaded(tokens).logits, whole)
-    # The setting changes what is stored, or, with the same weights, what is computed from it.
+    # The setting changes which weights there are, all of them in use, or, with the same weights, what is computed from them.
     without = tiny(**base)
     mine, theirs = stored_shapes(model), stored_shapes(without)
     if mine == theirs:
-        without.load_state_dict(model.state_dict())
+        # Drawn neurons are no weights: they are left as the other setting draws them.
+        assert not without.load_state_dict(dict(model.named_parameters()), strict=False).unexpected_keys
         assert (without(tokens).logits - whole).abs().max() > 1e-3 * whole.abs().max()
     else:
         assert settings.keys() <= STRUCTURAL
+        whole.square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
 
 STRUCTURAL = {
     "norm_placement", "second_norm", "embedding_norm", "position_code", "position_embeddings", "tie_word_embeddings",
-    "hidden_dim", "out_proj", "learnable_gain", "share_position_matrix", "embedding_size", "feature_map", "feature_clip",
-    "orthogonal_features",
+    "hidden_dim", "out_proj", "learnable_gain", "share_position_matrix", "embedding_size", "feature_map",
 }  # fmt: skip
 
 
 def stored_shapes(model):
     """Name and shape of every parameter that is a tensor of its own (a tied head is not)."""
     return {name: p.shape for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"second_norm": False}, {"norm_placement": "pre"}, {"norm_placement": "pre", "embedding_norm": True}],
+    ids=str,
+)
+def test_the_decoder_is_its_equations(tiny, tokens, settings, randomise):
+    """Around the mixer: Y = LN(A(X) + X), LN(FFN(Y) + Y) as in Algorithm 1, one norm less as in eq. 18, or the pre-norm order."""
+    functional = torch.nn.functional
+    model = randomise(tiny(**settings)).double()
+    body, at = model.model, torch.arange(tokens.shape[1])
+
+    def norm(layer, x):
+        return functional.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, layer.eps)
+
+    x = body.embed.weight[tokens] + body.embed_positions.weight[at]
+    if "embedding_norm" in settings:
+        x = norm(body.embedding_norm, x)
+    for block in body.layers:
+
+        def ffn(y, block=block):
+            return block.down(functional.gelu(block.up(y)))
+
+        if "norm_placement" in settings:
+            y = x + block.mixer(norm(block.mixer_norm, x), at, None, None)[0]
+            x = y + ffn(norm(block.feed_forward_norm, y))
+        else:
+            y = norm(block.mixer_norm, x + block.mixer(x, at, None, None)[0])
+            x = y + ffn(y) if "second_norm" in settings else norm(block.feed_forward_norm, y + ffn(y))
+    if "norm_placement" in settings:
+        x = norm(body.final_norm, x)
+    assert (model(tokens).logits - x @ body.embed.weight.T).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("preset", ["tuned", "paper_alg1", "softmax", "katharopoulos"])

@@ -19,6 +19,13 @@ def test_decoders_are_causal(tiny, preset, length, randomise):
     assert verdict.checked_positions == list(range(15)) if length == 16 else len(verdict.checked_positions) >= 6
 
 
+def test_a_sequence_of_several_chunks_is_causal(tiny, randomise):
+    """512 tokens, positions drawn: what is carried from one chunk of the scan to the next stays in the past."""
+    verdict = causality_verdict(randomise(tiny(max_position_embeddings=512, num_hidden_layers=1)))
+    assert verdict.verdict == "causal", verdict
+    assert verdict.checked_positions[-1] == 510 and len(verdict.checked_positions) >= 6
+
+
 @pytest.mark.parametrize("placement", ["inside", "outside", "none", "centred"])
 def test_the_literal_global_state_is_caught(tiny, placement, randomise):
     verdict = causality_verdict(randomise(tiny(causal=False, sigmoid_placement=placement)))

@@ -402,6 +402,40 @@ def test_pooling_and_loss_are_their_formulas():
     assert torch.allclose(out.loss, F.mse_loss(out.logits[:, 0], torch.tensor([0.5, 1.0, 2.0])))
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+def test_the_output_layer_reads_what_pooling_says(network, pooling):
+    """Of images after a GELU, as in the paper; with dropout of its own while training."""
+    model, inputs = moved(build(network, pooling=pooling, classifier_dropout=0.5)), data(network)
+    mask = None
+    if network == "sequence":
+        mask = torch.arange(11) < torch.tensor([[11], [6], [2]])
+        inputs["attention_mask"] = mask.long()
+    hidden = model.model(**inputs).last_hidden_state
+    read = pool(F.gelu(hidden) if network == "image" else hidden, mask, pooling)
+    expected = read @ model.classifier.weight.T + model.classifier.bias
+    assert (model(**inputs).logits - expected).abs().max() < 1e-5
+    seen = []
+    model.train().classifier.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    torch.manual_seed(0)
+    for _ in range(20):
+        model(**inputs)
+    read_on = torch.stack(seen)
+    # 960 draws: 5 standard errors are 0.08. What stays is scaled up.
+    assert abs((read_on == 0).float().mean().item() - 0.5) < 0.08
+    assert torch.allclose(read_on, torch.where(read_on == 0, 0.0, 2.0 * read), atol=1e-5)
+
+
+def test_the_code_of_an_image_is_that_of_its_rows_and_columns():
+    """8 x 12 pixels are 4 x 6 patches; P_rel written out, and W_astro^T = phi(M^T M P_rel M^T)."""
+    places = [(row, column) for row in range(4) for column in range(6)]
+    relative = torch.tensor([[0.5 * (abs(a - c) / 3 + abs(b - d) / 5) for c, d in places] for a, b in places])
+    mixer = moved(build("image")).model.layers[1].mixer
+    matrix = mixer.position_matrix
+    expected = feature_map(matrix.mT @ (matrix @ relative @ matrix.mT)).transpose(0, 1)
+    assert mixer.distance == "grid" and torch.allclose(mixer.code_at(torch.arange(24)), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_embeddings_of_another_width_frozen_or_not(tmp_path):
     vectors = torch.randn(31, 6, generator=torch.Generator().manual_seed(0))
     for trains in (True, False):

@@ -12,7 +12,6 @@ from models.ops.features import feature_map
 from models.ops.reference import causal_naive, encoder
 from models.ops.response import Hill, Hyperbola, Logarithm, Power, SaturatingExponential
 from models.ops.state import HebbianState, empty_state
-from models.ops.step import causal_step
 
 FAMILIES = [Power(0.25), Hyperbola(5.0), Hill(2.0, 1.5), Logarithm(2.0), SaturatingExponential(3.0)]
 
@@ -52,20 +51,10 @@ def test_sizes_are_those_stated_for_imdb():
     assert size == pytest.approx(expected, rel=2e-3)
 
 
-def stepwise(q, k, v, *, code, mask, initial_state, **settings):
-    state, outputs = initial_state, []
-    for t in range(q.shape[1]):
-        now = slice(t, t + 1)
-        piece = None if mask is None else mask[:, now]
-        o, state = causal_step(q[:, now], k[:, now], v[:, now], state, code=code[now], mask=piece, **settings)
-        outputs.append(o)
-    return torch.cat(outputs, 1), state
-
-
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("placement", ["centred", "none"])
 @pytest.mark.parametrize("reading", READINGS)
-def test_naive_chunked_and_step_agree(reading, placement, masked, make_inputs):
+def test_naive_chunked_and_step_agree(reading, placement, masked, make_inputs, stepwise):
     inputs = make_inputs(time=9)
     mask = None
     if masked:

@@ -27,16 +27,6 @@ def run(form, inputs, mask=None, **settings):
     return [*tensors, *torch.autograd.grad(loss, list(inputs))]
 
 
-def stepwise(q, k, v, *, code, mask, initial_state, **settings):
-    state, outputs = initial_state, []
-    for t in range(q.shape[1]):
-        now = slice(t, t + 1)
-        piece = None if mask is None else mask[:, now]
-        o, state = causal_step(q[:, now], k[:, now], v[:, now], state, code=code[now], mask=piece, **settings)
-        outputs.append(o)
-    return torch.cat(outputs, 1), state
-
-
 def assert_same(one, other, tolerance=1e-10):
     for a, b in zip(one, other, strict=True):
         assert a.shape == b.shape
@@ -45,7 +35,7 @@ def assert_same(one, other, tolerance=1e-10):
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("response", RESPONSES, ids=repr)
-def test_chunked_and_step_equal_naive(placement, response, make_inputs):
+def test_chunked_and_step_equal_naive(placement, response, make_inputs, stepwise):
     settings = {"response": response, "scale": 0.3, "placement": placement}
     inputs = make_inputs(time=13)
     expected = run(causal_naive, inputs, **settings)
@@ -65,7 +55,7 @@ def test_ragged_lengths(placement, time, make_inputs):
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_masked_forms_agree(placement, make_inputs):
+def test_masked_forms_agree(placement, make_inputs, stepwise):
     inputs = make_inputs(time=9)
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[0, :4] = False
@@ -88,7 +78,7 @@ def test_state_splits_the_sequence_anywhere(placement, make_inputs):
         assert_same([whole, *final], [torch.cat([a, b], 1), *end], 1e-12)
 
 
-@pytest.mark.parametrize("placement", ["inside", "none", "centred"])
+@pytest.mark.parametrize("placement", PLACEMENTS)
 def test_gradcheck(placement, make_inputs):
     leaves = make_inputs(time=5, batch=1, heads=2, m=2, d=2, seed=3)
 

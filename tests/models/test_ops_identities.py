@@ -7,6 +7,7 @@ import torch
 
 from models.ops.chunked import causal_chunked
 from models.ops.features import distance_matrix, feature_map, position_code
+from models.ops.fused_scan import fused_scan
 from models.ops.reference import causal_naive, encoder
 from models.ops.response import Power
 from models.ops.state import inverse_of_nonzero
@@ -215,7 +216,8 @@ def test_reversing_the_state_gives_the_gradients(inputs, method):
     kappa = k + code
     weight = torch.randn(v.shape, generator=torch.Generator().manual_seed(4), dtype=v.dtype)
     share = (q * QUARTER(k.cumsum(1))).sum(-1, keepdim=True).reciprocal()
-    _, expected = reversed_scan(q * share, kappa, v, weight, 0.3)
+    start, expected = reversed_scan(q * share, kappa, v, weight, 0.3)
+    close(start, torch.zeros_like(start))
     # The division by C belongs to q here, so its gradient is compared through the code and the values.
     leaves = [code.clone().requires_grad_(), v.clone().requires_grad_()]
     out, _ = causal_chunked(
@@ -226,18 +228,20 @@ def test_reversing_the_state_gives_the_gradients(inputs, method):
     close(d_v, expected[2])
 
 
-def test_float32_state_returns_to_zero_when_reversed():
+def test_a_reversed_float32_state_drifts_and_the_scans_does_not():
+    """After 512 tokens back the state should be 0; the compiled backward pass begins anew from a stored one in every chunk."""
     g = torch.Generator().manual_seed(0)
-    kappa = feature_map(torch.randn(1, 512, 1, 128, generator=g))
-    v = torch.randn(1, 512, 1, 128, generator=g)
-    s = torch.zeros(128, 128)
-    for t in range(512):
-        s += torch.outer(kappa[0, t, 0], v[0, t, 0])
-    assert s.abs().max() > 10
-    for t in reversed(range(512)):
-        s -= torch.outer(kappa[0, t, 0], v[0, t, 0])
-    # Not 0: this drift is why the compiled backward pass begins anew from a stored state in every chunk.
-    assert 0 < s.abs().max() <= 2e-4
+    q, k, v, weight = (torch.randn(1, 512, 1, 64, generator=g) for _ in range(4))
+    q, k = feature_map(q) / 64, feature_map(k)
+    exact, expected = reversed_scan(*(x.double() for x in (q, k, v, weight)), 1 / 64)
+    drifted, _ = reversed_scan(q, k, v, weight, 1 / 64)
+    assert exact.abs().max() < 1e-12 and 0 < drifted.abs().max() <= 2e-4
+    leaves = [x.clone().requires_grad_() for x in (q, k, v)]
+    out, _ = fused_scan(*leaves, torch.zeros(1, 1, 64, 64), scale=1 / 64, chunk=64)
+    # The kernel's sigmoid is less a half, which the gradient with respect to q sees and no other.
+    expected[0] = expected[0] - 0.5 * weight.double().sum(-1, keepdim=True)
+    for found, one in zip(torch.autograd.grad(out, leaves, weight), expected, strict=True):
+        close(found, one, 1e-5 * one.abs().max().item())
 
 
 def test_the_inverse_of_a_subnormal_normaliser_is_not_infinite():

@@ -6,8 +6,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from models.astromorphic import AstromorphicConfig
 from models.errors import ModelError
 from models.recipes import RECIPES, Recipe
+from models.tasks.presets import PRESETS
 
 SMOKE = RECIPES["smoke"]
 NAN, INFINITE = float("nan"), float("inf")
@@ -72,6 +74,38 @@ def test_other_faults_are_named(change, message):
 )
 def test_the_edges_are_allowed(change):
     assert asdict(replace(SMOKE, **change)) == {**asdict(SMOKE), **change}
+
+
+@pytest.mark.parametrize(
+    ("task", "network", "learning_rate", "batch", "epochs", "width", "heads", "layers", "tokens", "factor"),
+    [
+        ("imdb", "sequence", 1e-5, 64, 120, 128, 4, 1, 400, 500),
+        ("cifar10", "image", 1e-3, 32, 250, 256, 8, 8, 256, 500),
+        ("wikitext2", "causal_lm", 1e-5, 24, 50, 768, 6, 1, 512, 100),
+    ],
+)
+def test_the_papers_recipes_are_its_tables(
+    task, network, learning_rate, batch, epochs, width, heads, layers, tokens, factor
+):
+    """Tables S1 to S3: rate, batch, epochs, model size, heads, layers, length (patches of 2 x 2), m = 500 D or 100 D, alpha."""
+    preset = PRESETS[task]["paper"]
+    recipe = preset.recipe
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs, recipe.steps) == (
+        learning_rate,
+        batch,
+        epochs,
+        None,
+    )
+    assert (recipe.schedule, recipe.warmup_steps, recipe.label_smoothing, recipe.mixup) == ("constant", 0, 0.0, 0.0)
+    data = {"image_size": 32} if network == "image" else {}
+    if "length" in preset.data:
+        data["max_position_embeddings"] = preset.data["length"]
+    config = AstromorphicConfig.from_preset("paper_eq11", network=network, **{**preset.model, **data})
+    assert (config.hidden_size, config.num_attention_heads, config.num_hidden_layers) == (width, heads, layers)
+    rows, columns = config.patch_grid if network == "image" else (1, config.max_position_embeddings)
+    assert rows * columns == tokens
+    assert config.hebbian_scale == pytest.approx(1 / (factor * width), rel=1e-12)
+    assert config.response == {"family": "power", "parameters": {"alpha": 0.25}}
 
 
 def test_resolving():

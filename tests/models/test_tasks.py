@@ -30,7 +30,7 @@ from models.tasks.loading import family
 from models.tasks.prepare import model_names, prepare
 from models.tasks.presets import PRESETS
 from models.tasks.text_classification import TextClassificationTask
-from models.trainer import BestWeights, is_over, picked
+from models.trainer import BestWeights, LearningCurve, is_over, make_trainer, picked
 from models.training import run_job, train
 
 RECIPE = Recipe(
@@ -227,6 +227,48 @@ def test_images_are_learnt_and_normalised_by_the_training_images(tmp_path):
     torch.testing.assert_close(trained, plain.batch("train", np.arange(8))["pixel_values"])
 
 
+@pytest.mark.parametrize("kind", ["images", "texts"])
+def test_the_loss_that_is_trained_is_that_of_the_recipe(tmp_path, kind):
+    """Of augmented and mixed images; labels smoothed by a share that all classes divide among them."""
+    recipe = replace(RECIPE, label_smoothing=0.3, mixup=0.8 if kind == "images" else 0.0)
+    task = image_task("crop_flip") if kind == "images" else text_task()
+    model = task.build(config_of(task, "image" if kind == "images" else "sequence", dropout=0.0)).eval()
+    curve = LearningCurve(task, recipe, BestWeights(tmp_path), None)
+    batches = task.batches(model.config, recipe, 0)
+    trainer = make_trainer(model, batches, recipe, tmp_path, 0, curve, "cpu")
+    torch.manual_seed(3)
+    given = task.augmented(dict(batches[0]), recipe)
+    labels = given.pop("labels")
+    if kind == "images":
+        assert labels.shape == (8, 3) and 0.0 < labels.min(1).values.max() + labels.median(1).values.max() < 1.0
+    else:
+        labels = torch.nn.functional.one_hot(labels, 2).float()
+    smoothed = 0.7 * labels + 0.3 / labels.shape[1]
+    expected = -(smoothed * model(**given).logits.log_softmax(-1)).sum(-1).mean()
+    torch.manual_seed(3)
+    found = trainer.compute_loss(model, dict(batches[0]))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_resumed_run_of_images_draws_the_same_augmentations(tmp_path):
+    """Crops, flips, mixing and left out layers are drawn from torch's own state, which a checkpoint has to carry."""
+    task = image_task("crop_flip")
+    config = config_of(task, "image", patch_size=4, num_hidden_layers=2, stochastic_depth=0.3)
+    recipe = replace(RECIPE, epochs=2, mixup=0.5, label_smoothing=0.1)
+
+    def stop(now, total, metrics):
+        if now == 9:
+            raise Stop
+
+    whole = train(config, task, recipe, tmp_path / "whole", 4)
+    with pytest.raises(Stop):
+        train(config, task, recipe, tmp_path / "cut", 4, progress=stop)
+    resumed = train(config, task, recipe, tmp_path / "cut", 4)
+    unlike = {"wall_time_s", "resumed_from_step"}
+    assert resumed.resumed_from_step == 6
+    assert resumed.model_dump(exclude=unlike) == whole.model_dump(exclude=unlike)
+
+
 def test_augmentation_moves_training_images_alone_and_by_the_seed():
     task = image_task("crop_flip")
     raw = task.training_batch(np.arange(8), RECIPE, np.random.default_rng(0))
@@ -412,18 +454,22 @@ def test_sigkill_and_resume_gives_the_same_best_weights(table, tmp_path):
         call = [sys.executable, "-c", CHILD, json.dumps({**job, "out_dir": str(tmp_path / "killed")})]
         return subprocess.Popen(call, env={**os.environ, "PYTHONPATH": path})
 
+    kills = 0
     for wanted in (100, 600):
         process, deadline = child(), time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             steps = [int(n) for p in work.glob("checkpoint-*") if (n := p.name.split("-")[1]).isdigit()]
             if max(steps, default=0) >= wanted:
                 process.send_signal(signal.SIGKILL)
+                kills += 1
                 break
             time.sleep(0.002)
         process.wait()
         assert not (tmp_path / "killed" / "run.json").exists()
-    assert child().wait() == 0
+    assert kills == 2 and child().wait() == 0
     resumed = RunResult.load(tmp_path / "killed" / "run.json").model_dump(mode="json")
+    # Continued, not begun again: that would give the same weights too.
+    assert resumed["resumed_from_step"] >= 600
     for name in ("weights_digest", "chosen_step", "learning_curve", "scores"):
         assert resumed[name] == whole[name]
     assert load_file(tmp_path / "killed" / "model.safetensors").keys()

@@ -240,6 +240,17 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished, text, tmp_path, 
     assert resumed.model_dump(exclude=unlike) == result.model_dump(exclude=unlike)
 
 
+def test_training_leaves_the_callers_configuration_as_it_was(finished, text, tmp_path):
+    """One object for the interrupted call, the one that goes on and the one that finds the run finished; and what is saved."""
+    one, before = config(), config().settings()
+    with pytest.raises(Stop):
+        train(one, "words", RECIPE, tmp_path, 3, "tuned", stop_at(6), data=text)
+    resumed = train(one, "words", RECIPE, tmp_path, 3, "tuned", data=text)
+    assert resumed.resumed_from_step == 4 and resumed.weights_digest == finished[1].weights_digest
+    assert train(one, "words", RECIPE, tmp_path, 3, "tuned", data=text) == resumed
+    assert one.settings() == before == AstromorphicConfig.from_pretrained(tmp_path).settings() == resumed.config
+
+
 def test_changed_settings_are_not_resumed(text, tmp_path):
     with pytest.raises(Stop):
         train(config(), "words", RECIPE, tmp_path, 3, "tuned", stop_at(6), data=text)
@@ -449,6 +460,8 @@ def test_sigkill_and_resume_gives_the_same_weights(tmp_path):
     final = child(tmp_path / "killed")
     assert final.wait() == 0
     resumed = RunResult.load(tmp_path / "killed" / "run.json")
+    # Continued, not begun again: that would give the same weights too.
+    assert resumed.resumed_from_step >= 160
     assert resumed.weights_digest == whole["weights_digest"]
     assert resumed.model_dump(mode="json")["learning_curve"] == whole["learning_curve"]
 
