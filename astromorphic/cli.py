@@ -391,6 +391,8 @@ def _main(arguments: list[str] | None) -> None:
             sys.exit(2)
         if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
             _fail(_with_remedy(error))
+        if getattr(error, "said_elsewhere", False):
+            sys.exit(2)
         if isinstance(error, AssignmentError) or _is_ours(error):
             _fail(str(error))
         if isinstance(error, OSError) and error.errno in _FULL:
