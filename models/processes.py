@@ -11,19 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import torch
-
 from .errors import ModelError
 
 # The first process scores a whole text while the others wait for what it says.
 _PATIENCE = timedelta(days=1)
 _LAUNCH = "torchrun --nproc-per-node {} -m astromorphic train ..."
-
-
-class FollowedError(ModelError):
-    """Another process stopped, and says itself why."""
-
-    said_elsewhere = True
 
 
 @dataclass(frozen=True)
@@ -40,6 +32,7 @@ class Processes:
 
     def join(self) -> None:
         """Meet the others, once in the life of a process; until then nothing can be shared."""
+        import torch
         from torch import distributed
 
         if self.count == 1 or distributed.is_initialized():
@@ -62,6 +55,7 @@ class Processes:
         return [self._told(value, rank) for rank in range(self.count)]
 
     def _told(self, value: Any, rank: int) -> Any:
+        import torch
         from torch import distributed
 
         self.join()
@@ -76,7 +70,7 @@ class Processes:
     def agreed(self) -> Iterator[None]:
         """If an error about the input stops one process inside the block, it stops all of them behind it.
 
-        The first process raises its own error and the others a `FollowedError`, so that it is said once.
+        The first to fail raises its own error, and the others a ModelError that says which and why.
         """
         if self.count == 1:
             yield
@@ -91,7 +85,7 @@ class Processes:
         if error is not None and failed == self.rank:
             raise error
         if failed is not None:
-            raise FollowedError(f"process {failed} stopped: {said[failed]}")
+            raise ModelError(f"process {failed} stopped: {said[failed]}")
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -7,6 +7,7 @@ the host, and scattered from there when a run continues.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ class ShardedTrainer(TaskTrainer):
         # So the library leaves placement, gradients and shards to the model. Given to the constructor it would refuse
         # checkpoints, which are written and read here.
         self.is_distributed_loading_by_transformers = True
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            # The states that a block returns are views; nothing here writes into what a block returned.
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+            return super().train(*args, **kwargs)
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        """The shards are where they belong."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         weights = whole_weights(self.model)

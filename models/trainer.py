@@ -273,6 +273,9 @@ def make_trainer(
         bf16=recipe.mixed_precision == "bf16",
         use_cpu=device == "cpu",
         dataloader_pin_memory=False,
+        # Which weights a step uses is the same in all steps, but where a text may have one segment or several.
+        ddp_static_graph=model.config.model_type != "rmaat",
+        ddp_find_unused_parameters=model.config.model_type == "rmaat",
         report_to="none",
         disable_tqdm=True,
     )
@@ -281,7 +284,7 @@ def make_trainer(
         from .sharding import ShardedTrainer, shard
 
         shard(model, arguments.device, processes)
-        kind_of_trainer, arguments.place_model_on_device = ShardedTrainer, False
+        kind_of_trainer = ShardedTrainer
     if processes.count > 1:
         batches = Shares(batches, processes, language=curve.task.kind == "language")
     trainer = kind_of_trainer(
