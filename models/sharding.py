@@ -48,7 +48,7 @@ def shard(model: PreTrainedModel, device: torch.device, processes: Processes) ->
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
     """All weights on the host, in the first process; empty in the others. All processes must call it."""
     if isinstance(model, FSDPModule):
-        return dict(get_model_state_dict(model, options=_GATHER))
+        return dict(get_model_state_dict(model, options=_GATHER))  # type: ignore[arg-type]
     return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
 
 
@@ -71,30 +71,40 @@ class ShardedTrainer(TaskTrainer):
         """The shards are where they belong."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        assert self.model is not None
         weights = whole_weights(self.model)
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir or ".")
             folder.mkdir(parents=True, exist_ok=True)
-            self.model.config.save_pretrained(folder)
+            self.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
             save_file(_unshared(weights), folder / "model.safetensors", metadata={"format": "pt"})
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        moments = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=_GATHER)
+        assert self.model is not None and self.lr_scheduler is not None
+        moments = get_optimizer_state_dict(self.model, self._adamw(), options=_GATHER)
         if self.args.should_save:
             torch.save(moments, os.path.join(output_dir, "optimizer.pt"))
             torch.save(self.lr_scheduler.state_dict(), os.path.join(output_dir, "scheduler.pt"))
 
+    def _adamw(self) -> torch.optim.Optimizer:
+        """The optimiser inside of what accelerate makes of it."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)  # type: ignore[return-value]
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        weights = load_file(Path(resume_from_checkpoint) / "model.safetensors") if self.args.should_save else {}
+        assert self.model is not None
+        weights: dict[str, Any] = {}
+        if self.args.should_save:
+            weights = dict(load_file(Path(resume_from_checkpoint) / "model.safetensors"))
         set_model_state_dict(self.model, weights, options=_SCATTER)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
+        assert self.model is not None and self.lr_scheduler is not None
         folder, moments = Path(checkpoint), {}
         if self.args.should_save:
             moments = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
-        set_optimizer_state_dict(self.model, self.optimizer.optimizer, moments, options=_SCATTER)
+        set_optimizer_state_dict(self.model, self._adamw(), moments, options=_SCATTER)
         self.lr_scheduler.load_state_dict(torch.load(folder / "scheduler.pt", weights_only=True))
 
 

@@ -119,6 +119,7 @@ class TaskTrainer(Trainer):
         if self.processes.count == 1:
             return super().get_train_dataloader()
         # The library would hand whole batches to the processes in turn; an item is this one's share of a batch already.
+        assert isinstance(self.train_dataset, Batches)
         return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only_item)
 
     def _save_rng_state(self, output_dir: str) -> None:
@@ -140,7 +141,8 @@ class TaskTrainer(Trainer):
         weight = batch.pop(WEIGHT, None)
         batch = self.task.augmented(batch, self.recipe)
         labels = batch.pop("labels")
-        if own_loss(self.model.config):
+        # The network itself; `model` may be what wraps it for several processes.
+        if own_loss(getattr(self.model, "config", None)):
             found = model(**batch, labels=labels)
             return (found.loss, {"logits": found.logits}) if kwargs.get("return_outputs") else found.loss
         logits = model(**batch).logits.float()

@@ -189,7 +189,7 @@ def _whole(
         return sharded
     model = task.build(config)
     model.load_state_dict(weights)
-    return model.to(device)
+    return model.to(device)  # type: ignore[arg-type]
 
 
 def _check_spread(recipe: Recipe, task: Task, config: AstromorphicConfig, processes: Processes) -> None:
