@@ -12,6 +12,7 @@ import itertools
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ import typer
 from . import cli_models
 from .assignments import AssignmentError, parse_assignments
 from .cli_options import QuickOption, SeedOption, SetOption
-from .console import progress_bar
+from .console import progress_bar, speaks
 
 app = typer.Typer(
     add_completion=False,
@@ -453,6 +454,10 @@ def _with_remedy(error: Any) -> str:
 
 
 def _fail(message: str) -> None:
-    """One line on standard error, exit status 2."""
+    """One line on standard error, exit status 2; of several processes of one run the first says it."""
+    if not speaks():
+        # The launcher ends the others as soon as one has stopped.
+        time.sleep(1.0)
+        sys.exit(2)
     print("astromorphic: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)

@@ -11,7 +11,7 @@ import typer
 
 from .assignments import AssignmentError, parse_assignments
 from .cli_options import SeedOption, TemperatureOption, TokenizerDataOption
-from .console import progress_bar, scored_progress_bar
+from .console import progress_bar, scored_progress_bar, speaks
 
 
 def train(
@@ -69,7 +69,8 @@ def train(
 ) -> None:
     """Train a model and write weights (safetensors), vocabulary and run.json.
 
-    Interrupted, it continues when the same command is given again; finished, it is not repeated.
+    Interrupted, it continues when the same command is given again; finished, it is not repeated. Under torchrun
+    --nproc-per-node N -m astromorphic, N processes share every batch, and with --set sharding=full the weights too.
     """
     from . import commands
 
@@ -77,7 +78,8 @@ def train(
         result = commands.train(
             task, model, preset, data, macro, parse_assignments(set_ or []), seed, out, advance, start
         )
-    print(result)
+    if speaks():
+        print(result)
 
 
 def study(

@@ -115,6 +115,7 @@ def train(
 
     if memory_commands.is_memory(task):
         _no_start(start)
+        _alone(f"task {task}")
         return memory_commands.train(task, model, preset, data, macro, changes, seed, out, progress)
     check_single(changes)
     # Wrong names are found before what takes seconds to import.
@@ -126,13 +127,23 @@ def train(
     task_preset(family(named), preset, model)
     if model == BAG_OF_WORDS:
         _no_start(start)
+        _alone(f"model {BAG_OF_WORDS}")
         return _train_bag(named, preset, place, macro, changes, seed, out, progress)
     from models import train as train_model
+    from models.processes import launched
     from models.tasks.prepare import prepare
 
-    ready = prepare(named, model, preset, data=place, macro=macro, changes=changes, start=start)
+    with launched().agreed():
+        ready = prepare(named, model, preset, data=place, macro=macro, changes=changes, start=start)
     result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start)
     return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
+
+
+def _alone(what: str) -> None:
+    """Refused under a launcher of several processes, which would all write into one folder."""
+    from models.processes import check_alone
+
+    check_alone(what)
 
 
 def _no_start(start: Path | None) -> None:

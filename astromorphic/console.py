@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
@@ -11,6 +12,11 @@ Advance = Callable[[int, int], None]
 
 # Results go to standard output, everything about the way there to standard error.
 notices = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def speaks() -> bool:
+    """Whether this process says anything: of several that a launcher started for one run, only the first."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def score_in_words(metrics: Mapping[str, float]) -> str:
@@ -35,7 +41,7 @@ def scored_progress_bar(description: str) -> Iterator[Callable[[int, int, Mappin
 @contextlib.contextmanager
 def progress_bar(description: str, *, score: bool = False) -> Iterator[Callable[..., None]]:
     """Yield a function (done, total) that moves a bar; without a terminal it does nothing."""
-    if not notices.is_terminal:
+    if not notices.is_terminal or not speaks():
         yield lambda *_: None
         return
     from rich.progress import (

@@ -31,7 +31,9 @@ def train_all(
     An interrupt or a failed run ends all processes; finished runs stay on disk, unfinished ones keep their checkpoints.
     """
     from models import RunResult
+    from models.processes import check_alone
 
+    check_alone("a study of many runs")
     read: Any = RunResult.model_validate if package == "models" else dict
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Fresh interpreters: forking after threads have been used can hang.

@@ -15,13 +15,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-# In the order of writing; the trainer state comes last.
-_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 
 
-def why_unusable(folder: Path, step: int) -> str | None:
-    """Why the checkpoint of `step` in `folder` cannot be resumed from, or None if it can. No pickled code is run."""
-    for name in _FILES:
+def _files(processes: int) -> list[str]:
+    """In the order of writing; the trainer state comes last."""
+    states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
+    return ["config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", *states, "trainer_state.json"]
+
+
+def why_unusable(folder: Path, step: int, processes: int = 1) -> str | None:
+    """Why the checkpoint of `step` in `folder` cannot be resumed from, or None if it can. No pickled code is run.
+
+    processes : that trained it, each with a random state of its own.
+    """
+    for name in _files(processes):
         file = folder / name
         if not file.is_file() or file.stat().st_size == 0:
             return f"{name} is missing or empty"
@@ -43,14 +50,14 @@ def why_unusable(folder: Path, step: int) -> str | None:
     return None
 
 
-def find_checkpoint(root: str | Path) -> Path | None:
+def find_checkpoint(root: str | Path, processes: int = 1) -> Path | None:
     """The newest complete ``checkpoint-<step>`` under `root`, or None. Newer broken ones are renamed to ``....broken``."""
     root = Path(root)
     if not root.is_dir():
         return None
     found = [(int(m[1]), p) for p in root.iterdir() if p.is_dir() and (m := _NAME.fullmatch(p.name))]
     for step, folder in sorted(found, reverse=True):
-        if why_unusable(folder, step) is None:
+        if why_unusable(folder, step, processes) is None:
             return folder
         spare = next(n for i in range(10_000) if not (n := folder.with_name(f"{folder.name}.broken{i or ''}")).exists())
         folder.rename(spare)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from types import MappingProxyType
 
 from .errors import ModelError
@@ -14,6 +14,7 @@ _LARGEST_NUMBER = 3.4028234e38
 
 SCHEDULES = ("cosine", "cosine_to_0.24", "linear", "constant")
 PRECISIONS = ("no", "bf16")
+SHARDINGS = ("none", "full")
 SELECTIONS = ("last", "loss", "accuracy")
 
 
@@ -62,6 +63,8 @@ class Recipe:
     """Images: parameter of the Beta distribution that two images and their labels are mixed by; 0 for none."""
     mixed_precision: str = "no"
     """ "bf16": matrix products in bfloat16 where the device has it; states and normalisers stay float32."""
+    sharding: str = "none"
+    """Among several processes: "none", each holds all weights; "full", each holds its part of weights, gradients and moments."""
     select: str = "last"
     """Which weights are the result: the "last", or those of the point with the best validation "loss" or "accuracy"."""
     patience: int | None = None
@@ -91,7 +94,10 @@ class Recipe:
                 self._check_count(name, 1)
         for name in ("warmup_steps", "reevaluated_tokens"):
             self._check_count(name, 0)
-        for name, choices in (("schedule", SCHEDULES), ("mixed_precision", PRECISIONS), ("select", SELECTIONS)):
+        for name, choices in (
+            ("schedule", SCHEDULES), ("mixed_precision", PRECISIONS), ("sharding", SHARDINGS),
+            ("select", SELECTIONS),
+        ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise ModelError(
                     f"recipe {self.name}: {name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}"
@@ -131,6 +137,10 @@ class Recipe:
                 f"expected a multiple of evaluate_every = {self.evaluate_every}"
             )
 
+    def record(self) -> dict[str, object]:
+        """All settings by name; of `sharding` only where there is some, as in the records of runs before there could be."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("sharding", "none")}
+
     def _check_count(self, name: str, low: int) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
@@ -151,6 +161,9 @@ class Recipe:
 
     def changed(self, changes: Mapping[str, object]) -> Recipe:
         """This recipe with other values. Giving one of steps and epochs takes the other back. ModelError as for the class."""
+        # The word "none" on the command line is None for all settings.
+        if "sharding" in changes and changes["sharding"] is None:
+            changes = {**changes, "sharding": "none"}
         for one, other in (("steps", "epochs"), ("epochs", "steps")):
             if changes.get(one) is not None and other not in changes:
                 changes = {**changes, other: None}

@@ -157,7 +157,8 @@ class RunResult(_Record):
 
     `scores` are those of the weights that lie beside the record: of step `chosen_step`, the last one or the one that
     validation picked. An interrupted run went on from step `resumed_from_step` (its last resume), and `wall_time_s`
-    counts from there. started_from: digest of the weights that the first step began with, where they were those of another model.
+    counts from there. processes : how many trained it together. started_from: digest of the weights that the first step began
+    with, where they were those of another model.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -180,6 +181,7 @@ class RunResult(_Record):
     operating_point: OperatingPoint | None = None
     activity: SpikingActivity | None = None
     resumed_from_step: int | None = None
+    processes: int = Field(default=1, ge=1)
     started_from: str | None = None
     data: DataRecord
     data_digest: str

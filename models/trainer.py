@@ -13,14 +13,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from .errors import ModelError
+from .processes import Processes
 from .recipes import Recipe
+from .shares import WEIGHT, Shares
 from .tasks.base import Batches, Task
 
 Progress = Callable[[int, int, dict[str, float]], None]
+# Seeds of runs are smaller, so that no process draws what the first one of another run does.
+_APART = 2**32
 # The trainer's history holds one entry per point; this key tells ours from the library's.
 _VALIDATION = "validation_loss"
 # What the library calls our schedules and what it has to be told, where that is not their own name.
@@ -73,9 +78,9 @@ class BestWeights:
     def path(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
 
-    def write(self, model: nn.Module, step: int) -> None:
+    def write(self, weights: dict[str, Tensor], step: int) -> None:
         # Copies: tied weights share memory, which the format refuses.
-        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
         staging = self.folder / f".best-{step}.partial"
         save_file(tensors, staging)
         with staging.open("rb") as file:
@@ -108,6 +113,19 @@ class TaskTrainer(Trainer):
 
     task: Task
     recipe: Recipe
+    processes: Processes
+
+    def get_train_dataloader(self) -> DataLoader:
+        if self.processes.count == 1:
+            return super().get_train_dataloader()
+        # The library would hand whole batches to the processes in turn; an item is this one's share of a batch already.
+        assert isinstance(self.train_dataset, Batches)
+        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only_item)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The trainer state is written next and says that the checkpoint is whole.
+        self.processes.wait()
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         super()._save(output_dir, state_dict)
@@ -119,21 +137,38 @@ class TaskTrainer(Trainer):
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         if self.task.kind == "language":
             return super().compute_loss(model, inputs, *args, **kwargs)
-        batch = self.task.augmented(dict(inputs), self.recipe)
+        batch = dict(inputs)
+        weight = batch.pop(WEIGHT, None)
+        batch = self.task.augmented(batch, self.recipe)
         labels = batch.pop("labels")
-        if own_loss(model.config):
+        # The network itself; `model` may be what wraps it for several processes.
+        if own_loss(getattr(self.model, "config", None)):
             found = model(**batch, labels=labels)
             return (found.loss, {"logits": found.logits}) if kwargs.get("return_outputs") else found.loss
         logits = model(**batch).logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        if weight is not None:
+            loss = loss * weight
         return (loss, {"logits": logits}) if kwargs.get("return_outputs") else loss
 
 
 class LearningCurve(TrainerCallback):
-    """Score validation data at every log point; kept in the trainer's own history, so that it survives a resume."""
+    """Score validation data at every log point; kept in the trainer's own history, so that it survives a resume.
 
-    def __init__(self, task: Task, recipe: Recipe, best: BestWeights, progress: Progress | None) -> None:
-        self.task, self.recipe, self.best, self.progress = task, recipe, best, progress
+    The first process scores and tells the others, so that all decide alike. Where weights are in shards all of them compute, each
+    the whole score, because a network in shards cannot be run by one.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        best: BestWeights,
+        progress: Progress | None,
+        processes: Processes | None = None,
+    ) -> None:
+        self.task, self.recipe, self.best, self.processes = task, recipe, best, processes or Processes()
+        self.progress = progress if self.processes.first else None
         self.metrics: dict[str, float] = {}
 
     def on_step_end(
@@ -155,18 +190,16 @@ class LearningCurve(TrainerCallback):
             raise ModelError(
                 f"the training loss is {logs['loss']} at step {state.global_step}; lower the recipe's learning_rate"
             )
-        found = {f"validation_{k}": v for k, v in self.task.point(model, self.recipe).items()}
+        found = self.processes.shared(self._point(model) if self.processes.first or self.sharded else None)
         if not math.isfinite(found[_VALIDATION]):
             raise ModelError(
                 f"the validation loss is {found[_VALIDATION]} at step {state.global_step}; lower the recipe's learning_rate"
             )
-        if self.recipe.test_curve:
-            found |= {f"test_{k}": v for k, v in self.task.point(model, self.recipe, "test").items() if k == "accuracy"}
         self.metrics = {"train_loss": logs["loss"], **self.task.train_metrics(logs["loss"]), **found}
         earlier = picked(state.log_history[:-1], self.recipe.select)
         state.log_history[-1].update(self.metrics)
         if self.recipe.select != "last" and better(state.log_history[-1], earlier, self.recipe.select):
-            self.best.write(model, state.global_step)
+            self._keep(model, state.global_step)
         if is_over(state.log_history, self.recipe):
             # The checkpoint of this step is written first: the folder then holds a whole run.
             control.should_training_stop = True
@@ -175,7 +208,29 @@ class LearningCurve(TrainerCallback):
             self.progress(state.global_step, state.max_steps, dict(self.metrics))
         return control
 
+    @property
+    def sharded(self) -> bool:
+        return self.recipe.sharding != "none"
+
+    def _point(self, model: Any) -> dict[str, float]:
+        found = {f"validation_{k}": v for k, v in self.task.point(model, self.recipe).items()}
+        if self.recipe.test_curve and math.isfinite(found[_VALIDATION]):
+            found |= {f"test_{k}": v for k, v in self.task.point(model, self.recipe, "test").items() if k == "accuracy"}
+        return found
+
+    def _keep(self, model: Any, step: int) -> None:
+        if self.sharded:
+            from .sharding import whole_weights
+
+            weights = whole_weights(model)
+        else:
+            weights = model.state_dict()
+        if self.processes.first:
+            self.best.write(weights, step)
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if not self.processes.first:
+            return
         steps = [int(name) for p in self.best.folder.glob("checkpoint-*") if (name := p.name[11:]).isdigit()]
         kept = picked([e for e in state.log_history if e["step"] <= min(steps, default=0)], self.recipe.select)
         if kept is not None:
@@ -191,7 +246,10 @@ def make_trainer(
     curve: LearningCurve,
     device: str,
 ) -> TaskTrainer:
-    """The loop for this run: batches in their order, AdamW, the recipe's schedule, checkpoints in `work`."""
+    """The loop for this run: batches in their order, AdamW, the recipe's schedule, checkpoints in `work`.
+
+    With `sharding` the weights of `model` are replaced by this process's part of them.
+    """
     steps, every, save_every = recipe.plan(batches.steps_per_epoch)
     kind, kwargs = _SCHEDULERS.get(recipe.schedule, (recipe.schedule, {}))
     arguments = TrainingArguments(
@@ -219,13 +277,27 @@ def make_trainer(
         # The library writes its own choice into the configuration, which is the caller's, and is saved with the weights.
         use_cache=bool(getattr(model.config, "use_cache", False)),
         dataloader_pin_memory=False,
+        # Which weights a step uses is the same in all steps, but where a text may have one segment or several.
+        ddp_static_graph=model.config.model_type != "rmaat",
+        ddp_find_unused_parameters=model.config.model_type == "rmaat",
         report_to="none",
         disable_tqdm=True,
     )
-    trainer = TaskTrainer(
+    kind_of_trainer, processes = TaskTrainer, curve.processes
+    if curve.sharded:
+        from .sharding import ShardedTrainer, shard
+
+        shard(model, arguments.device, processes)
+        kind_of_trainer = ShardedTrainer
+    if processes.count > 1:
+        batches = Shares(batches, processes, language=curve.task.kind == "language")
+    trainer = kind_of_trainer(
         model=model, args=arguments, train_dataset=batches, data_collator=_only_item, callbacks=[curve]
     )
-    trainer.task, trainer.recipe = curve.task, recipe
+    trainer.task, trainer.recipe, trainer.processes = curve.task, recipe, processes
+    if not processes.first:
+        # The network began the same everywhere; what dropout and augmentation draw is another in every process.
+        torch.manual_seed(seed + processes.rank * _APART)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

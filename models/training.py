@@ -12,7 +12,6 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,9 +26,11 @@ from .decoders import config_class
 from .errors import ModelError
 from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
+from .processes import Processes, check_same, launched
 from .recipes import Recipe
 from .result import CurvePoint, OperatingPoint, RunResult, SpikingActivity
 from .run_files import check_files, file_digests
+from .shares import check_shares
 from .start import begin_with, start_weights
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
 from .tasks import load_task
@@ -87,40 +88,51 @@ def train(
     all settings are known to be good.
     """
     started = time.monotonic()
-    recipe = Recipe.resolve(recipe)
-    _check_seed(seed)
+    processes = launched()
     out = Path(out_dir)
     work = out / "checkpoints"
-    loaded = _loaded(task, data, options)
-    _check_recipe(recipe, loaded, config)
-    check_precision(recipe, device)
-    weights, began = (None, None) if start is None else start_weights(start)
+    with processes.agreed():
+        recipe = Recipe.resolve(recipe)
+        _check_seed(seed)
+        loaded = _loaded(task, data, options)
+        _check_recipe(recipe, loaded, config)
+        check_precision(recipe, device)
+        weights, began = (None, None) if start is None else start_weights(start)
     settings = {
-        "task": loaded.name, "arm": arm, "seed": seed, "recipe": asdict(recipe), "config": config.settings(),
+        "task": loaded.name, "arm": arm, "seed": seed, "recipe": recipe.record(), "config": config.settings(),
         "data_options": loaded.options, "data_digest": loaded.digest,
         "started_from": began,
     }  # fmt: skip
-    finished = _finished(out, settings, loaded)
-    if finished is not None:
-        return finished
-    _check_alone()
-    _check_folder(out)
-    loaded.check(config)
+    if processes.count > 1:
+        check_same(processes, {**settings, "versions": versions()})
+    with processes.agreed():
+        finished = _finished(out, settings, loaded) if processes.first else None
+    if (found := _said(processes, finished)) is not None:
+        return found
+    with processes.agreed():
+        _check_spread(recipe, loaded, config, processes)
+        if processes.first:
+            _check_folder(out)
+        loaded.check(config)
     from bridge.artifact import exclusive, output_folder
 
     with own_random_state(seed), quiet_library(), contextlib.ExitStack() as held:
-        model = loaded.build(config)
-        if weights is not None and start is not None:
-            begin_with(model, weights, start)
-        batches = loaded.batches(config, recipe, seed)
-        recipe.plan(batches.steps_per_epoch)
-        before = _activation(model, loaded)
-        held.enter_context(exclusive(output_folder(out)))
-        checkpoint = _claim(work, settings)
+        with processes.agreed():
+            model = loaded.build(config)
+            if weights is not None and start is not None:
+                begin_with(model, weights, start)
+            batches = loaded.batches(config, recipe, seed)
+            recipe.plan(batches.steps_per_epoch)
+            before = _activation(model, loaded)
+            checkpoint = None
+            if processes.first:
+                held.enter_context(exclusive(output_folder(out)))
+                checkpoint = _claim(work, settings, processes)
+        name = processes.shared(None if checkpoint is None else checkpoint.name)
+        checkpoint = None if name is None else work / name
         best = BestWeights(work)
-        trainer = make_trainer(
-            model, batches, recipe, work, seed, LearningCurve(loaded, recipe, best, progress), device
-        )
+        curve = LearningCurve(loaded, recipe, best, progress, processes)
+        trainer = make_trainer(model, batches, recipe, work, seed, curve, device)
         earlier = None if checkpoint is None else TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         if earlier is not None and is_over(earlier.log_history, recipe):
             # Stopped early, and then killed before its record was written: there is nothing left to train.
@@ -130,25 +142,69 @@ def train(
             state = trainer.state
         # Scores and verdict are of the weights that are written, in their own precision, not of mixed precision's forward pass.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        chosen = picked(state.log_history, recipe.select)
-        if recipe.select != "last" and chosen is not None:
-            best.load_into(model, int(chosen["step"]))
-        end = _activation(model, loaded)
-        point = None
-        if before is not None and end is not None:
-            point = OperatingPoint(
-                tokens=_half(model),
-                activation_start=before,
-                activation_end=end,
-                gains=learned_gains(model),  # type: ignore[arg-type]
-            )
-        resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
-        result = _record(model, loaded, batches, recipe, settings, state, started, point, resumed)
-        files = _publish(model, loaded, out)
-        result = result.model_copy(update={"data": result.data.model_copy(update={"files": files})})
-        result.save(out / RUN_FILE)
-        shutil.rmtree(work)
+        if curve.sharded:
+            model = _whole(model, loaded, config, processes, trainer.args.device)
+        result = None
+        if processes.first:
+            chosen = picked(state.log_history, recipe.select)
+            if recipe.select != "last" and chosen is not None:
+                best.load_into(model, int(chosen["step"]))
+            end = _activation(model, loaded)
+            point = None
+            if before is not None and end is not None:
+                point = OperatingPoint(
+                    tokens=_half(model),
+                    activation_start=before,
+                    activation_end=end,
+                    gains=learned_gains(model),  # type: ignore[arg-type]
+                )
+            resumed = None if checkpoint is None else int(checkpoint.name.partition("-")[2])
+            result = _record(model, loaded, batches, recipe, settings, state, started, point, resumed)
+            files = _publish(model, loaded, out)
+            of_data = result.data.model_copy(update={"files": files})
+            result = result.model_copy(update={"data": of_data, "processes": processes.count})
+            result.save(out / RUN_FILE)
+            shutil.rmtree(work)
+        result = _said(processes, result)
+    assert result is not None
     return result
+
+
+def _said(processes: Processes, result: RunResult | None) -> RunResult | None:
+    """The record of the first process, in all of them."""
+    if processes.count == 1:
+        return result
+    text = processes.shared(None if result is None else result.dumps())
+    return None if text is None else RunResult.loads(text)
+
+
+def _whole(
+    sharded: PreTrainedModel, task: Task, config: AstromorphicConfig, processes: Processes, device: torch.device
+) -> PreTrainedModel:
+    """An ordinary network with the weights of all shards, in the first process; the others keep what they have."""
+    from .sharding import whole_weights
+
+    weights = whole_weights(sharded)
+    if not processes.first:
+        return sharded
+    model = task.build(config)
+    model.load_state_dict(weights)
+    return model.to(device)  # type: ignore[arg-type]
+
+
+def _check_spread(recipe: Recipe, task: Task, config: AstromorphicConfig, processes: Processes) -> None:
+    """What several processes cannot train as one would."""
+    check_shares(recipe, processes)
+    if recipe.sharding != "none" and task.kind != "language":
+        raise ModelError(
+            f"recipe {recipe.name}: sharding is {recipe.sharding!r}, which is for language models, and task {task.name!r} is "
+            f"{task.kind}; leave it out, and every process holds all weights"
+        )
+    if processes.count > 1 and own_loss(config):
+        raise ModelError(
+            f"loss_at is 'segments' and there are {processes.count} processes, among which a mean over the segments of all rows "
+            "cannot be shared; set loss_at=end, or start without a launcher"
+        )
 
 
 def _loaded(task: str | Task, data: Any, options: Mapping[str, Any] | None) -> Task:
@@ -219,13 +275,6 @@ def _spiking_activity(model: PreTrainedModel, task: Task) -> SpikingActivity | N
 def _check_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise ModelError(f"seed is {seed!r}; expected a whole number from 0 to {LARGEST_SEED}")
-
-
-def _check_alone() -> None:
-    """Under a launcher of several processes all of them would write into one folder."""
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes != "1":
-        raise ModelError(f"WORLD_SIZE is {processes}; this training is for one process, start it without a launcher")
 
 
 def _check_folder(out: Path) -> None:
@@ -340,7 +389,7 @@ def _finished(out: Path, settings: dict[str, Any], task: Task) -> RunResult | No
     return result
 
 
-def _claim(work: Path, settings: dict[str, Any]) -> Path | None:
+def _claim(work: Path, settings: dict[str, Any], processes: Processes) -> Path | None:
     """Note settings and versions before the first step; return the checkpoint to continue from, if there is one.
 
     A run of other settings or versions is refused, because it would pass silently for this one; a claim that has no
@@ -350,21 +399,34 @@ def _claim(work: Path, settings: dict[str, Any]) -> Path | None:
 
     output_folder(work)
     note = work / _SETTINGS_FILE
-    checkpoint = find_checkpoint(work)
+    there = _noted(note)
+    # Its checkpoints would look broken to another number of processes.
+    if there is not None and there.get("processes", 1) != processes.count and list(work.glob("checkpoint-*")):
+        raise ModelError(
+            f"{work.parent} holds a run of {there.get('processes', 1)} processes, not {processes.count}; start as many, "
+            "choose another folder or remove it"
+        )
+    checkpoint = find_checkpoint(work, processes.count)
     if checkpoint is not None:
-        try:
-            there = json.loads(note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            there = None
-        if not isinstance(there, dict):
+        if there is None:
             raise ModelError(
                 f"{note} is damaged, so its checkpoints cannot be trusted; choose another folder or remove it"
             )
         _compare(work.parent, there, {**settings, "versions": versions()})
         return checkpoint
     noted = {**settings, "versions": versions()}
+    if processes.count > 1:
+        noted["processes"] = processes.count
     write_text(note, json.dumps(noted, sort_keys=True, indent=2, allow_nan=False) + "\n")
     return None
+
+
+def _noted(note: Path) -> dict[str, Any] | None:
+    try:
+        there = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return there if isinstance(there, dict) else None
 
 
 def _compare(out: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

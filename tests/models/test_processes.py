@@ -1,7 +1,7 @@
 """The same training in another process, and in several: what decides the weights is the seed, not where it runs.
 
-Training here is one process on one device. What data-parallel training asks of a network is tested all the same: its
-loss adds up over parts of a batch, and its dropout is drawn from the generator of the process and from nothing else.
+What data-parallel training (`tests/models/test_launched.py`) asks of a network: its loss adds up over parts of a batch, and its
+dropout is drawn from the generator of the process and from nothing else.
 """
 
 from __future__ import annotations

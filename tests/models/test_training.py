@@ -185,13 +185,6 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(settings, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_launcher_of_several_processes_is_refused(text, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ModelError, match="WORLD_SIZE is 2; this training is for one process"):
-        train(config(), "words", RECIPE, tmp_path / "run", 3, data=text)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_operating_point_is_that_of_the_validation_text(finished, text):
     """Half a block of 16: G after 8 tokens, from the definition, and the gains of the saved weights."""
     from models.operating_point import initial_activation
