@@ -463,7 +463,7 @@ def test_sigkill_and_resume_gives_the_same_weights(tmp_path):
     assert final.wait() == 0
     resumed = RunResult.load(tmp_path / "killed" / "run.json")
     # Continued, not begun again: that would give the same weights too.
-    assert resumed.resumed_from_step >= 160
+    assert resumed.resumed_from_step >= 140  # a kill within the writing of checkpoint 160 leaves the one before
     assert resumed.weights_digest == whole["weights_digest"]
     assert resumed.model_dump(mode="json")["learning_curve"] == whole["learning_curve"]
 
