@@ -469,7 +469,7 @@ def test_sigkill_and_resume_gives_the_same_best_weights(table, tmp_path):
     assert kills == 2 and child().wait() == 0
     resumed = RunResult.load(tmp_path / "killed" / "run.json").model_dump(mode="json")
     # Continued, not begun again: that would give the same weights too.
-    assert resumed["resumed_from_step"] >= 600
+    assert resumed["resumed_from_step"] >= 500  # a kill within the writing of a checkpoint leaves the one before
     for name in ("weights_digest", "chosen_step", "learning_curve", "scores"):
         assert resumed[name] == whole[name]
     assert load_file(tmp_path / "killed" / "model.safetensors").keys()
