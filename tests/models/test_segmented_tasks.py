@@ -100,13 +100,12 @@ def test_what_does_not_fit_is_one_line_before_any_work(listops, tmp_path):
 
 def test_a_loss_at_every_segment_is_what_is_trained(listops):
     batch = listops.batch("train", np.arange(6))
-    trainer = SimpleNamespace(
-        task=listops, recipe=prepare("listops", "rmaat", "smoke", loaded=listops).recipe
-    )  # what the loss reads of a trainer
+    recipe = prepare("listops", "rmaat", "smoke", loaded=listops).recipe
     losses = {}
     for at in ("end", "segments"):
         torch.manual_seed(0)
         network = RMAATForSequenceClassification(config(listops, loss_at=at, dropout=0.0))
+        trainer = SimpleNamespace(task=listops, recipe=recipe, model=network)  # what the loss reads of a trainer
         losses[at] = float(TaskTrainer.compute_loss(trainer, network, batch).detach())  # type: ignore[arg-type]
         assert losses[at] == pytest.approx(float(network(**batch).loss.detach()), rel=1e-6)
     assert abs(losses["end"] - losses["segments"]) > 1e-4

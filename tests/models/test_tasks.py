@@ -157,7 +157,7 @@ def test_the_best_weights_that_a_checkpoint_knows_are_kept(tmp_path):
     for step in (10, 20, 30):
         with torch.no_grad():
             model.weight.fill_(step)
-        best.write(model, step)
+        best.write(model.state_dict(), step)
     best.forget_before(20)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best-20.safetensors", "best-30.safetensors"]
     best.load_into(model, 20)
