@@ -12,6 +12,10 @@ MOST_VALUES = 100_000
 
 # Lists of these hold names, as they are written, and whole numbers; all others numbers, for sweeps.
 _OF_NAMES, _OF_WHOLE = ("classes",), ("image_size",)
+# Of these "none" is one of the choices; of all others it is no value at all. A test compares with the settings themselves.
+_WITH_NONE = (
+    "augment", "calcium_noise", "distance", "gate", "memory_positions", "mixer", "sharding", "sic", "sigmoid_placement",
+)  # fmt: skip
 
 
 class AssignmentError(ValueError):
@@ -52,6 +56,8 @@ def _value(name: str, text: str) -> object:
     if ":" in text:
         return _range(name, text)
     words: dict[str, object] = {"true": True, "false": False, "none": None}
+    if name in _WITH_NONE and text.lower() == "none":
+        return "none"
     if text.lower() in words:
         return words[text.lower()]
     for kind in (int, float):

@@ -161,9 +161,6 @@ class Recipe:
 
     def changed(self, changes: Mapping[str, object]) -> Recipe:
         """This recipe with other values. Giving one of steps and epochs takes the other back. ModelError as for the class."""
-        # The word "none" on the command line is None for all settings.
-        if "sharding" in changes and changes["sharding"] is None:
-            changes = {**changes, "sharding": "none"}
         for one, other in (("steps", "epochs"), ("epochs", "steps")):
             if changes.get(one) is not None and other not in changes:
                 changes = {**changes, other: None}

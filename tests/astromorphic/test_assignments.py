@@ -6,6 +6,7 @@ import pytest
 
 import biosim
 from astromorphic.assignments import MOST_VALUES, AssignmentError, parse_assignments
+from astromorphic.cli import main
 from biosim.registry import UnknownName
 
 
@@ -101,3 +102,40 @@ def test_classes_and_sizes_of_the_command_line_reach_the_model(tmp_path):
         "none", network="image", patch_size=4, **parse_assignments(["image_size=32,48"])
     )
     assert config.image_shape == (32, 48)
+
+
+def test_none_is_a_word_of_the_settings_that_have_it_among_their_choices():
+    from typing import get_args
+
+    from astromorphic.assignments import _WITH_NONE
+    from biosim import parameters
+    from models.astromorphic.configuration_astromorphic import MIXERS
+    from models.ops.features import DISTANCES
+    from models.ops.state import PLACEMENTS
+    from models.recipes import SHARDINGS
+    from models.rmaat.configuration_rmaat import MEMORY_POSITIONS
+    from models.tasks.image_classification import AUGMENTATIONS
+
+    choices = {
+        "augment": AUGMENTATIONS, "calcium_noise": get_args(parameters.CalciumNoise), "distance": DISTANCES,
+        "gate": get_args(parameters.GateKind), "memory_positions": MEMORY_POSITIONS, "mixer": MIXERS, "sharding": SHARDINGS,
+        "sic": get_args(parameters.SicForm), "sigmoid_placement": PLACEMENTS,
+    }  # fmt: skip
+    assert all("none" in known for known in choices.values()) and sorted(choices) == sorted(_WITH_NONE)
+    for name in choices:
+        assert parse_assignments([f"{name}=none"]) == {name: "none"}
+    assert parse_assignments(["patience=none"]) == {"patience": None}
+
+
+def test_a_choice_called_none_reaches_network_and_simulation(tmp_path):
+    from models.tasks.prepare import prepare
+
+    assert (
+        prepare("shakespeare", "astromorphic", "smoke", changes=parse_assignments(["distance=none"])).config.distance
+        == "none"
+    )
+    out = tmp_path / "a.nc"
+    small = ("--set", "trials=1", "--set", "duration=12", "--set", "settle=10")
+    with pytest.raises(SystemExit) as end:
+        main(["simulate", "fig3", *small, "--set", "sic=none", "--set", "gate=none", "--out", str(out)])
+    assert end.value.code == 0 and out.is_file()

@@ -203,7 +203,7 @@ def test_what_cannot_be_shared_is_refused(text, tmp_path):
         train(AstroSNNConfig(**SIZE), str(text), replace(RECIPE, sharding="full"), tmp_path / "run")
     with pytest.raises(ModelError, match="sharding is 'half'; expected one of none, full"):
         replace(RECIPE, sharding="half")
-    assert replace(RECIPE, sharding="full").changed({"sharding": None}) == RECIPE
+    assert replace(RECIPE, sharding="full").changed({"sharding": "none"}) == RECIPE
     assert list(tmp_path.iterdir()) == []
 
 
