@@ -371,9 +371,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _main(arguments: list[str] | None) -> None:
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         status: Any = app(
-            args=_with_cluster(sys.argv[1:] if arguments is None else arguments),
+            args=_with_cluster(given),
             prog_name="astromorphic",
             standalone_mode=False,
         )
@@ -391,12 +392,13 @@ def _main(arguments: list[str] | None) -> None:
         if type(error).__name__ == "NoArgsIsHelpError":  # a bare `astromorphic`; the help is printed already
             sys.exit(2)
         if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
-            _fail(_with_remedy(error))
+            _fail(_with_remedy(error), given)
         if isinstance(error, AssignmentError) or _is_ours(error):
-            _fail(str(error))
+            _fail(str(error), given)
         if isinstance(error, OSError) and error.errno in _FULL:
             _fail(
-                f"cannot write {error.filename or 'the result'}: {error.strerror}; free some space or choose another folder"
+                f"cannot write {error.filename or 'the result'}: {error.strerror}; free some space or choose another folder",
+                given,
             )
         raise
     # The command-line parser itself turns Ctrl-C into this status.
@@ -453,9 +455,9 @@ def _with_remedy(error: Any) -> str:
     return f"{error.format_message().rstrip('.')}; see {command} --help"
 
 
-def _fail(message: str) -> None:
-    """One line on standard error, exit status 2; of several processes of one run the first says it."""
-    if not speaks():
+def _fail(message: str, arguments: list[str]) -> None:
+    """One line on standard error, exit status 2; of several processes of one training run the first says it."""
+    if "train" in arguments[:1] and not speaks():
         # The launcher ends the others as soon as one has stopped.
         time.sleep(1.0)
         sys.exit(2)

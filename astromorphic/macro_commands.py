@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,6 @@ from .assignments import AssignmentError
 from .slow_processes import CYCLES, DEFAULT_TAU_N, IMPULSE
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bridge import MacroParameters
 
 
@@ -139,9 +137,8 @@ def _fit_memory(sources: list[str], tau_n: float) -> tuple[MacroParameters, str]
 
     option = "" if tau_n == DEFAULT_TAU_N else f" --tau-n {tau_n:g}"
 
-    def origin(some: Mapping[str, xr.Dataset]) -> dict[str, Any]:
-        ours = option if all(slow_processes.kind(source) == IMPULSE for source in some) else ""
-        return {"command": f"astromorphic fit {' '.join(some)}{ours}"}
+    def origin(protocol: str, some: Iterable[str]) -> dict[str, Any]:
+        return {"command": f"astromorphic fit {' '.join(some)}{option if protocol == IMPULSE else ''}"}
 
     macro, notes = slow_processes.fit({source: biosim.load(source) for source in sources}, tau_n, origin)
     # Without the head and the origin, which the caller's source and target say already.

@@ -228,7 +228,7 @@ def _fit(folder: Path, fig3: xr.Dataset, slow: dict[str, xr.Dataset], settings: 
         advance(3, 5)
         sampled = bridge.bootstrap(comparison.best, n_resamples=resamples, rng=seed)
         advance(4, 5)
-        sections, _ = slow_processes.fit(slow, origin=lambda _: {"command": "astromorphic run"})
+        sections, _ = slow_processes.fit(slow, origin=lambda *_: {"command": "astromorphic run"})
         advance(5, 5)
     macro = bridge.macro_from_fit(
         comparison.best,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -36,27 +36,30 @@ def simulate(name: str, seed: int = 0) -> xr.Dataset:
 def fit(
     loaded: Mapping[str, xr.Dataset],
     tau_n: float = DEFAULT_TAU_N,
-    origin: Callable[[Mapping[str, xr.Dataset]], dict[str, Any]] | None = None,
+    origin: Callable[[str, Iterable[str]], dict[str, Any]] | None = None,
 ) -> tuple[MacroParameters, list[str]]:
     """Time constants from the impulses, retention and distance from the cycles, and what could not be measured, in lines.
 
-    loaded : source -> its Dataset; at most one of cycles. origin : what provenance is to say of a section's
-    sources beside the simulations themselves, such as a command.
+    loaded : source -> its Dataset; at most one of cycles. origin : (protocol, sources) -> what provenance is to say of a
+    section beside the simulations themselves, such as a command.
 
-    Raises `bridge.MacroError` where nothing can be measured.
+    Raises `bridge.MacroError` for a Dataset of another protocol, and where nothing can be measured.
     """
     import bridge
 
     by_kind: dict[str, dict[str, xr.Dataset]] = {IMPULSE: {}, CYCLES: {}}
     for source, dataset in loaded.items():
-        by_kind[record(dataset)["protocol"]["name"]][source] = dataset
+        protocol = record(dataset).get("protocol", {}).get("name")
+        if protocol not in by_kind:
+            raise bridge.MacroError(f"{source}: is a simulation by {protocol}; expected {IMPULSE} or {CYCLES}")
+        by_kind[protocol][source] = dataset
     impulses, cycles = by_kind[IMPULSE], by_kind[CYCLES]
     constants = bridge.measure_time_constants(list(impulses.values()), tau_n=tau_n) if impulses else None
     plasticity = bridge.measure_plasticity(next(iter(cycles.values()))) if cycles else None
     records: dict[str, dict[str, Any]] = {}
-    for names, sources in ((("time_constants",), impulses), (("retention", "distance"), cycles)):
-        if sources:
-            about = _simulated(sources) | (origin(sources) if origin else {})
+    for names, protocol in ((("time_constants",), IMPULSE), (("retention", "distance"), CYCLES)):
+        if sources := by_kind[protocol]:
+            about = _simulated(sources) | (origin(protocol, sources) if origin else {})
             records |= dict.fromkeys(names, about)
     macro = bridge.macro_from_memory(constants, plasticity, records=records)
     skipped = (constants.skipped if constants else {}) | (plasticity.skipped if plasticity else {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
     if isinstance(model, FSDPModule):
         return dict(get_model_state_dict(model, options=_GATHER))  # type: ignore[arg-type]
     return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+
+
+def whole_model(
+    sharded: PreTrainedModel, build: Callable[[], PreTrainedModel], processes: Processes, device: torch.device
+) -> PreTrainedModel:
+    """In the first process an ordinary network, which `build` makes, with the weights of all shards; the others keep theirs."""
+    weights = whole_weights(sharded)
+    if not processes.first:
+        return sharded
+    model = build()
+    model.load_state_dict(weights)
+    return model.to(device)  # type: ignore[arg-type]
 
 
 class ShardedTrainer(TaskTrainer):

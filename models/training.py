@@ -143,7 +143,9 @@ def train(
         # Scores and verdict are of the weights that are written, in their own precision, not of mixed precision's forward pass.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         if curve.sharded:
-            model = _whole(model, loaded, config, processes, trainer.args.device)
+            from .sharding import whole_model
+
+            model = whole_model(model, lambda: loaded.build(config), processes, trainer.args.device)
         result = None
         if processes.first:
             chosen = picked(state.log_history, recipe.select)
@@ -176,20 +178,6 @@ def _said(processes: Processes, result: RunResult | None) -> RunResult | None:
         return result
     text = processes.shared(None if result is None else result.dumps())
     return None if text is None else RunResult.loads(text)
-
-
-def _whole(
-    sharded: PreTrainedModel, task: Task, config: AstromorphicConfig, processes: Processes, device: torch.device
-) -> PreTrainedModel:
-    """An ordinary network with the weights of all shards, in the first process; the others keep what they have."""
-    from .sharding import whole_weights
-
-    weights = whole_weights(sharded)
-    if not processes.first:
-        return sharded
-    model = task.build(config)
-    model.load_state_dict(weights)
-    return model.to(device)  # type: ignore[arg-type]
 
 
 def _check_spread(recipe: Recipe, task: Task, config: AstromorphicConfig, processes: Processes) -> None:

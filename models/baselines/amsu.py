@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
 from ..ops.amsu import TERMS, AMSUState, AMSUTerms, amsu, input_current, membrane
 from ..ops.decay import decay, spectrum
 from ..ops.spike import check_surrogate, spike
-from ..settings import check_number
+from ..settings import check_choice, check_number
 from .cell import LONGEST, SHORTEST, Cell, check_switch, checked_span
 
 HEADS = 8
@@ -46,8 +45,7 @@ class AMSUCell(Cell):
         alpha: float = 1.0,
     ) -> None:
         super().__init__(width, length)
-        if terms not in TERMS:
-            raise ModelError(f"terms is {terms!r:.60}; expected one of {', '.join(TERMS)}")
+        check_choice("terms", terms, TERMS)
         check_surrogate(surrogate, alpha)
         input_current(torch.zeros(1), sigma)
         check_switch("norm", norm)

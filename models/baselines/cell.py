@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..settings import check_choice
 
 
 class Cell(nn.Module, ABC):
@@ -69,8 +70,7 @@ class TimeConstants(nn.Module):
         super().__init__()
         low, high = checked_span(span)
         check_switch("learn_tau", learned)
-        if decay not in DECAYS:
-            raise ModelError(f"decay is {decay!r:.60}; expected one of {', '.join(DECAYS)}")
+        check_choice("decay", decay, DECAYS)
         if decay == "one_minus_inv" and (learned or low < 1.0):
             raise ModelError("decay 'one_minus_inv' needs fixed time constants of at least 1; set learn_tau=false")
         self.decay = decay

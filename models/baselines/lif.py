@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
 from ..ops.spike import check_surrogate, spike
+from ..settings import check_choice, check_number
 from .cell import Cell, TimeConstants, check_switch
 
 GAINS = ("one", "leak")
@@ -61,10 +61,8 @@ class LIF(Cell):
         alpha: float = 1.0,
     ) -> None:
         super().__init__(width, length)
-        if gain not in GAINS:
-            raise ModelError(f"gain is {gain!r:.60}; expected one of {', '.join(GAINS)}")
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 1e-6 <= threshold <= 1e6:
-            raise ModelError(f"threshold is {threshold!r:.60}; expected a number from 1e-06 to 1e+06")
+        check_choice("gain", gain, GAINS)
+        check_number("threshold", threshold, low=1e-6, high=1e6, closed_high=True)
         check_switch("recurrent", recurrent)
         check_surrogate(surrogate, alpha)
         self.threshold, self.gain, self.surrogate, self.alpha = float(threshold), gain, surrogate, float(alpha)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import biosim
+from astromorphic import slow_processes
 from astromorphic.cli import main
-from bridge import MacroParameters, preset
+from bridge import MacroError, MacroParameters, preset
 
 
 def call(*arguments: str) -> int:
@@ -108,3 +109,9 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and all(word in error for word in words), error
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_simulation_that_gives_no_slow_section_is_refused() -> None:
+    curve = biosim.simulate("fig3", rates=[1.0, 5.0], trials=1, duration=12.0, settle=10.0)
+    with pytest.raises(MacroError, match="is a simulation by fig3; expected impulse_response or stp_cycles"):
+        slow_processes.fit({"a.nc": curve})

@@ -92,7 +92,7 @@ def test_a_study_is_planned_whole_before_it_begins(tmp_path):
         (["train", "memory_chain", "--model", "lif", "--set", "tau=1e-300,1"], "in steps, from 0.001 to 1e+09"),
         (
             ["train", "memory_chain", "--model", "lif", "--set", "threshold=1e-320"],
-            "threshold is 1e-320; expected a number",
+            "threshold is 1e-320; expected a finite number",
         ),
         (["train", "memory_chain", "--model", "amsu", "--set", "norm=off"], "norm is 'off'; expected true or false"),
         (

@@ -196,6 +196,18 @@ def test_what_is_for_one_process_says_so(task, model, tmp_path, monkeypatch, cap
     assert "is for one process, start it without a launcher" in errors and errors.count("\n") == 1
 
 
+def test_other_commands_than_training_say_what_is_wrong_in_every_process(tmp_path, monkeypatch, capsys):
+    """Schedulers set these variables in every pod; only processes of one training run have a first one that speaks."""
+    from astromorphic.cli import main
+
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    for arguments, said in ((["simulate", "nothing"], 1), (["train", "nothing", "--out", str(tmp_path / "run")], 0)):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 2 and capsys.readouterr().err.count("astromorphic: ") == said
+
+
 def test_what_cannot_be_shared_is_refused(text, tmp_path):
     with pytest.raises(ModelError, match="batch_size is 4 and there are 3 processes; expected a multiple"):
         check_shares(RECIPE, Processes(3, 0))

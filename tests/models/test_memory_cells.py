@@ -114,7 +114,7 @@ def test_alif_raises_its_threshold_by_hand():
     y, state = cell(x)
     assert y.flatten().tolist() == spikes and 0 < sum(spikes) < 40
     assert float(state.adaptation.detach()) == pytest.approx(eta, rel=1e-6)
-    assert sum(spikes) < float(made_like(cell, beta=0.0)(x)[0].sum())
+    assert sum(spikes) < float(made_like(cell, beta=0.0)(x)[0].detach().sum())
 
 
 def made_like(cell, **settings):
