@@ -22,7 +22,7 @@ TITLE = "AstroSNN: its readings and controls from run folders, with firing rates
 FROM_RUNS = True
 
 LABELS = {
-    "amsu": "AM-SU (default)",
+    "amsu": "AM-SU, σ = identity",
     "softmax": "softmax attention",
     "retention": "retention (RetNet)",
     "gru": "GRU",
@@ -118,11 +118,11 @@ def _operations(run: RunResult) -> tuple[float, float, float, float] | None:
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Test score minus that of the default of the same task, and how many standard errors that is."""
-    default = rows[rows.arm == "amsu"].set_index("task")
-    reference = rows.task.map(default.test)
+    """Test score minus that of the AM-SU of the same task, and how many standard errors that is."""
+    base = rows[rows.arm == "amsu"].set_index("task")
+    reference = rows.task.map(base.test)
     variance = rows.test_sd**2 / rows.seeds
-    error = np.sqrt(variance + rows.task.map(default.test_sd**2 / default.seeds))
+    error = np.sqrt(variance + rows.task.map(base.test_sd**2 / base.seeds))
     rows["difference"] = rows.test - reference
     rows["sigmas"] = (rows.difference / error).where((error > 0) & (rows.arm != "amsu"))
     return rows
@@ -145,8 +145,8 @@ def _panel(ax: Any, task: str, metric: str, part: pd.DataFrame) -> None:
     colours = [ORANGE if arm == "amsu" else GREY if arm in CONTROLS else BLUE for arm in part.arm]
     ax.errorbar(part.test, y, xerr=part.test_sd.fillna(0.0), fmt="none", ecolor=GREY, lw=1.0, capsize=2)
     ax.scatter(part.test, y, c=colours, s=22, zorder=3)
-    for default in part.test[part.arm == "amsu"]:
-        ax.axvline(default, color=ORANGE, lw=0.8, ls=":")
+    for base in part.test[part.arm == "amsu"]:
+        ax.axvline(base, color=ORANGE, lw=0.8, ls=":")
     rows: Any = part.itertuples()
     for position, row in zip(y, rows, strict=True):
         text = f"{with_spread(row.test, row.test_sd, 3)} ({seeds_and_rate(row.seeds, row.learning_rate)})"

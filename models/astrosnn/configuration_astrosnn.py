@@ -45,7 +45,8 @@ class AstroSNNConfig(MacroConfig):
             astrocyte there are no W_q, W_k, W_v.
         tau: time constants of the astrocyte in steps, one per head; None means 32 to 512, equal in ratio, as published.
         tau_n: time constant of the neuron in steps. decay: how both become factors per step, see `models.ops.decay`.
-        resistance: R. threshold: v_th; a membrane exactly at it fires. sigma: of the input current, see `models.ops.amsu`.
+        resistance: R. threshold: v_th; a membrane exactly at it fires. sigma: of the input current, see `models.ops.amsu`;
+            the paper leaves it open, and the default has the best validation of `astromorphic study enwik8_astrosnn`.
         surrogate, alpha: the derivative of a spike, see `models.ops.spike`.
         head_norm: every head's o by one layer norm of its width before u is added.
         rope_fraction: share of a head's coordinates of q and k that turn with the position; rope_base: as usual.
@@ -76,7 +77,7 @@ class AstroSNNConfig(MacroConfig):
     decay: str = "one_minus_inv"
     resistance: float | int = 1.0
     threshold: float | int = 0.0
-    sigma: str = "identity"
+    sigma: str = "gelu"
     surrogate: str = "triangle"
     alpha: float | int = 2.0
     head_norm: bool = True

@@ -57,7 +57,7 @@ def test_printed_numbers_are_marked_and_are_not_drawn(runs, tmp_path):
     assert printed["AstroSNN small (88M)"] == 1.142 and printed["AstroSNN large (732M)"] == 0.987
     (ax,) = spiking_table.draw(data).axes
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
-    assert labels == ["decay exp(−1/τ)", "AM-SU (default)", "GRU"]
+    assert labels == ["decay exp(−1/τ)", "AM-SU, σ = identity", "GRU"]
     texts = [text.get_text() for text in ax.texts]
     assert "rate 0.38" in texts[1] and "nJ" in texts[1] and "rate" not in texts[2].replace("lr", "")
     assert all(path.stat().st_size for path in make("spiking_table", tmp_path / "out", runs=runs))

@@ -562,7 +562,7 @@ def test_refused_settings(settings, word):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"sigma": "gelu"}, {"decay": "exp"}, {"decay": "literal_inverse"}, {"tau": [2.0, 9.0]}, {"tau_n": 7.0},
+        {"sigma": "identity"}, {"decay": "exp"}, {"decay": "literal_inverse"}, {"tau": [2.0, 9.0]}, {"tau_n": 7.0},
         {"resistance": 0.5}, {"threshold": 0.5}, {"head_norm": False}, {"rope_fraction": 0.25}, {"rope_base": 100.0},
         {"out_proj": False}, {"layer_norm_eps": 0.1}, {"residual_mode": "spike_in"},
     ],
