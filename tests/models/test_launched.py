@@ -38,6 +38,8 @@ SIZE = {
     "vocab_size": 256, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
     "max_position_embeddings": 16,
 }  # fmt: skip
+# Without spikes: a membrane at the threshold flips with the last digit, and how several processes add sets that digit.
+SMOOTH = {**SIZE, "mixer": "retention"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def text(tmp_path_factory) -> Path:
 
 
 def job(text, out, recipe=RECIPE, config=None) -> dict:
-    config = config or AstroSNNConfig(**SIZE)
+    config = config or AstroSNNConfig(**SMOOTH)
     return {
         "config": config.settings(), "model_type": config.model_type, "task": str(text), "recipe": asdict(recipe),
         "out_dir": str(out), "seed": 3,
@@ -84,7 +86,7 @@ def launched_jobs(jobs, folder) -> None:
     assert child.returncode == 0, errors[-3000:]
 
 
-def assert_same_run(one: Path, several: Path, tolerance=5e-5) -> None:
+def assert_same_run(one: Path, several: Path, tolerance=1e-5) -> None:
     """Weights and every number of the curve, up to the order in which float32 adds."""
     here, there = (RunResult.load(folder / "run.json") for folder in (one, several))
     assert (here.steps, here.chosen_step, here.n_parameters) == (there.steps, there.chosen_step, there.n_parameters)
@@ -106,7 +108,7 @@ def test_two_processes_and_two_shards_train_what_one_process_does(text, tmp_path
         assert sorted(p.name for p in (tmp_path / name).iterdir()) == sorted(
             p.name for p in (tmp_path / "one").iterdir()
         )
-    start = AstroSNNForCausalLM(AstroSNNConfig(**SIZE)).state_dict()
+    start = AstroSNNForCausalLM(AstroSNNConfig(**SMOOTH)).state_dict()
     model = AstroSNNForCausalLM.from_pretrained(tmp_path / "shards")
     assert max(float((start[n] - x).abs().max()) for n, x in model.state_dict().items()) > 1e-2  # it has learned
     whole = 4 * model.num_parameters()
@@ -116,9 +118,9 @@ def test_two_processes_and_two_shards_train_what_one_process_does(text, tmp_path
         assert 0.45 < held["weights"][0] / whole < 0.55 and 0.45 < held["moments"][0] / (2 * whole) < 0.55
     # Finished, it is returned as it is, by one process as well.
     done = RunResult.load(tmp_path / "shards" / "run.json")
-    assert train(AstroSNNConfig(**SIZE), str(text), shards, tmp_path / "shards", 3) == done
+    assert train(AstroSNNConfig(**SMOOTH), str(text), shards, tmp_path / "shards", 3) == done
     with pytest.raises(ModelError, match="holds a run whose recipe is sharding = 'full', not None"):
-        train(AstroSNNConfig(**SIZE), str(text), RECIPE, tmp_path / "shards", 3)
+        train(AstroSNNConfig(**SMOOTH), str(text), RECIPE, tmp_path / "shards", 3)
 
 
 class Numbered(Batches):
@@ -313,7 +315,7 @@ def test_an_error_is_said_once_and_leaves_nothing(text, tmp_path):
 def test_networks_and_choices_that_ask_more_of_shards(text, tmp_path):
     """Tied weights, another network, weights that validation picks, an early end, mixed precision."""
     arms = {
-        "tied": (AstroSNNConfig(**SIZE, tie_word_embeddings=True), RECIPE),
+        "tied": (AstroSNNConfig(**SMOOTH, tie_word_embeddings=True), RECIPE),
         "astromorphic": (AstromorphicConfig.from_preset("tuned", **{**SIZE, "dropout": 0.0}), RECIPE),
         # Without spikes, which flip with the last digit. At ten times the rate even so the last digit reaches the curve.
         "picked": (
