@@ -96,7 +96,9 @@ _FOUR_MEGABYTES = {"n_bytes": 4_000_000}
 
 
 def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
-    """{softmax, linear, astromorphic} x {whole sequence, segments alone, memory with r = 1, with simulated r}, and attention off.
+    """{softmax, linear, astromorphic} x {whole sequence, segments alone, memory with r = 0, 1 and simulated}, and attention off.
+
+    r = 0 hands nothing on: what is gained without it is gained by more tokens in every segment, not by memory.
 
     A macro file gives its retention alone: the response and the reach of the position code are the same in all arms. Gradients
     go through memory in full, which is quicker than replay where all fits, and the same.
@@ -114,6 +116,7 @@ def _grid(length: int, segments: int = 4) -> tuple[Arm, ...]:
         arms += [
             Arm(f"{mixer}_whole", f"plain_{mixer}", {**own.get(mixer, {}), **full}),
             Arm(f"{mixer}_segments", recurrent, {**same, **alone}),
+            Arm(f"{mixer}_empty", recurrent, {**same, **slots, "retention": "zeros"}),
             Arm(f"{mixer}_memory", recurrent, {**same, **slots, "retention": "ones"}),
             Arm(f"{mixer}_simulated", recurrent, {**same, **slots, "retention": "simulated"}, "simulated"),
         ]

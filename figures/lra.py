@@ -28,7 +28,8 @@ FROM_RUNS = True
 MIXERS = {"softmax": (ORANGE, "softmax"), "linear": (GREEN, "linear"), "astromorphic": (BLUE, "astromorphic"),
           "none": (GREY, "attention off")}  # fmt: skip
 MEMORIES = {
-    "whole": "whole sequence", "segments": "segments alone", "memory": "memory, r = 1", "simulated": "memory, simulated r",
+    "whole": "whole sequence", "segments": "segments alone", "empty": "memory, r = 0", "memory": "memory, r = 1",
+    "simulated": "memory, simulated r",
 }  # fmt: skip
 # Options of the data with which a task is that of the arena; anything else is of another size.
 _FULL: dict[str, dict[str, Any]] = {

@@ -43,8 +43,8 @@ class RMAATConfig(AstromorphicConfig):
         memory_positions: in the position code R memory tokens have "one" place of their own in common, "each" has its own
             (the paper's N = N_seg + n_mem), or "none": they are left out of R.
         initial_memory: m_1 is "learned" (truncated normal of `initializer_range` at the start) or "zeros".
-        retention: r(t, T), see `models.rmaat.retention`: "ones", "uniform", "geometric", "simulated", "reversed", "learned",
-            "learned_shares". retention_decay: a of the closed form. retention_shares: simulated shares, from macro.json.
+        retention: r(t, T), see `models.rmaat.retention`: "ones", "zeros", "uniform", "geometric", "simulated", "reversed",
+            "learned", "learned_shares". retention_decay: a of the closed form. retention_shares: simulated ones, from macro.json.
         retention_total: T is the "configured" number of segments, or of every "row" the number of segments that it has.
         backpropagation: how the gradient goes through memory, see `models.ops.replay`: "replay", "full", "checkpoint",
             "truncated", "replay_as_printed" (wrong, the paper's Algorithm 1). What a network computes is the same.

@@ -5,6 +5,7 @@
     reversed     the same in reversed order, a control: simulated where there are simulated shares, else geometric
     uniform      1/T, a control
     ones         1, no retention (RMT), a control
+    zeros        0, memory tokens of which nothing is handed on, a control
     learned      one free factor in (0, 1) per t, a control
     learned_shares   shares that sum to 1, softmax over t = 1 ... T, a control
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from ..choices import choice
 from ..errors import ModelError
 
-FIXED = ("ones", "uniform", "geometric", "simulated", "reversed")
+FIXED = ("ones", "zeros", "uniform", "geometric", "simulated", "reversed")
 LEARNED = ("learned", "learned_shares")
 SCHEDULES = (*FIXED, *LEARNED)
 LARGEST_DECAY = 700.0
@@ -41,8 +42,8 @@ def retention_factors(
     choice("retention", schedule, FIXED)
     if isinstance(total, bool) or not isinstance(total, int) or total < 1:
         raise ModelError(f"total is {total!r}; expected a whole number of segments of at least 1")
-    if schedule == "ones":
-        return torch.ones(total, dtype=torch.float64)
+    if schedule in ("ones", "zeros"):
+        return torch.full((total,), float(schedule == "ones"), dtype=torch.float64)
     if schedule == "uniform":
         return geometric(total, 0.0)
     if schedule == "simulated" and shares is None:

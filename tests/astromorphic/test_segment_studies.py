@@ -35,7 +35,7 @@ def test_arms_of_the_grid_differ_in_attention_and_memory_alone(listops):
         macro = None if arm.macro is None else bridge.preset(arm.macro)
         changes = {**one.options, **arm.settings}
         found[arm.name] = prepare("listops", arm.preset, "tuned", macro=macro, changes=changes, loaded=listops).config
-    assert len(found) == 13
+    assert len(found) == 16
     for mixer in ("softmax", "linear", "astromorphic"):
         whole, alone, memory, simulated = (
             found[f"{mixer}_{kind}"].settings() for kind in ("whole", "segments", "memory", "simulated")
@@ -48,6 +48,7 @@ def test_arms_of_the_grid_differ_in_attention_and_memory_alone(listops):
         assert differing(whole, alone) == {"segment_length"}
         assert differing(alone, memory) == {"num_memory_tokens"}
         assert differing(memory, simulated) == {"retention", "retention_shares", "retention_decay", "macro_digest"}
+        assert differing(memory, found[f"{mixer}_empty"].settings()) == {"retention"}
         assert found[f"{mixer}_memory"].num_segments == 4 and memory["num_memory_tokens"] == 8
         assert found[f"{mixer}_whole"].num_segments == 1 and whole["num_memory_tokens"] == 0
     shared = [c.settings() for c in found.values()]

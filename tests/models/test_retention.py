@@ -35,6 +35,7 @@ def test_shares_are_not_negative_sum_to_one_and_fall(total, section):
     assert torch.equal(factors("reversed", total, section), factors("simulated", total, section).flip(0))
     assert torch.equal(retention_factors("reversed", total), retention_factors("geometric", total).flip(0))
     assert torch.equal(factors("ones", total, section), torch.ones(total, dtype=torch.float64))
+    assert torch.equal(factors("zeros", total, section), torch.zeros(total, dtype=torch.float64))
     assert float(factors("simulated", 1, section)) == float(factors("geometric", 1, section)) == 1.0
 
 

@@ -194,6 +194,18 @@ def test_a_text_goes_on_where_another_has_left_the_memory():
     assert torch.allclose(second.memory, model.model(ids).memory, atol=1e-12)
 
 
+@pytest.mark.parametrize("way", ["full", "replay"])
+def test_with_factors_of_zero_no_segment_knows_of_another(way):
+    model, ids = build(retention="zeros", backpropagation=way, readout="memory"), texts()
+    earlier = torch.cat([texts(seed=6)[:, :-N], ids[:, -N:]], dim=1)
+    assert torch.equal(model(ids).logits, model(earlier).logits)
+    remembering = build(retention="ones", readout="memory")
+    assert not torch.allclose(remembering(ids).logits, remembering(earlier).logits)
+    model.train()(ids, labels=LABELS).loss.backward()
+    assert float(model.model.initial_memory.grad.abs().max()) == 0.0
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
 def test_embeddings_in_place_of_tokens_and_their_gradient():
     model = build(readout="memory").train()
     found = {}
