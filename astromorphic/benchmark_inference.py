@@ -10,8 +10,9 @@ own scaled-dot-product attention and, for decoding, its own pre-allocated cache.
     throughput    tokens decoded per CPU second, at batch 1 and 8
     peak memory   of a prefill in a process of its own: highest resident size less that with the weights loaded
 
-All arms take turns at each length; a row gives the median of its repeats with the quartiles. Arms that are quadratic or go token
-by token end at a shorter length, which the record says.
+All arms take turns at each length, after five passes that are not counted; a row gives the median of its repeats with the
+quartiles: 20 of decoding and of prompts up to 1,024 tokens, 5 up to 4,096, 2 beyond. Processes are not pinned to a core. Arms
+that are quadratic or go token by token end at a shorter length, which the record says.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ RETNET, GPT2, GPT2_WITHOUT = "RetNet", "GPT-2", "GPT-2, no cache"
 ARMS = (CHUNKED, MASKED, SERIAL, RETNET, GPT2, GPT2_WITHOUT)
 # Longest prompt of an arm; the others take all. The masked form has some [heads, T, T] arrays.
 LONGEST = {MASKED: 2048, SERIAL: 2048, GPT2_WITHOUT: 4096}
-STEPS, REPEATS = 8, 3
+STEPS, REPEATS, WARM_UPS = 4, 20, 5
 # Lengths of the rows of memory, each a process of its own.
 MEMORY_LENGTHS = (1024, 2048, 16_384)
 # Arrays are mapped and unmapped one by one, so that the peak is what was alive at once.
@@ -43,7 +44,7 @@ FREE_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(2**16), "MALLOC_TRIM_THRESHOLD_": st
 
 
 # Tokens that a cache has room for after the prompt.
-ROOM = 64
+ROOM = STEPS * (REPEATS + WARM_UPS)
 
 
 def network(arm: str, width: int, layers: int, longest: int) -> Any:
@@ -169,11 +170,12 @@ def measure(
 
     with torch.inference_mode():
         for arm, model in models.items():
-            prefill(arm, model, _prompt(64))
+            for _ in range(WARM_UPS):
+                prefill(arm, model, _prompt(64))
         for turn in range(repeats):
             for tokens in lengths:
-                # Passes of seconds are long enough to be measured twice.
-                if turn >= 2 and tokens > 4096:
+                # The longer a pass takes, the surer is one of them.
+                if turn >= (2 if tokens > 4096 else 5 if tokens > 1024 else repeats):
                     continue
                 for arm in (arm for arm in ARMS if tokens <= LONGEST.get(arm, tokens)):
                     read, first, _ = prefill(arm, models[arm], _prompt(tokens))
@@ -188,9 +190,11 @@ def measure(
                 rows_of = torch.zeros(batch, dtype=torch.long)
                 here: dict[str, Any] = {arm: state.select(rows_of) for arm, state in states.items()}
                 here[GPT2] = context(GPT2, models[GPT2], tokens, batch)
-                for _turn in range(min(repeats, ROOM // STEPS)):
+                for turn in range(-min(repeats, WARM_UPS), repeats):
                     for arm, state in here.items():
                         seconds = decode(arm, models[arm], state, batch, STEPS)
+                        if turn < 0:
+                            continue
                         note("decode" if batch == 1 else "decode, batch 8", arm, tokens, seconds)
     rows = [_timed(what, arm, tokens, seconds) for (what, arm, tokens), seconds in sorted(taken.items())]
     rows += [_throughput(row) for row in rows if row["what"].startswith("decode")]
@@ -204,7 +208,7 @@ def measure(
     for arm in (CHUNKED, RETNET, GPT2):
         rows += [_row("state", arm, n, state_bytes(arm, width, layers, n) / 1e6, "MB") for n in lengths]
     rows += ratios(rows, lengths, width)
-    return [*rows, record(width, layers, lengths, difference)]
+    return [*rows, record(width, layers, lengths, difference, models[CHUNKED].config.sigma)]
 
 
 def _row(what: str, arm: str, tokens: int, value: float, unit: str, **more: Any) -> Row:
@@ -248,7 +252,7 @@ def ratios(rows: list[Row], lengths: Sequence[int], width: int) -> list[Row]:
     return found
 
 
-def record(width: int, layers: int, lengths: Sequence[int], difference: float) -> Row:
+def record(width: int, layers: int, lengths: Sequence[int], difference: float, sigma: str) -> Row:
     """Where and how it was measured."""
     import numpy
     import torch
@@ -260,7 +264,8 @@ def record(width: int, layers: int, lengths: Sequence[int], difference: float) -
         "name": "inference, measured on", "value": processor(), "unit": "", "threads": torch.get_num_threads(),
         "versions": versions,
         "width": width, "layers": layers, "heads": HEADS, "symbols": SYMBOLS, "lengths": list(lengths), "longest": LONGEST,
-        "forms_differ_by": difference, "clock": "CPU time of the process", "steps": STEPS,
+        "forms_differ_by": difference, "clock": "CPU time of the process", "steps": STEPS, "warm_ups": WARM_UPS,
+        "sigma": sigma,
     }  # fmt: skip
 
 

@@ -556,8 +556,10 @@ class AstromorphicForCausalLM(AstromorphicPreTrainedModel, GenerationMixin):
         this raises.
         """
         state = kwargs.get("past_key_values")
+        ids = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+        if ids is not None and ids.dim() < 2:
+            raise ModelError(f"the prompt is {tuple(ids.shape)}; expected [batch, time], so ids[None] for one text")
         if isinstance(state, AstromorphicState) and state.seen:
-            ids = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
             mask = kwargs.get("attention_mask")
             given = 0 if ids is None else ids.shape[1]
             whole = None if mask is None else mask.shape[1]

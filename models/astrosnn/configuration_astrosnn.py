@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,11 @@ MIXERS = ("amsu", "lif", "alif", "gru", "retention", "softmax")
 SPIKING_MIXERS = ("amsu", "lif", "alif")
 RESIDUAL_MODES = ("residual", "spike_in", "pure")
 _LARGEST_INIT = 1e3
+# Beside the shapes, which are compared themselves. How a state is computed and trained is no part of what it means.
+_OF_THE_STATE = (
+    "residual_mode", "terms", "tau", "tau_n", "decay", "resistance", "threshold", "sigma", "head_norm", "rope_fraction",
+    "rope_base", "vocab_size", "intermediate_size", "out_proj",
+)  # fmt: skip
 NETWORKS = ("causal_lm",)
 
 
@@ -116,6 +122,13 @@ class AstroSNNConfig(MacroConfig):
     def settings(self) -> dict[str, Any]:
         """The fields declared here, as plain JSON values; ``AstroSNNConfig(**settings)`` gives the same architecture."""
         return {name: getattr(self, name) for name in _own_fields()}
+
+    def state_digest(self) -> str:
+        """Digest of the settings that say what the numbers of a state mean: those of the unit and of where it stands."""
+        values = [getattr(self, name) for name in _OF_THE_STATE]
+        # 2 and 2.0 are one setting.
+        told = [float(x) if isinstance(x, int) else [float(t) for t in x] if isinstance(x, list) else x for x in values]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @property
     def causal(self) -> bool:

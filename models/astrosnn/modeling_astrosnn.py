@@ -208,7 +208,9 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
             layers.append(new)
             spikes.append(binary)
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
-        after = AstroSNNState(layers, counted, seen + time, self.config.mixer) if wanted else None
+        after = None
+        if wanted:
+            after = AstroSNNState(layers, counted, seen + time, self.config.mixer, self.config.state_digest())
         x = self.final_norm(x)
         found = AstroSNNModelOutput(
             last_hidden_state=x,  # type: ignore[arg-type]
@@ -245,6 +247,11 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
             raise ModelError(
                 f"the state is of another model: it has {found}, and this one has {len(self.layers)} layers of "
                 f"{self.config.mixer} with {wanted}; start from an empty state"
+            )
+        if state.settings and state.settings != self.config.state_digest():
+            raise ModelError(
+                "the state is of another model: its sizes are those of this one, other settings (decay, tau, sigma, "
+                "residual_mode and the like) are not; start from an empty state"
             )
 
 
@@ -360,6 +367,8 @@ class AstroSNNForCausalLM(AstroSNNPreTrainedModel, GenerationMixin):
         """
         state = kwargs.get("past_key_values")
         ids = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+        if ids is not None and ids.dim() < 2:
+            raise ModelError(f"the prompt is {tuple(ids.shape)}; expected [batch, time], so ids[None] for one text")
         given = 0 if ids is None else ids.shape[1]
         if ids is not None and not given:
             raise ModelError("the prompt has no tokens; give at least one, such as a line end")

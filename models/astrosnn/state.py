@@ -29,11 +29,13 @@ class AstroSNNState(CarriedState):
         ``[batch, heads, d, d]`` and the neuron's u ``[batch, model]`` in float32, for any number of tokens. None before the
         first. Of all AM-SUs together 4 batch layers (hidden_size^2 / heads + hidden_size) bytes; the softmax control's grows.
     positions : real tokens seen per row, ``[batch]``; fewer than `seen` after padding. mixer : the kind of layer that this
-        belongs to.
+        belongs to. settings : digest of the settings that say what the numbers mean (`AstroSNNConfig.state_digest`); a network
+        with others refuses the state. Weights are not part of it: whose state it is, the caller keeps apart.
     """
 
     layers: list[LayerState]
     mixer: str = "amsu"
+    settings: str = ""
 
     @classmethod
     def empty(
@@ -57,7 +59,7 @@ class AstroSNNState(CarriedState):
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> AstroSNNState:
         layers = [None if layer is None else like(layer, [change(x) for x in layer]) for layer in self.layers]
-        return AstroSNNState(layers, change(self.positions), self.seen, self.mixer)
+        return AstroSNNState(layers, change(self.positions), self.seen, self.mixer, self.settings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state into one safetensors file, whole or not at all. ModelError where none can be written."""
@@ -68,6 +70,7 @@ class AstroSNNState(CarriedState):
         record = {
             "seen": self.seen,
             "mixer": self.mixer,
+            "settings": self.settings,
             "layers": [None if x is None else len(x) for x in self.layers],
         }
         metadata = {"astrosnn_state": json.dumps(record)}
@@ -91,7 +94,8 @@ class AstroSNNState(CarriedState):
                     None if n is None else tuple(file.get_tensor(f"layer{i}.{j}") for j in range(n))
                     for i, n in enumerate(counts)
                 ]
-                return cls(layers, file.get_tensor("positions"), int(record["seen"]), str(record["mixer"]))
+                of = str(record["mixer"]), str(record.get("settings", ""))
+                return cls(layers, file.get_tensor("positions"), int(record["seen"]), *of)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise ModelError(

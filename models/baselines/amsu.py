@@ -24,6 +24,8 @@ class AMSUCell(Cell):
     or one of them alone. There is no rotation of queries and keys: the query has one place, at the end. Whole sequences are
     computed in chunks, single steps serially, with the same state. The state is `AMSUState`.
 
+    sigma is the identity here, where chains are remembered; the language model's default is another, chosen on text.
+
     Source: AstroSNN (arXiv 2312.07625), eq. 1 to 9; surrogate of width 1 as for the other cells here.
     """
 

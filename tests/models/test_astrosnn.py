@@ -197,6 +197,49 @@ def test_the_state_has_the_size_that_arithmetic_says_whatever_was_read(tokens):
     assert state.num_bytes() == 24 * 4 * 526_336  # 2.1 MB per layer
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sigma": "tanh"},
+        {"decay": "exp"},
+        {"terms": "both", "tau_n": 3},
+        {"residual_mode": "spike_in"},
+        {"tau": [9.0, 9.0]},
+    ],
+)
+def test_a_state_of_other_settings_is_refused_though_its_sizes_fit(tmp_path, tokens, other):
+    state = tiny(**other)(tokens[:, :5], use_cache=True).past_key_values
+    state.save(tmp_path / "state.safetensors")
+    for given in (state, AstroSNNState.load(tmp_path / "state.safetensors"), state.select(torch.tensor([0, 1]))):
+        with pytest.raises(ModelError, match="the state is of another model: its sizes are those of this one"):
+            tiny()(tokens[:, 5:], past_key_values=given)
+    # How it is computed is no part of it, and 2 is 2.0; a state without a digest is of an earlier version.
+    serial = tiny(form="serial", tau_n=2, dropout=0.1)
+    mine = tiny()(tokens[:, :5], use_cache=True).past_key_values
+    assert serial(tokens[:, 5:], past_key_values=mine).logits.isfinite().all()
+    state.settings = ""
+    assert tiny()(tokens[:, 5:], past_key_values=state).logits.isfinite().all()
+
+
+def test_a_prompt_without_rows_is_refused_by_generate(tokens):
+    with pytest.raises(
+        ModelError, match=r"the prompt is \(4,\); expected \[batch, time\], so ids\[None\] for one text"
+    ):
+        tiny().generate(tokens[0, :4], max_new_tokens=1)
+
+
+@pytest.mark.parametrize("mode", ["residual", "spike_in", "pure"])
+def test_sixteen_thousand_tokens_of_a_network_in_half_precision(mode):
+    """States are float32 and nothing is NaN where weights and activations are bfloat16."""
+    torch.manual_seed(0)
+    model = AstroSNNForCausalLM(AstroSNNConfig(vocab_size=17, hidden_size=64, num_hidden_layers=2, residual_mode=mode))
+    with torch.inference_mode():
+        out = model.to(torch.bfloat16).eval()(torch.randint(0, 17, (1, 16_384)), use_cache=True)
+    assert out.logits.dtype == torch.bfloat16 and bool(out.logits.isfinite().all())
+    for layer in out.past_key_values.layers:
+        assert all(x.dtype == torch.float32 and bool(x.isfinite().all()) for x in layer)
+
+
 def test_a_state_is_saved_restored_forked_and_reordered(tmp_path, tokens):
     model = tiny()
     out = model(tokens[:, :10], use_cache=True)
