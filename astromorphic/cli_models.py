@@ -66,6 +66,7 @@ def train(
             "--from", metavar="DIR", help="Begin with the weights of this language model, and keep its sizes."
         ),
     ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, or cuda where torch finds a GPU.")] = "cpu",
 ) -> None:
     """Train a model and write weights (safetensors), vocabulary and run.json.
 
@@ -76,7 +77,7 @@ def train(
 
     with scored_progress_bar(f"training on {task}") as advance:
         result = commands.train(
-            task, model, preset, data, macro, parse_assignments(set_ or []), seed, out, advance, start
+            task, model, preset, data, macro, parse_assignments(set_ or []), seed, out, advance, start, device
         )
     if speaks():
         print(result)

@@ -109,12 +109,14 @@ def train(
     out: Path,
     progress: Callable[[int, int, Mapping[str, float]], None],
     start: Path | None = None,
+    device: str = "cpu",
 ) -> str:
     """Train and return a summary as text. start : folder of a language model to go on from."""
     from . import memory_commands
 
     if memory_commands.is_memory(task):
         _no_start(start)
+        _on_cpu(f"task {task}", device)
         _alone(f"task {task}")
         return memory_commands.train(task, model, preset, data, macro, changes, seed, out, progress)
     check_single(changes)
@@ -127,6 +129,7 @@ def train(
     task_preset(family(named), preset, model)
     if model == BAG_OF_WORDS:
         _no_start(start)
+        _on_cpu(f"model {BAG_OF_WORDS}", device)
         _alone(f"model {BAG_OF_WORDS}")
         return _train_bag(named, preset, place, macro, changes, seed, out, progress)
     from models import train as train_model
@@ -135,7 +138,9 @@ def train(
 
     with launched().agreed():
         ready = prepare(named, model, preset, data=place, macro=macro, changes=changes, start=start)
-    result = train_model(ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start)
+    result = train_model(
+        ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start, device=device
+    )
     return f"{out}: {_scores(result)}; {result.n_parameters:,} parameters, {result.steps} steps, {result.wall_time_s:.0f} s"
 
 
@@ -144,6 +149,11 @@ def _alone(what: str) -> None:
     from models.processes import check_alone
 
     check_alone(what)
+
+
+def _on_cpu(what: str, device: str) -> None:
+    if device != "cpu":
+        raise AssignmentError(f"--device {device}: {what} is trained on the CPU; leave it out")
 
 
 def _no_start(start: Path | None) -> None:

@@ -20,6 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 from .errors import ModelError
 from .processes import Processes
 from .recipes import Recipe
+from .settings import check_choice
 from .shares import WEIGHT, Shares
 from .tasks.base import Batches, Task
 
@@ -304,6 +305,13 @@ def make_trainer(
 
 def _only_item(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return items[0]
+
+
+def check_device(device: str) -> None:
+    """ModelError unless it is "cpu", or "cuda" where torch finds a GPU."""
+    check_choice("device", device, ("cpu", "cuda"))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device is 'cuda' and torch finds no GPU here; leave it out, or install torch for CUDA")
 
 
 def check_precision(recipe: Recipe, device: str) -> None:

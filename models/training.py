@@ -41,6 +41,7 @@ from .trainer import (
     BestWeights,
     LearningCurve,
     Progress,
+    check_device,
     check_precision,
     is_over,
     make_trainer,
@@ -81,7 +82,8 @@ def train(
     once, with the weights that stay. Interrupted runs continue from their newest complete checkpoint and end with the
     same weights (same machine, versions and thread count); a finished one is returned as it is. `progress(step,
     total_steps, metrics)` is called after every step, and again when the metrics are new. start : folder of a saved language
-    model whose weights the first step begins with; its sizes must be those of `config` (see `prepare`).
+    model whose weights the first step begins with; its sizes must be those of `config` (see `prepare`). device :
+    "cpu", or "cuda" where torch finds a GPU; with a launcher each process takes the GPU of its local rank.
 
     Raises ModelError if the settings cannot be trained, if `out_dir` holds something else or a run of other settings or
     versions, or if the loss is no longer finite; OutputError if the folder cannot be written. Nothing is written before
@@ -96,6 +98,7 @@ def train(
         _check_seed(seed)
         loaded = _loaded(task, data, options)
         _check_recipe(recipe, loaded, config)
+        check_device(device)
         check_precision(recipe, device)
         weights, began = (None, None) if start is None else start_weights(start)
     settings = {

@@ -198,6 +198,25 @@ def test_what_is_for_one_process_says_so(task, model, tmp_path, monkeypatch, cap
     assert "is for one process, start it without a launcher" in errors and errors.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("task", "model", "device", "message"),
+    [
+        ("shakespeare", "none", "gpu", "device is 'gpu'; expected one of cpu, cuda"),
+        ("shakespeare", "none", "cuda", "device is 'cuda' and torch finds no GPU here"),
+        ("memory_chain", "gru", "cuda", "--device cuda: task memory_chain is trained on the CPU; leave it out"),
+        ("imdb", "bag_of_words", "cuda", "--device cuda: model bag_of_words is trained on the CPU; leave it out"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(task, model, device, message, tmp_path, monkeypatch, capsys):
+    from astromorphic.cli import main
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as end:
+        main(["train", task, "--model", model, "--preset", "smoke", "--device", device, "--out", str(tmp_path / "run")])
+    assert end.value.code == 2 and message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_commands_than_training_say_what_is_wrong_in_every_process(tmp_path, monkeypatch, capsys):
     """Schedulers set these variables in every pod; only processes of one training run have a first one that speaks."""
     from astromorphic.cli import main
