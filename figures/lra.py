@@ -6,6 +6,7 @@ another task: what is published of the full one stands under it for context, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,8 @@ _FULL: dict[str, dict[str, Any]] = {
 def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, **_: Any) -> pd.DataFrame:
     """One row per arm and per published number: task, data (its name with its size), source ("ours", "paper", "other families"),
     name, label, size ("full" or "reduced"), accuracy and sd (per cent, over seeds), seeds, learning_rate, parameters, majority
-    (per cent of the test part, for naming the commonest class of the training part).
+    (per cent of the test part, for naming the commonest class of the training part), and of networks in segments segments (T) and
+    retention.
 
     runs : folder with run folders below it; RunsError without, or without one of a sequence with a label.
     """
@@ -52,8 +54,9 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
         raise RunsError(
             f"--runs {runs} holds no run of a long sequence with a label; make runs with astromorphic study listops_memory"
         )
-    majority, sizes = {}, {}
+    majority, sizes, segmented = {}, {}, {}
     for run in chosen:
+        segmented[run.task, run.arm] = _segments(run.config)
         share = run.scores["test"].majority
         majority[run.task] = None if share is None else 100.0 * share
         sizes[run.task] = size_of(run)
@@ -63,11 +66,21 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
         rows.append(
             {"task": family(one.task), "data": one.task, "source": "ours", "name": one.arm, "label": label(one.arm),
              "size": sizes[one.task], "accuracy": one.test, "sd": one.test_sd, "seeds": one.seeds,
-             "learning_rate": one.learning_rate, "parameters": one.parameters, "majority": majority[one.task]}
+             "learning_rate": one.learning_rate, "parameters": one.parameters, "majority": majority[one.task],
+             **segmented[one.task, one.arm]}
         )  # fmt: skip
     for source, task, name, value in published():
         rows.append({"task": task, "source": source, "name": name, "label": name, "size": "full", "accuracy": value})
     return pd.DataFrame(rows)
+
+
+def _segments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """T and the schedule of a network in segments; nothing of another."""
+    if "num_memory_tokens" not in config:
+        return {}
+    length = config["segment_length"] or config["max_position_embeddings"]
+    schedule = config["retention"] if config["num_memory_tokens"] else "no memory"
+    return {"segments": -(-config["max_position_embeddings"] // length), "retention": schedule}
 
 
 def family(task: str) -> str:
@@ -154,22 +167,3 @@ def _panel(ax: Any, name: str, part: pd.DataFrame) -> None:
     ax.set_xlabel("test accuracy (%)")
     ax.set_title(name)
     ax.grid(axis="y", lw=0.3)
-
-
-def as_text(data: pd.DataFrame) -> str:
-    """The rows of ours as a table in Markdown, task by task."""
-    lines = [
-        "| data | arm | accuracy, % | seeds | learning rate | parameters |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    mine = data[data.source == "ours"]
-    for name in dict.fromkeys(mine.data):
-        part = mine[mine.data == name]
-        for i in sorted(range(len(part)), key=lambda i: _order(part.name.iloc[i])):
-            one = part.iloc[i]
-            lines.append(
-                f"| {name} | {one.label} | {with_spread(one.accuracy, one.sd, 1)} | {int(one.seeds)} | {one.learning_rate:g} | "
-                f"{int(one.parameters):,} |"
-            )
-        lines.append(f"| {name} | the commonest class | {part.majority.iloc[0]:.1f} | | | |")
-    return "\n".join(lines)

@@ -139,6 +139,16 @@ class OperatingPoint(_Record):
     gains: list[list[float]] | None = None
 
 
+class MemoryPath(_Record):
+    """Gradient of a projection of the last memory with respect to the memory that segment t reads, t = 1 ... T, before and after
+    training: a mean over the first `items` validation items (of pairs the first text), see `models.memory_path_gradient`.
+    """
+
+    items: int = Field(ge=1)
+    start: list[float]
+    end: list[float]
+
+
 class SpikingActivity(_Record):
     """Firing of a trained network on the first `tokens` tokens of the validation text, layer by layer.
 
@@ -180,6 +190,7 @@ class RunResult(_Record):
     causality: CausalityVerdict | None = None
     operating_point: OperatingPoint | None = None
     activity: SpikingActivity | None = None
+    memory_path: MemoryPath | None = None
     resumed_from_step: int | None = None
     processes: int = Field(default=1, ge=1)
     started_from: str | None = None

@@ -28,7 +28,8 @@ from .macro_file import parsed_macro_text
 from .operating_point import learned_gains, mean_activation
 from .processes import Processes, check_same, launched
 from .recipes import Recipe
-from .result import CurvePoint, OperatingPoint, RunResult, SpikingActivity
+from .result import CurvePoint, MemoryPath, OperatingPoint, RunResult, SpikingActivity
+from .rmaat.memory_path import path_on_validation
 from .run_files import check_files, file_digests
 from .shares import check_shares
 from .start import begin_with, start_weights
@@ -126,7 +127,7 @@ def train(
                 begin_with(model, weights, start)
             batches = loaded.batches(config, recipe, seed)
             recipe.plan(batches.steps_per_epoch)
-            before = _activation(model, loaded)
+            before, path = _activation(model, loaded), path_on_validation(model, loaded)
             checkpoint = None
             if processes.first:
                 held.enter_context(exclusive(output_folder(out)))
@@ -167,7 +168,11 @@ def train(
             result = _record(model, loaded, batches, recipe, settings, state, started, point, resumed)
             files = _publish(model, loaded, out)
             of_data = result.data.model_copy(update={"files": files})
-            result = result.model_copy(update={"data": of_data, "processes": processes.count})
+            ended = path_on_validation(model, loaded)
+            memory_path = path and ended and MemoryPath(items=path[0], start=path[1], end=ended[1])
+            result = result.model_copy(
+                update={"data": of_data, "processes": processes.count, "memory_path": memory_path}
+            )
             result.save(out / RUN_FILE)
             shutil.rmtree(work)
         result = _said(processes, result)

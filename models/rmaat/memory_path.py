@@ -6,13 +6,20 @@ happened in the first ones, whatever its accuracy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ModelError
 from .modeling_rmaat import RMAATModel, RMAATPreTrainedModel
+
+if TYPE_CHECKING:
+    from ..tasks.base import Task
+
+# Texts, and tokens in all: the whole graph of the pass is kept.
+_ITEMS, _TOKENS = 8, 8192
 
 
 def memory_path_gradient(
@@ -48,3 +55,14 @@ def memory_path_gradient(
         return [sum(norms[t]) / draws for t in sorted(norms)]
     finally:
         model.train(was_training)
+
+
+def path_on_validation(model: Any, task: Task) -> tuple[int, list[float]] | None:
+    """How many validation items, and `memory_path_gradient` on these, of pairs the first text; None without memory."""
+    if not isinstance(model, RMAATPreTrainedModel) or not model.config.num_memory_tokens:
+        return None
+    found: Any = task
+    items = min(_ITEMS, max(1, _TOKENS // found.length), len(found.labels["validation"]))
+    batch = found.batch("validation", np.arange(items))
+    ids, mask = (batch[name].to(model.device) for name in ("input_ids", "attention_mask"))
+    return items, memory_path_gradient(model, ids, attention_mask=mask)

@@ -114,7 +114,7 @@ SEQUENCE_PRESETS: Mapping[str, Mapping[str, TaskPreset]] = {
         "paper": TaskPreset(_paper(62_400, 256, 1_000), _SMALL),
         "lra_base": TaskPreset(_base(512, epochs=200), _size(32, 4, 4, 32, 16)),
         "tuned": TaskPreset(_tuned(10_000, 64), _TUNED_SIZE, _DRAWN),
-        "smoke": TaskPreset(_SMOKE, _SMOKE_SIZE, {**_FEW, "size": 16, "dashes": 4, "distractors": 1}),
+        "smoke": TaskPreset(_SMOKE, _SMOKE_SIZE, {**_FEW, "size": 16, "dashes": 3, "distractors": 1}),
     },
     "path_x": {
         "paper": TaskPreset(_paper(62_400, 64, 1_000), _SMALL),

@@ -45,7 +45,12 @@ def test_runs_stand_beside_the_paper_and_a_reduced_task_says_so(tmp_path):
     paper = data[(data.source == "paper") & (data.name == "RMAAT")].set_index("task").accuracy
     assert paper.mean() == pytest.approx(68.0, abs=0.05) and paper["listops"] == 38.9
     assert lra.family("listops_20_201") == "listops" and lra.family("pathfinder_like") == "pathfinder_like"
-    assert "| lra_text | softmax, whole sequence | 60.0 | 1 |" in lra.as_text(data)
+    assert lra._segments({"num_memory_tokens": 8, "segment_length": 50, "max_position_embeddings": 201, "retention": "ones"}) == {
+        "segments": 5, "retention": "ones"
+    }  # fmt: skip
+    assert lra._segments({"num_memory_tokens": 0, "segment_length": None, "max_position_embeddings": 9, "retention": "ones"}) == {
+        "segments": 1, "retention": "no memory"
+    }  # fmt: skip
     assert [path.suffix for path in make("lra", tmp_path / "out", runs=tmp_path)] == [".png", ".svg", ".csv"]
 
 

@@ -118,7 +118,7 @@ def test_padding_and_neighbours_change_nothing(preset):
     [
         {"readout": "memory"}, {"loss_at": "segments"}, {"retention": "learned", "retention_total": "row"},
         {"mixer": "softmax", "position_code": False, "norm_placement": "pre", "memory_placement": "both"},
-        {"mixer": "none"},
+        {"mixer": "none"}, {"segment_length": 10}, {"segment_length": 2, "retention": "learned_shares"},
     ],
     ids=str,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,7 +15,8 @@ from bridge.artifact import MacroError
 from models.astromorphic import AstromorphicConfig
 from models.data.lra_image import load_lra_image, smaller
 from models.errors import ModelError
-from models.rmaat import RMAATConfig, RMAATForRetrieval, RMAATForSequenceClassification
+from models.result import RunResult
+from models.rmaat import RMAATConfig, RMAATForRetrieval, RMAATForSequenceClassification, memory_path_gradient
 from models.scoring import open_run, score_run
 from models.tasks import SEQUENCES, load_task
 from models.tasks.prepare import model_names, prepare
@@ -183,3 +185,20 @@ def test_smaller_pictures_are_means_over_squares(tmp_path):
     assert np.array_equal(smaller(pictures, 32), pictures)
     with pytest.raises(ModelError, match="size is 20; expected one of 32, 16, 8 pixels"):
         load_lra_image(tmp_path, size=20)
+
+
+def test_a_run_with_memory_says_how_much_of_it_arrives(tmp_path):
+    few = {"train": 30, "validation": 12, "test": 10, "steps": 2, "min_length": 20, "max_length": 60, "length": 64}
+    changes = {**few, "segment_length": 16, "retention": "ones", "batch_size": 4}
+    ready = prepare("listops", "rmaat", "smoke", macro="preset:simulated", changes=changes)
+    result = train(ready.config, ready.task, ready.recipe, tmp_path / "run", 0)
+    assert RunResult.load(tmp_path / "run" / "run.json") == result
+    path = result.memory_path
+    assert path.items == 8 and len(path.start) == len(path.end) == 4 and path.start != path.end
+    batch = ready.task.batch("validation", np.arange(8))
+    model = ready.task.load(tmp_path / "run")
+    again = memory_path_gradient(model, batch["input_ids"], attention_mask=batch["attention_mask"])
+    assert path.end == pytest.approx(again, rel=1e-6)
+    assert all(math.isfinite(x) and x > 0 for x in path.start)
+    plain = prepare("listops", "plain_softmax", "smoke", changes=few)
+    assert train(plain.config, plain.task, plain.recipe, tmp_path / "plain", 0).memory_path is None

@@ -174,6 +174,14 @@ def test_every_set_of_sequences_has_its_presets():
                 assert ready.config.hidden_size == one.model["hidden_size"]
 
 
+@pytest.mark.parametrize("name", ["listops", "associative_retrieval", "pathfinder_like"])
+def test_what_is_drawn_for_smoke_can_be_drawn(name):
+    few = {"train": 6, "validation": 4, "test": 4}
+    ready = prepare(name, "rmaat", "smoke", changes=few)
+    batch = ready.task.batch("train", np.arange(6))
+    assert batch["input_ids"].shape == (6, batch["attention_mask"].shape[1]) and bool(batch["attention_mask"].any())
+
+
 @pytest.mark.slow
 def test_the_generator_teaches_more_than_the_majority(tmp_path):
     """Short expressions, a small network, minutes: better than always naming the commonest class."""
