@@ -14,7 +14,8 @@ MOST_VALUES = 100_000
 _OF_NAMES, _OF_WHOLE = ("classes",), ("image_size",)
 # Of these "none" is one of the choices; of all others it is no value at all. A test compares with the settings themselves.
 _WITH_NONE = (
-    "augment", "calcium_noise", "distance", "gate", "memory_positions", "mixer", "sharding", "sic", "sigmoid_placement",
+    "augment", "calcium_noise", "coupling_norm", "distance", "gate", "memory_positions", "mixer", "scatter", "sharding", "sic",
+    "sigmoid_placement",
 )  # fmt: skip
 
 

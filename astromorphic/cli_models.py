@@ -53,7 +53,8 @@ def train(
         ),
     ] = None,
     macro: Annotated[
-        Path | None, typer.Option("--macro", help="macro.json whose response, retention or time constants to use.")
+        Path | None,
+        typer.Option("--macro", help="macro.json, or preset:NAME, whose response, retention or time constants to use."),
     ] = None,
     set_: Annotated[
         list[str] | None,

@@ -137,7 +137,7 @@ def train(
     from models.tasks.prepare import prepare
 
     with launched().agreed():
-        ready = prepare(named, model, preset, data=place, macro=macro, changes=changes, start=start)
+        ready = prepare(named, model, preset, data=place, macro=_macro(macro), changes=changes, start=start)
     result = train_model(
         ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start, device=device
     )
@@ -149,6 +149,15 @@ def _alone(what: str) -> None:
     from models.processes import check_alone
 
     check_alone(what)
+
+
+def _macro(given: Path | None) -> Any:
+    """The file, or the macro parameters that preset:NAME names."""
+    if given is None or not str(given).startswith("preset:"):
+        return given
+    import bridge
+
+    return bridge.preset(str(given).removeprefix("preset:"))
 
 
 def _on_cpu(what: str, device: str) -> None:

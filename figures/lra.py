@@ -54,7 +54,8 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
         raise RunsError(
             f"--runs {runs} holds no run of a long sequence with a label; make runs with astromorphic study listops_memory"
         )
-    majority, sizes, segmented = {}, {}, {}
+    majority, sizes = {}, {}
+    segmented: dict[tuple[str, str], dict[str, Any]] = {}
     for run in chosen:
         segmented[run.task, run.arm] = _segments(run.config)
         share = run.scores["test"].majority
@@ -71,7 +72,7 @@ def compute(quick: bool = False, seed: int = 0, runs: str | Path | None = None, 
         )  # fmt: skip
     for source, task, name, value in published():
         rows.append({"task": task, "source": source, "name": name, "label": name, "size": "full", "accuracy": value})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"segments": "Int64"}) if any(segmented.values()) else pd.DataFrame(rows)
 
 
 def _segments(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,16 +15,11 @@ MACRO_FILE = "macro.json"
 
 
 def parsed_macro(macro: Any, needs: str = "response_function") -> MacroParameters:
-    """`macro` itself, or read from a path or "preset:NAME". MacroError for what cannot be read, ModelError for another thing."""
+    """`macro` itself, or read from a path. MacroError for a file that cannot be read, ModelError for another kind of thing."""
     from bridge.artifact import MacroParameters
 
     if isinstance(macro, str | os.PathLike):
-        path = os.fspath(macro)
-        if path.startswith("preset:"):
-            from bridge.presets import preset
-
-            return preset(path.removeprefix("preset:"))
-        return MacroParameters.load(path)
+        return MacroParameters.load(os.fspath(macro))
     if not hasattr(macro, needs):
         raise ModelError(
             f"macro is a {type(macro).__name__}; expected the path of a macro.json or a MacroParameters, such as "

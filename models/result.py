@@ -141,7 +141,8 @@ class OperatingPoint(_Record):
 
 class MemoryPath(_Record):
     """Gradient of a projection of the last memory with respect to the memory that segment t reads, t = 1 ... T, before and after
-    training: a mean over the first `items` validation items (of pairs the first text), see `models.memory_path_gradient`.
+    training: a mean over `items` validation items with the most segments (of pairs the first text), see
+    `models.memory_path_gradient`.
     """
 
     items: int = Field(ge=1)

@@ -20,7 +20,6 @@ from transformers.trainer_callback import PrinterCallback
 from .errors import ModelError
 from .processes import Processes
 from .recipes import Recipe
-from .settings import check_choice
 from .shares import WEIGHT, Shares
 from .tasks.base import Batches, Task
 
@@ -308,8 +307,7 @@ def _only_item(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def check_device(device: str) -> None:
-    """ModelError unless it is "cpu", or "cuda" where torch finds a GPU."""
-    check_choice("device", device, ("cpu", "cuda"))
+    """ModelError where it is "cuda" and torch finds no GPU."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ModelError("device is 'cuda' and torch finds no GPU here; leave it out, or install torch for CUDA")
 

@@ -31,6 +31,7 @@ from .recipes import Recipe
 from .result import CurvePoint, MemoryPath, OperatingPoint, RunResult, SpikingActivity
 from .rmaat.memory_path import path_on_validation
 from .run_files import check_files, file_digests
+from .settings import check_choice
 from .shares import check_shares
 from .start import begin_with, start_weights
 from .surroundings import git_revision, own_random_state, quiet_library, versions, weights_digest
@@ -99,7 +100,7 @@ def train(
         _check_seed(seed)
         loaded = _loaded(task, data, options)
         _check_recipe(recipe, loaded, config)
-        check_device(device)
+        check_choice("device", device, ("cpu", "cuda"))
         check_precision(recipe, device)
         weights, began = (None, None) if start is None else start_weights(start)
     settings = {
@@ -114,6 +115,7 @@ def train(
     if (found := _said(processes, finished)) is not None:
         return found
     with processes.agreed():
+        check_device(device)
         _check_spread(recipe, loaded, config, processes)
         if processes.first:
             _check_folder(out)

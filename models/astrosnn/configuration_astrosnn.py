@@ -29,9 +29,10 @@ RESIDUAL_MODES = ("residual", "spike_in", "pure")
 _LARGEST_INIT = 1e3
 # Beside the shapes, which are compared themselves. How a state is computed and trained is no part of what it means.
 _OF_THE_STATE = (
-    "residual_mode", "terms", "tau", "tau_n", "decay", "resistance", "threshold", "sigma", "head_norm", "rope_fraction",
-    "rope_base", "vocab_size", "intermediate_size", "out_proj",
+    "residual_mode", "decay", "tau_n", "threshold", "head_norm", "rope_fraction", "rope_base", "vocab_size", "intermediate_size",
+    "out_proj", "layer_norm_eps",
 )  # fmt: skip
+_OF_THE_UNIT = ("terms", "sigma", "resistance")
 NETWORKS = ("causal_lm",)
 
 
@@ -125,10 +126,11 @@ class AstroSNNConfig(MacroConfig):
 
     def state_digest(self) -> str:
         """Digest of the settings that say what the numbers of a state mean: those of the unit and of where it stands."""
-        values = [getattr(self, name) for name in _OF_THE_STATE]
+        names = (*_OF_THE_STATE, *(_OF_THE_UNIT if self.mixer == "amsu" else ()))
+        values = [getattr(self, name) for name in names]
         # 2 and 2.0 are one setting.
-        told = [float(x) if isinstance(x, int) else [float(t) for t in x] if isinstance(x, list) else x for x in values]
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        told = [float(x) if isinstance(x, int | float) else x for x in values]
+        return hashlib.sha256(repr((told, self.time_constants)).encode()).hexdigest()[:16]
 
     @property
     def causal(self) -> bool:

@@ -158,6 +158,7 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
         self.dropout = nn.Dropout(float(config.dropout))
         self.layers = nn.ModuleList([AstroSNNBlock(config) for _ in range(config.num_hidden_layers)])
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.state_digest = config.state_digest()
         self.post_init()
 
     def forward(
@@ -210,7 +211,7 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
         wanted = (self.config.use_cache and not self.training) if use_cache is None else use_cache
         after = None
         if wanted:
-            after = AstroSNNState(layers, counted, seen + time, self.config.mixer, self.config.state_digest())
+            after = AstroSNNState(layers, counted, seen + time, self.config.mixer, self.state_digest)
         x = self.final_norm(x)
         found = AstroSNNModelOutput(
             last_hidden_state=x,  # type: ignore[arg-type]
@@ -248,7 +249,7 @@ class AstroSNNModel(AstroSNNPreTrainedModel):
                 f"the state is of another model: it has {found}, and this one has {len(self.layers)} layers of "
                 f"{self.config.mixer} with {wanted}; start from an empty state"
             )
-        if state.settings and state.settings != self.config.state_digest():
+        if state.settings and state.settings != self.state_digest:
             raise ModelError(
                 "the state is of another model: its sizes are those of this one, other settings (decay, tau, sigma, "
                 "residual_mode and the like) are not; start from an empty state"

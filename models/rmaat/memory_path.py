@@ -58,11 +58,15 @@ def memory_path_gradient(
 
 
 def path_on_validation(model: Any, task: Task) -> tuple[int, list[float]] | None:
-    """How many validation items, and `memory_path_gradient` on these, of pairs the first text; None without memory."""
+    """How many validation items, and `memory_path_gradient` on these, of pairs the first text; None without memory.
+
+    Of the items with the most segments the first: in shorter ones the same t lies at another distance from the end.
+    """
     if not isinstance(model, RMAATPreTrainedModel) or not model.config.num_memory_tokens:
         return None
     found: Any = task
-    items = min(_ITEMS, max(1, _TOKENS // found.length), len(found.labels["validation"]))
-    batch = found.batch("validation", np.arange(items))
+    segments = -(-found.sequences["validation"].lengths // model.config.length_of_segment)
+    longest = np.flatnonzero(segments == segments.max())[: min(_ITEMS, max(1, _TOKENS // found.length))]
+    batch = found.batch("validation", longest)
     ids, mask = (batch[name].to(model.device) for name in ("input_ids", "attention_mask"))
-    return items, memory_path_gradient(model, ids, attention_mask=mask)
+    return len(longest), memory_path_gradient(model, ids, attention_mask=mask)

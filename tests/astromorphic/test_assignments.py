@@ -104,11 +104,24 @@ def test_classes_and_sizes_of_the_command_line_reach_the_model(tmp_path):
     assert config.image_shape == (32, 48)
 
 
-def test_none_is_a_word_of_the_settings_that_have_it_among_their_choices():
-    from typing import get_args
+def choices_of_parameters():
+    """Name -> choices of every field of biosim's parameter sets that has some."""
+    from dataclasses import is_dataclass
+    from typing import Literal, get_args, get_origin, get_type_hints
 
-    from astromorphic.assignments import _WITH_NONE
     from biosim import parameters
+    from biosim.plasticity import parameters as plasticity
+
+    for module in (parameters, plasticity):
+        for kind in vars(module).values():
+            if isinstance(kind, type) and is_dataclass(kind):
+                for name, hint in get_type_hints(kind).items():
+                    if get_origin(hint) is Literal:
+                        yield name, get_args(hint)
+
+
+def test_none_is_a_word_of_the_settings_that_have_it_among_their_choices():
+    from astromorphic.assignments import _WITH_NONE
     from models.astromorphic.configuration_astromorphic import MIXERS
     from models.ops.features import DISTANCES
     from models.ops.state import PLACEMENTS
@@ -116,13 +129,13 @@ def test_none_is_a_word_of_the_settings_that_have_it_among_their_choices():
     from models.rmaat.configuration_rmaat import MEMORY_POSITIONS
     from models.tasks.image_classification import AUGMENTATIONS
 
-    choices = {
-        "augment": AUGMENTATIONS, "calcium_noise": get_args(parameters.CalciumNoise), "distance": DISTANCES,
-        "gate": get_args(parameters.GateKind), "memory_positions": MEMORY_POSITIONS, "mixer": MIXERS, "sharding": SHARDINGS,
-        "sic": get_args(parameters.SicForm), "sigmoid_placement": PLACEMENTS,
-    }  # fmt: skip
-    assert all("none" in known for known in choices.values()) and sorted(choices) == sorted(_WITH_NONE)
-    for name in choices:
+    simulated = {name for name, known in choices_of_parameters() if "none" in known}
+    assert {"sic", "gate", "calcium_noise", "coupling_norm"} <= simulated
+    trained = {"augment": AUGMENTATIONS, "distance": DISTANCES, "memory_positions": MEMORY_POSITIONS, "mixer": MIXERS,
+               "sharding": SHARDINGS, "sigmoid_placement": PLACEMENTS}  # fmt: skip
+    assert all("none" in known for known in trained.values())
+    assert simulated | set(trained) | {"scatter"} == set(_WITH_NONE)
+    for name in _WITH_NONE:
         assert parse_assignments([f"{name}=none"]) == {name: "none"}
     assert parse_assignments(["patience=none"]) == {"patience": None}
 

@@ -17,10 +17,11 @@ from models.rmaat.recall_runs import RecallRun
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "memory.json"
 
 
-def run(path, task, arm, seed, accuracy, options, **recipe):
+def run(path, task, arm, seed, accuracy, options, config=None, **recipe):
     score = {"n": 10, "loss": 1.0, "accuracy": accuracy, "majority": 0.2, "chance": 0.1}
     record = RunResult(
-        task=task, arm=arm, seed=seed, recipe={"name": "tuned", "learning_rate": 1e-3, **recipe}, config={"hidden_size": 8},
+        task=task, arm=arm, seed=seed, recipe={"name": "tuned", "learning_rate": 1e-3, **recipe},
+        config={"hidden_size": 8, **(config or {})},
         n_parameters=100, steps=20, chosen_step=10, learning_curve=[], scores={"validation": score, "test": score},
         data={"kind": "sequence_classification", "source": "", "options": options}, data_digest="d", weights_digest="w",
         wall_time_s=1.0, device="cpu", dtype="float32", versions={},
@@ -45,13 +46,21 @@ def test_runs_stand_beside_the_paper_and_a_reduced_task_says_so(tmp_path):
     paper = data[(data.source == "paper") & (data.name == "RMAAT")].set_index("task").accuracy
     assert paper.mean() == pytest.approx(68.0, abs=0.05) and paper["listops"] == 38.9
     assert lra.family("listops_20_201") == "listops" and lra.family("pathfinder_like") == "pathfinder_like"
-    assert lra._segments({"num_memory_tokens": 8, "segment_length": 50, "max_position_embeddings": 201, "retention": "ones"}) == {
-        "segments": 5, "retention": "ones"
-    }  # fmt: skip
-    assert lra._segments({"num_memory_tokens": 0, "segment_length": None, "max_position_embeddings": 9, "retention": "ones"}) == {
-        "segments": 1, "retention": "no memory"
-    }  # fmt: skip
     assert [path.suffix for path in make("lra", tmp_path / "out", runs=tmp_path)] == [".png", ".svg", ".csv"]
+
+
+def test_the_table_says_how_many_segments_and_which_schedule(tmp_path):
+    cut = {"num_memory_tokens": 8, "segment_length": 50, "max_position_embeddings": 201, "retention": "ones"}
+    arms = {
+        "softmax_memory": [cut, cut], "softmax_segments": [{**cut, "num_memory_tokens": 0}], "softmax_whole": [{}],
+    }  # fmt: skip
+    for arm, configs in arms.items():
+        for seed, config in enumerate(configs):
+            run(tmp_path, "listops_20_201", arm, seed, 0.3, {}, config)
+    rows = lra.compute(runs=tmp_path).set_index("name").loc[list(arms), ["segments", "retention"]]
+    assert rows.segments.tolist()[:2] == [5, 5] and rows.retention.tolist()[:2] == ["ones", "no memory"]
+    # Another kind of network has neither.
+    assert rows.isna().to_numpy()[2:].all()
 
 
 def test_published_rows_have_the_averages_that_are_printed():

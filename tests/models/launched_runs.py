@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.elastic.multiprocessing.errors import record
 from torch.distributed.tensor import DTensor
 
 from models.sharding import ShardedTrainer
@@ -35,6 +36,7 @@ def _note(folder: Path) -> None:
     ShardedTrainer._save_optimizer_and_scheduler = noting  # type: ignore[method-assign]
 
 
+@record
 def main(file: str) -> None:
     """Train the jobs of a JSON file one after the other."""
     torch.set_num_threads(1)

@@ -214,7 +214,7 @@ def test_a_state_of_other_settings_is_refused_though_its_sizes_fit(tmp_path, tok
         with pytest.raises(ModelError, match="the state is of another model: its sizes are those of this one"):
             tiny()(tokens[:, 5:], past_key_values=given)
     # How it is computed is no part of it, and 2 is 2.0; a state without a digest is of an earlier version.
-    serial = tiny(form="serial", tau_n=2, dropout=0.1)
+    serial = tiny(form="serial", tau_n=2, dropout=0.1, tau=tuple(tiny().config.time_constants))
     mine = tiny()(tokens[:, :5], use_cache=True).past_key_values
     assert serial(tokens[:, 5:], past_key_values=mine).logits.isfinite().all()
     state.settings = ""
