@@ -23,6 +23,8 @@ FROM_RUNS = True
 
 # Learning rates are tuned at this length alone and then frozen.
 TUNED_AT = 30
+# So many lengths are named one by one below the axis; more are on a plain logarithmic one.
+_MOST_TICKS = 10
 COLOURS = {"lif": ORANGE, "lif_tau2": SKY, "alif": GREEN, "gru": GREY, "amsu": BLUE, "amsu_literal": RED}
 _OTHERS = (PURPLE, "#8c6d31", "#222222")
 LABELS = {
@@ -178,6 +180,10 @@ def draw(data: pd.DataFrame) -> Figure:
             right.axhline(1.0, color=GREY, lw=0.8, ls=":")
             for ax, top in ((left, 1.0), (right, 2.0)):
                 ax.set_xscale("log")
+                lengths = sorted(block.length.unique())
+                if len(lengths) <= _MOST_TICKS:
+                    ax.set_xticks(lengths, [f"{n:,}" for n in lengths])
+                    ax.minorticks_off()
                 ax.set_ylim(-0.02 * top, 1.02 * top if block[["error"]].to_numpy().max() > 0.6 else 0.62 * top)
                 ax.set_xlabel("length of the chain, steps")
             left.legend(fontsize=7)
