@@ -112,7 +112,7 @@ def train(
     device: str = "cpu",
 ) -> str:
     """Train and return a summary as text. start : folder of a language model to go on from."""
-    from . import memory_commands
+    from . import macro_commands, memory_commands
 
     if memory_commands.is_memory(task):
         _no_start(start)
@@ -137,7 +137,8 @@ def train(
     from models.tasks.prepare import prepare
 
     with launched().agreed():
-        ready = prepare(named, model, preset, data=place, macro=_macro(macro), changes=changes, start=start)
+        parameters = None if macro is None else macro_commands.macro_parameters(str(macro))
+        ready = prepare(named, model, preset, data=place, macro=parameters, changes=changes, start=start)
     result = train_model(
         ready.config, ready.task, ready.recipe, out, seed, arm=model, progress=progress, start=start, device=device
     )
@@ -149,15 +150,6 @@ def _alone(what: str) -> None:
     from models.processes import check_alone
 
     check_alone(what)
-
-
-def _macro(given: Path | None) -> Any:
-    """The file, or the macro parameters that preset:NAME names."""
-    if given is None or not str(given).startswith("preset:"):
-        return given
-    import bridge
-
-    return bridge.preset(str(given).removeprefix("preset:"))
 
 
 def _on_cpu(what: str, device: str) -> None:

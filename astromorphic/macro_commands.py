@@ -86,21 +86,21 @@ def show(source: str) -> str:
     """A macro file, or `preset:NAME`, in words."""
     import bridge
 
-    return bridge.show_macro(_macro(source))
+    return bridge.show_macro(macro_parameters(source))
 
 
 def diff(one: str, other: str) -> str:
     """What differs between two macro files or presets."""
     import bridge
 
-    return bridge.diff_macros(_macro(one), _macro(other))
+    return bridge.diff_macros(macro_parameters(one), macro_parameters(other))
 
 
 def check(source: str) -> tuple[str, str | None]:
     """The table of a refit of every section, and what is wrong in one line, or None."""
     import bridge
 
-    result = bridge.check_macro(_macro(source))
+    result = bridge.check_macro(macro_parameters(source))
     if result.passed:
         return result.text(), None
     return result.text(), (
@@ -108,7 +108,8 @@ def check(source: str) -> tuple[str, str | None]:
     )
 
 
-def _macro(source: str) -> MacroParameters:
+def macro_parameters(source: str) -> MacroParameters:
+    """Those of a file, or of the preset that preset:NAME names; MacroError for another source."""
     import bridge
 
     if source.startswith("preset:"):

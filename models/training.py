@@ -171,7 +171,7 @@ def train(
             files = _publish(model, loaded, out)
             of_data = result.data.model_copy(update={"files": files})
             ended = path_on_validation(model, loaded)
-            memory_path = path and ended and MemoryPath(items=path[0], start=path[1], end=ended[1])
+            memory_path = MemoryPath(items=path[0], start=path[1], end=ended[1]) if path and ended else None
             result = result.model_copy(
                 update={"data": of_data, "processes": processes.count, "memory_path": memory_path}
             )

@@ -231,3 +231,22 @@ def test_classifiers_make_no_text_and_have_no_future(films, tmp_path, capfd):
         assert call(*command) == 2
         captured = capfd.readouterr()
         assert words in captured.err and captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_a_macro_preset_is_named_like_a_file(tmp_path, capsys):
+    import bridge
+
+    few = [f"--set={name}={n}" for name, n in {"train": 8, "validation": 4, "test": 4, "steps": 2}.items()]
+    command = ["train", "listops", "--model", "rmaat", "--preset", "smoke", *few]
+    assert call(*command, "--macro", "preset:simulated", "--out", str(tmp_path / "run")) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["macro_digest"] == bridge.preset("simulated").digest and config["retention"] == "simulated"
+    capsys.readouterr()
+    for wrong, message in (
+        ("preset:nothing", "unknown macro preset 'nothing'"),
+        (str(tmp_path / "no.json"), "no such file"),
+    ):
+        assert call(*command, "--macro", wrong, "--out", str(tmp_path / "other")) == 2
+        errors = capsys.readouterr().err
+        assert message in errors and errors.count("\n") == 1
+    assert not (tmp_path / "other").exists()
